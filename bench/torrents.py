@@ -1,0 +1,131 @@
+"""Torrents for the benchmarks, written with a plain bencoder that belongs to neither side."""
+
+import hashlib
+import random
+
+KIB = 1024
+MIB = 1024 * KIB
+BLOCK = 16 * KIB
+
+
+def bencode(value):
+    out = []
+    _bencode(value, out)
+    return b"".join(out)
+
+
+def _bencode(value, out):
+    if isinstance(value, int):
+        out.append(b"i%de" % value)
+    elif isinstance(value, bytes):
+        out.append(b"%d:" % len(value))
+        out.append(value)
+    elif isinstance(value, str):
+        _bencode(value.encode(), out)
+    elif isinstance(value, list):
+        out.append(b"l")
+        for item in value:
+            _bencode(item, out)
+        out.append(b"e")
+    else:
+        out.append(b"d")
+        for key, item in sorted((_raw(k), v) for k, v in value.items()):
+            _bencode(key, out)
+            _bencode(item, out)
+        out.append(b"e")
+
+
+def _raw(key):
+    return key if isinstance(key, bytes) else key.encode()
+
+
+def info_hash(info):
+    return hashlib.sha1(bencode(info)).hexdigest()
+
+
+def zeros(name, pieces, piece_size):
+    """A torrent of zeros: nobody needs a disk to serve it. Returns (file bytes, info-hash)."""
+    digest = hashlib.sha1(bytes(piece_size)).digest()
+    info = {
+        "name": name,
+        "piece length": piece_size,
+        "length": pieces * piece_size,
+        "pieces": digest * pieces,
+    }
+    return bencode({"info": info}), info_hash(info)
+
+
+def _names(rng, count):
+    """Paths of two folders and a file, as archives have them: some 50 bytes each."""
+    folders = ["collection-%04d" % rng.randrange(10000) for _ in range(40)]
+    for i in range(count):
+        folder = rng.choice(folders)
+        yield [folder, "box %03d" % rng.randrange(200), "item_%06d_%08x.dat" % (i, rng.getrandbits(32))]
+
+
+def large_v1(size_wanted, file_share, seed):
+    """A v1 torrent of about `size_wanted` bytes, of which `file_share` are the list of files."""
+    rng = random.Random(seed)
+    files = []
+    used = 0
+    for path in _names(rng, 1 << 20):
+        if used >= size_wanted * file_share:
+            break
+        files.append({"length": rng.randrange(1, 200 * KIB), "path": path})
+        used += len(bencode(files[-1]))
+    pieces = (size_wanted - used) // 20
+    piece_size = BLOCK
+    length = sum(f["length"] for f in files)
+    # The last file is as long as the pieces need it to be.
+    last = pieces * piece_size - length
+    while last <= 0:
+        piece_size *= 2
+        last = pieces * piece_size - length
+    files.append({"length": last, "path": ["last"]})
+    info = {
+        "name": "bench",
+        "piece length": piece_size,
+        "files": files,
+        "pieces": rng.randbytes(20 * pieces),
+    }
+    return bencode({"announce": "http://127.0.0.1:9/announce", "info": info})
+
+
+def large_v2(size_wanted, seed):
+    """A v2 torrent of about `size_wanted` bytes: a third file tree, the rest piece layers."""
+    rng = random.Random(seed)
+    tree = {}
+    layers = {}
+    piece_size = 64 * KIB
+    used = 0
+    for folder, box, name in _names(rng, 1 << 20):
+        if used >= size_wanted:
+            break
+        pieces = rng.randrange(1, 12)
+        hashes = [rng.randbytes(32) for _ in range(pieces)]
+        root = _merkle_root(hashes, piece_size) if pieces > 1 else hashes[0]
+        if pieces > 1:
+            layers[root] = b"".join(hashes)
+            used += 32 * (1 + pieces)
+        length = pieces * piece_size - rng.randrange(BLOCK)
+        tree.setdefault(folder, {}).setdefault(box, {})[name] = {
+            "": {"length": length, "pieces root": root}
+        }
+        used += 120
+    info = {"name": "bench", "piece length": piece_size, "meta version": 2, "file tree": tree}
+    return bencode({"info": info, "piece layers": layers})
+
+
+def _merkle_root(hashes, piece_size):
+    """BEP 52: the layer is padded with the root of a piece of zero leaves."""
+    pad = bytes(32)
+    for _ in range((piece_size // BLOCK).bit_length() - 1):
+        pad = hashlib.sha256(pad + pad).digest()
+    layer = list(hashes)
+    while len(layer) & (len(layer) - 1):
+        layer.append(pad)
+    while len(layer) > 1:
+        layer = [
+            hashlib.sha256(layer[i] + layer[i + 1]).digest() for i in range(0, len(layer), 2)
+        ]
+    return layer[0]

@@ -1,0 +1,55 @@
+"""aria2, driven through its JSON-RPC."""
+
+from lab.client import PORT, Client, post_json, wait_for
+from lab.torrents import pieces_from_bits
+
+RPC_PORT = 6800
+
+
+class Aria2(Client):
+    shows_as = "aria2"
+
+    def start(self):
+        argv = ["aria2c", "--no-conf=true", "--enable-rpc=true", f"--rpc-listen-port={RPC_PORT}",
+                f"--listen-port={PORT}", "--dir=" + self.data, "--seed-ratio=0.0",
+                "--check-integrity=true", "--file-allocation=none", "--allow-overwrite=true",
+                "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false",
+                "--enable-peer-exchange=true", "--summary-interval=0", "--quiet=true"]
+        if self.encryption == "require":
+            argv += ["--bt-require-crypto=true", "--bt-min-crypto-level=arc4",
+                     "--bt-force-encryption=true"]
+        if self.files is not None:
+            argv.append("--select-file=" + ",".join(str(i + 1) for i in self._wanted()))
+        self.launch(argv + [self.torrent.path])
+
+    def _wanted(self):
+        """The files that are wanted and the padding behind them."""
+        storage, wanted, pads = self.torrent.storage, [], False
+        for file in range(storage.num_files()):
+            name = storage.file_path(file).rsplit("/", 1)[1]
+            pads = name in self.files or (pads and name.isdigit())
+            if pads:
+                wanted.append(file)
+        return wanted
+
+    def _call(self, method, *params):
+        body = {"jsonrpc": "2.0", "id": "lab", "method": "aria2." + method, "params": params}
+        answer = post_json(self.host, RPC_PORT, "/jsonrpc", body)[2]
+        return answer and answer.get("result")
+
+    def _status(self):
+        active = self._call("tellActive")
+        return active[0] if active else None
+
+    def settle(self):
+        wait_for(f"{self.name}: hash check", self._checked)
+
+    def _checked(self):
+        status = self._status()
+        return status and "verifiedLength" not in status and self.pieces() == self.held
+
+    def pieces(self):
+        status = self._status()
+        bits = bytes.fromhex(status.get("bitfield", "")) if status else b""
+        bits = bits.ljust((self.torrent.pieces + 7) // 8, b"\0")
+        return pieces_from_bits(bits, self.torrent.pieces)

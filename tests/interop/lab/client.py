@@ -1,0 +1,97 @@
+"""What all clients of the lab have in common."""
+
+import http.client
+import json
+import os
+import subprocess
+import time
+
+PORT = 6881
+
+
+class Client:
+    """One real client with one torrent. A subclass knows how to run and to question it.
+
+    held are the pieces that it starts with, files those that it wants (None: all). encryption is
+    "require", "off" or "prefer".
+    """
+
+    shows_as = None  # what the client calls itself to others
+
+    def __init__(self, host, torrent, folder, held, files=None, encryption="prefer"):
+        self.host, self.torrent, self.held, self.files = host, torrent, held, files
+        self.encryption = encryption
+        self.folder = os.path.join(folder, host.name)
+        self.data = os.path.join(self.folder, "data")
+        os.makedirs(self.data)
+        torrent.place(self.data, held)
+        self.process = None
+
+    @property
+    def name(self):
+        return self.host.name
+
+    def endpoints(self):
+        return [f"[{a}]:{PORT}" if ":" in a else f"{a}:{PORT}" for a in self.host.addresses()]
+
+    def launch(self, argv, env=None, **options):
+        with open(os.path.join(self.folder, "log"), "ab") as log:
+            options.setdefault("stdin", subprocess.DEVNULL)
+            options.setdefault("stdout", log)
+            self.process = self.host.popen(
+                argv, stderr=log, cwd=self.folder, env=dict(os.environ, **(env or {})), **options)
+
+    def stop(self):
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def start(self):
+        """Run the client; comes back before it is ready."""
+        raise NotImplementedError
+
+    def settle(self):
+        """Wait until the client has checked its pieces and takes connections."""
+        raise NotImplementedError
+
+    def pieces(self):
+        """The set of pieces that the client itself says it has."""
+        raise NotImplementedError
+
+    def meet(self, endpoints):
+        """Have the client connect to these "address:port"; where it can be told to."""
+        raise NotImplementedError
+
+
+def wait_for(what, test, seconds=20):
+    """Wait until test() is true; a refused or reset connection counts as not yet."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if test():
+                return
+        except (OSError, http.client.HTTPException) as e:
+            last = e
+        else:
+            last = None
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} did not happen within {seconds} s ({last})")
+        time.sleep(0.05)
+
+
+def post_json(host, port, path, body, headers=None):
+    """POST to a server on the host's own loopback: (status, headers, answer or None)."""
+    link = http.client.HTTPConnection("127.0.0.1", port)
+    link.sock = host.connect(("127.0.0.1", port))
+    try:
+        link.request("POST", path, json.dumps(body), headers or {})
+        answer = link.getresponse()
+        data = answer.read()
+        return answer.status, answer.headers, json.loads(data) if answer.status == 200 else None
+    finally:
+        link.close()

@@ -1,0 +1,126 @@
+"""libtorrent in a process of its own, driven by lines of JSON.
+
+The module is both sides: the class is used by the tests, and main() runs in the peer's process.
+"""
+
+import json
+import subprocess
+import sys
+
+import libtorrent as lt
+
+from lab.client import PORT, Client
+
+POLICY = {"require": lt.enc_policy.forced, "prefer": lt.enc_policy.enabled,
+          "off": lt.enc_policy.disabled}
+
+
+class LibtorrentPeer(Client):
+    shows_as = "libtorrent"
+
+    def __init__(self, *args, wants_rest=False, **options):
+        """wants_rest: ask for the pieces that are not held, instead of being content."""
+        super().__init__(*args, **options)
+        self.wants_rest = wants_rest
+
+    def start(self):
+        order = {"torrent": self.torrent.path, "data": self.data, "held": sorted(self.held),
+                 "wants_rest": self.wants_rest, "encryption": self.encryption,
+                 "addresses": self.host.addresses()}
+        self.launch([sys.executable, "-m", "lab.libtorrent_peer"],
+                    env={"PYTHONPATH": ":".join(sys.path)},
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self._say(order)
+
+    def _say(self, order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def _ask(self, order):
+        self._say(order)
+        return self._answer()
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended")
+        return json.loads(line)
+
+    def settle(self):
+        answer = self._answer()
+        if set(answer["pieces"]) != self.held:
+            raise RuntimeError(f"{self.name} has {answer} and should have {sorted(self.held)}")
+
+    def pieces(self):
+        return set(self._ask({"do": "status"})["pieces"])
+
+    def peers(self):
+        """What the client sees: a list of {"address", "client", "share", ...}."""
+        return self._ask({"do": "status"})["peers"]
+
+    def meet(self, endpoints):
+        self._ask({"do": "meet", "endpoints": endpoints})
+
+
+def open_session(addresses, encryption):
+    """A session that keeps to the lab, unchokes whoever asks and keeps every connection."""
+    forced = POLICY[encryption]
+    level = lt.enc_level.rc4 if encryption == "require" else lt.enc_level.both
+    return lt.session({
+        "listen_interfaces": ",".join(f"[{a}]:{PORT}" if ":" in a else f"{a}:{PORT}"
+                                      for a in addresses),
+        "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+        "enable_outgoing_utp": False, "enable_incoming_utp": False,
+        "in_enc_policy": int(forced), "out_enc_policy": int(forced),
+        "allowed_enc_level": int(level),
+        "unchoke_slots_limit": -1, "close_redundant_connections": False,
+        "allow_multiple_connections_per_ip": False, "tracker_backoff": 0,
+        "connection_speed": 200, "min_reconnect_time": 1, "torrent_connect_boost": 100,
+        "alert_mask": int(lt.alert.category_t.error_notification),
+    })
+
+
+def bits_to_pieces(bits):
+    return [i for i, there in enumerate(bits) if there]
+
+
+def describe(handle):
+    peers = [{"address": "[%s]:%d" % p.ip if ":" in p.ip[0] else "%s:%d" % p.ip,
+              "client": p.client.decode("utf-8", "replace"), "pieces": bits_to_pieces(p.pieces),
+              "flags": int(p.flags), "source": int(p.source), "id": str(p.pid),
+              "downloaded": p.total_download}
+             for p in handle.get_peer_info()]
+    return {"pieces": bits_to_pieces(handle.status().pieces), "peers": peers}
+
+
+def wait_checked(session, handle):
+    while handle.status().state in (lt.torrent_status.checking_files,
+                                    lt.torrent_status.checking_resume_data):
+        session.wait_for_alert(50)
+        session.pop_alerts()
+
+
+def main():
+    order = json.loads(sys.stdin.readline())
+    session = open_session(order["addresses"], order["encryption"])
+    params = lt.add_torrent_params()
+    params.ti = lt.torrent_info(order["torrent"])
+    params.save_path = order["data"]
+    params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    held = set(order["held"])
+    if not order["wants_rest"]:
+        params.piece_priorities = [4 if i in held else 0 for i in range(params.ti.num_pieces())]
+    handle = session.add_torrent(params)
+    wait_checked(session, handle)
+    print(json.dumps(describe(handle)), flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order["do"] == "meet":
+            for endpoint in order["endpoints"]:
+                address, port = endpoint.rsplit(":", 1)
+                handle.connect_peer((address.strip("[]"), int(port)))
+        print(json.dumps(describe(handle)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

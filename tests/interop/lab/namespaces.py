@@ -1,0 +1,141 @@
+"""Hosts as network namespaces, joined on one bridge.
+
+Everything lives in a private mount and network namespace of the test process (see enter_world), so
+that nothing is left behind on the machine, however the process ends: the kernel removes the hosts
+with the last process in them, and two labs can run side by side with the same names and addresses.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+INSIDE = "SKEP_LAB_INSIDE"
+HUB = "hub"
+CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Unavailable(Exception):
+    """This machine cannot run the lab; the text says what is missing."""
+
+
+def enter_world():
+    """Move this process into a world of its own by running it anew under unshare(1).
+
+    Root needs no user namespace. Anyone else becomes root of one, where the kernel allows that.
+    """
+    if os.environ.get(INSIDE) == str(os.getpid()):
+        _run("mount", "-t", "tmpfs", "tmpfs", "/run")
+        os.mkdir("/run/netns")
+        return
+    flags = "-nm" if os.geteuid() == 0 else "-rnm"
+    if not shutil.which("unshare") or not shutil.which("ip"):
+        raise Unavailable("needs unshare (util-linux) and ip (iproute2)")
+    probe = subprocess.run(["unshare", flags, "true"], capture_output=True, text=True)
+    if probe.returncode != 0:
+        raise Unavailable("needs root or user namespaces: " + probe.stderr.strip())
+    os.environ[INSIDE] = str(os.getpid())  # unshare does not fork: the process keeps its number
+    os.execvp("unshare", ["unshare", flags, sys.executable] + sys.argv)
+
+
+def _run(*argv, text=None):
+    done = subprocess.run(argv, input=text, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Unavailable(f"{' '.join(argv)}: {done.stderr.strip()}")
+
+
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Host:
+    """One machine of the lab: a namespace with an interface eth0 on the bridge."""
+
+    def __init__(self, name, ipv4=None, ipv6=None):
+        self.name, self.ipv4, self.ipv6 = name, ipv4, ipv6
+        self.path = f"/run/netns/{name}"
+
+    def addresses(self):
+        return [a for a in (self.ipv4, self.ipv6) if a]
+
+    def argv(self, argv):
+        """The command line that runs argv on this host."""
+        return ["nsenter", "--net=" + self.path, "--"] + [str(a) for a in argv]
+
+    def popen(self, argv, **options):
+        return subprocess.Popen(self.argv(argv), preexec_fn=_die_with_parent, **options)
+
+    def connect(self, address, timeout=5):
+        """A TCP connection that starts on this host, for a caller that stays where it is."""
+        home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        away = os.open(self.path, os.O_RDONLY)
+        try:
+            self._setns(away)
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        finally:
+            self._setns(home)
+            os.close(home)
+            os.close(away)
+        sock.settimeout(timeout)
+        try:
+            sock.connect(address)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    @staticmethod
+    def _setns(fd):
+        if _libc.setns(fd, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+
+
+class Network:
+    """The bridge and the hosts on it."""
+
+    def __init__(self):
+        self.hosts = {}
+        _run("ip", "netns", "add", HUB)
+        _run("ip", "-n", HUB, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        _run("ip", "-n", HUB, "link", "set", "br0", "up")
+
+    def add_host(self, name, ipv4=None, ipv6=None):
+        """A new host; at least one of the addresses (without prefix length) is given."""
+        port = f"p{len(self.hosts)}"
+        _run("ip", "netns", "add", name)
+        _run("ip", "-n", HUB, "link", "add", port, "master", "br0", "type", "veth",
+             "peer", "name", "eth0", "netns", name)
+        _run("ip", "-n", HUB, "link", "set", port, "up")
+        lines = ["link set lo up", "link set eth0 up"]
+        if ipv4:
+            lines += [f"addr add {ipv4}/16 dev eth0", "route add default dev eth0"]
+        if ipv6:
+            lines += [f"-6 addr add {ipv6}/64 dev eth0 nodad", "-6 route add default dev eth0"]
+        _run("ip", "-n", name, "-batch", "-", text="\n".join(lines) + "\n")
+        self.hosts[name] = Host(name, ipv4, ipv6)
+        return self.hosts[name]
+
+    def starve(self, host, feeders):
+        """Let no block reach host from the addresses in feeders, while short messages still pass.
+
+        A leecher stays what it is that way: connected and interested, and never a piece further.
+        """
+        rules = ["add table bridge starve",
+                 "add chain bridge starve fwd { type filter hook forward priority 0; }"]
+        for family, to in (("ip", host.ipv4), ("ip6", host.ipv6)):
+            of = [a for a in feeders if (":" in a) == (family == "ip6")]
+            if to and of:
+                rules.append(f"add rule bridge starve fwd {family} daddr {to} "
+                             f"{family} saddr {{ {', '.join(of)} }} meta length > 1000 drop")
+        _run("ip", "netns", "exec", HUB, "nft", "-f", "-", text="\n".join(rules) + "\n")
+
+    def remove(self):
+        for name in list(self.hosts) + [HUB]:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)

@@ -1,0 +1,113 @@
+"""Payloads that are the same on every run, and torrents of them in all three formats."""
+
+import hashlib
+import os
+import urllib.parse
+
+import libtorrent as lt
+
+V1, V2, HYBRID = "v1", "v2", "hybrid"
+
+
+def _bytes(seed, size):
+    """size bytes that follow from seed alone."""
+    return hashlib.shake_256(seed.encode()).digest(size)
+
+
+class Torrent:
+    """A torrent, its payload and where a copy of any part of it comes from.
+
+    files is a list of (name, size in bytes). The first files of a good payload end on a piece's
+    end, so that a client that takes whole files holds whole pieces.
+    """
+
+    def __init__(self, folder, name, kind, files, piece_size, trackers=()):
+        self.name, self.kind, self.piece_size = name, kind, piece_size
+        self.trackers = list(trackers)
+        self.file_names = [n for n, _ in files]
+        self.source = os.path.join(folder, "source-" + kind)
+        os.makedirs(os.path.join(self.source, name))
+        for file_name, size in files:
+            with open(os.path.join(self.source, name, file_name), "wb") as out:
+                out.write(_bytes(f"{name}/{file_name}", size))
+        self.path = os.path.join(folder, f"{name}-{kind}.torrent")
+        self._write()
+
+    def _write(self):
+        storage = lt.file_storage()
+        lt.add_files(storage, os.path.join(self.source, self.name))
+        flags = {V1: lt.create_torrent.v1_only, V2: lt.create_torrent.v2_only, HYBRID: 0}[self.kind]
+        maker = lt.create_torrent(storage, self.piece_size, flags)
+        for tier, url in enumerate(self.trackers):
+            maker.add_tracker(url, tier)
+        lt.set_piece_hashes(maker, self.source)
+        with open(self.path, "wb") as out:
+            out.write(lt.bencode(maker.generate()))
+        self.info = lt.torrent_info(self.path)
+        self.storage = self.info.files()
+        self.pieces = self.info.num_pieces()
+        self.size = sum(self.storage.file_size(i) for i in range(self.storage.num_files())
+                        if not self._is_pad(i))
+
+    def _is_pad(self, file):
+        return bool(self.storage.file_flags(file) & lt.file_flags_t.flag_pad_file)
+
+    def info_hashes(self):
+        """The 20-byte info-hashes by which the swarm meets, in hexadecimal."""
+        both = self.info.info_hashes()
+        found = []
+        if both.has_v1():
+            found.append(str(both.v1))
+        if both.has_v2():
+            found.append(str(both.v2)[:40])
+        return found
+
+    def magnet(self, trackers=(), peers=()):
+        both = self.info.info_hashes()
+        topics = []
+        if both.has_v1():
+            topics.append("xt=urn:btih:" + str(both.v1))
+        if both.has_v2():
+            topics.append("xt=urn:btmh:1220" + str(both.v2))
+        topics += ["tr=" + urllib.parse.quote(t, safe="") for t in trackers]
+        topics += ["x.pe=" + p for p in peers]
+        return "magnet:?" + "&".join(topics)
+
+    def pieces_of(self, *file_names):
+        """The pieces that hold these files."""
+        held = set()
+        for file in range(self.storage.num_files()):
+            if os.path.basename(self.storage.file_path(file)) in file_names:
+                first = self.storage.file_offset(file)
+                last = first + self.storage.file_size(file) - 1
+                held |= set(range(first // self.piece_size, last // self.piece_size + 1))
+        return held
+
+    def all_pieces(self):
+        return set(range(self.pieces))
+
+    def place(self, folder, held):
+        """Write the pieces in held, and nothing else, where a client that saves to folder looks."""
+        for file in range(self.storage.num_files()):
+            path = os.path.join(folder, self.storage.file_path(file))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        for piece in held:
+            for part in self.storage.map_block(piece, 0, self.info.piece_size(piece)):
+                self._place_part(folder, part)
+
+    def _place_part(self, folder, part):
+        name = self.storage.file_path(part.file_index)
+        if self._is_pad(part.file_index):
+            data = bytes(part.size)
+        else:
+            with open(os.path.join(self.source, name), "rb") as source:
+                source.seek(part.offset)
+                data = source.read(part.size)
+        fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT, 0o644)
+        os.pwrite(fd, data, part.offset)
+        os.close(fd)
+
+
+def pieces_from_bits(bits, count):
+    """The set of pieces that a bitfield (most significant bit first) says are there."""
+    return {i for i in range(count) if bits[i // 8] & (0x80 >> (i % 8))}
