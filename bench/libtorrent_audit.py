@@ -14,8 +14,6 @@ import sys
 import tempfile
 import time
 
-import libtorrent as lt
-
 import libtorrent_session
 
 
@@ -36,8 +34,7 @@ def main():
     peers = [(ip, int(port)) for ip, port in addresses]
     session = libtorrent_session.session("127.0.0.1:0")
     with tempfile.TemporaryDirectory() as folder:
-        params = libtorrent_session.torrent_params(torrent_path, folder, lt.torrent_flags.no_verify_files
-                                                   if hasattr(lt.torrent_flags, "no_verify_files") else 0)
+        params = libtorrent_session.torrent_params(torrent_path, folder)
         params.peers = peers
         started = time.monotonic()
         handle = session.add_torrent(params)

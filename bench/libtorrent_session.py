@@ -47,11 +47,11 @@ def raise_open_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def torrent_params(torrent_path, save_path, flags):
+def torrent_params(torrent_path, save_path, seed=False):
     params = lt.add_torrent_params()
     params.ti = lt.torrent_info(torrent_path)
     params.save_path = save_path
-    params.flags = flags
+    params.flags = lt.torrent_flags.seed_mode if seed else 0
     return params
 
 

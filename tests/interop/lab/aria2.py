@@ -14,7 +14,7 @@ class Aria2(Client):
                 f"--listen-port={PORT}", "--dir=" + self.data, "--seed-ratio=0.0",
                 "--check-integrity=true", "--file-allocation=none", "--allow-overwrite=true",
                 "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false",
-                "--enable-peer-exchange=true", "--summary-interval=0", "--quiet=true"]
+                "--enable-peer-exchange=true", "--summary-interval=0", "--quiet=true", "--log=" + self.folder + "/log2"]
         if self.encryption == "require":
             argv += ["--bt-require-crypto=true", "--bt-min-crypto-level=arc4",
                      "--bt-force-encryption=true"]
@@ -34,7 +34,9 @@ class Aria2(Client):
 
     def _call(self, method, *params):
         body = {"jsonrpc": "2.0", "id": "lab", "method": "aria2." + method, "params": params}
-        answer = post_json(self.host, RPC_PORT, "/jsonrpc", body)[2]
+        # It listens only on the loopback address of the families that the host has beside it.
+        address = ("127.0.0.1" if self.host.ipv4 else "::1", RPC_PORT)
+        answer = post_json(self.host, address, "/jsonrpc", body)[2]
         return answer and answer.get("result")
 
     def _status(self):

@@ -84,10 +84,10 @@ def wait_for(what, test, seconds=20):
         time.sleep(0.05)
 
 
-def post_json(host, port, path, body, headers=None):
-    """POST to a server on the host's own loopback: (status, headers, answer or None)."""
-    link = http.client.HTTPConnection("127.0.0.1", port)
-    link.sock = host.connect(("127.0.0.1", port))
+def post_json(host, address, path, body, headers=None):
+    """POST to a server on the host itself: (status, headers, answer or None)."""
+    link = http.client.HTTPConnection(*address)
+    link.sock = host.connect(address)
     try:
         link.request("POST", path, json.dumps(body), headers or {})
         answer = link.getresponse()

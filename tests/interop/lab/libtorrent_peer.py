@@ -118,7 +118,7 @@ def main():
         if order["do"] == "meet":
             for endpoint in order["endpoints"]:
                 address, port = endpoint.rsplit(":", 1)
-                handle.connect_peer((address.strip("[]"), int(port)))
+                handle.connect_peer((address.strip("[]"), int(port)), 0, 0)
         print(json.dumps(describe(handle)), flush=True)
 
 

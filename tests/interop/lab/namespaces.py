@@ -117,7 +117,7 @@ class Network:
         if ipv4:
             lines += [f"addr add {ipv4}/16 dev eth0", "route add default dev eth0"]
         if ipv6:
-            lines += [f"-6 addr add {ipv6}/64 dev eth0 nodad", "-6 route add default dev eth0"]
+            lines += [f"addr add {ipv6}/64 dev eth0 nodad", "route add ::/0 dev eth0"]
         _run("ip", "-n", name, "-batch", "-", text="\n".join(lines) + "\n")
         self.hosts[name] = Host(name, ipv4, ipv6)
         return self.hosts[name]
@@ -128,11 +128,11 @@ class Network:
         A leecher stays what it is that way: connected and interested, and never a piece further.
         """
         rules = ["add table bridge starve",
-                 "add chain bridge starve fwd { type filter hook forward priority 0; }"]
+                 "add chain bridge starve short { type filter hook forward priority 0; }"]
         for family, to in (("ip", host.ipv4), ("ip6", host.ipv6)):
             of = [a for a in feeders if (":" in a) == (family == "ip6")]
             if to and of:
-                rules.append(f"add rule bridge starve fwd {family} daddr {to} "
+                rules.append(f"add rule bridge starve short {family} daddr {to} "
                              f"{family} saddr {{ {', '.join(of)} }} meta length > 1000 drop")
         _run("ip", "netns", "exec", HUB, "nft", "-f", "-", text="\n".join(rules) + "\n")
 

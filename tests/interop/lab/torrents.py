@@ -23,7 +23,6 @@ class Torrent:
 
     def __init__(self, folder, name, kind, files, piece_size, trackers=()):
         self.name, self.kind, self.piece_size = name, kind, piece_size
-        self.trackers = list(trackers)
         self.file_names = [n for n, _ in files]
         self.source = os.path.join(folder, "source-" + kind)
         os.makedirs(os.path.join(self.source, name))
@@ -31,14 +30,14 @@ class Torrent:
             with open(os.path.join(self.source, name, file_name), "wb") as out:
                 out.write(_bytes(f"{name}/{file_name}", size))
         self.path = os.path.join(folder, f"{name}-{kind}.torrent")
-        self._write()
+        self._make(trackers)
 
-    def _write(self):
+    def _make(self, trackers):
         storage = lt.file_storage()
         lt.add_files(storage, os.path.join(self.source, self.name))
         flags = {V1: lt.create_torrent.v1_only, V2: lt.create_torrent.v2_only, HYBRID: 0}[self.kind]
         maker = lt.create_torrent(storage, self.piece_size, flags)
-        for tier, url in enumerate(self.trackers):
+        for tier, url in enumerate(trackers):
             maker.add_tracker(url, tier)
         lt.set_piece_hashes(maker, self.source)
         with open(self.path, "wb") as out:
@@ -48,6 +47,21 @@ class Torrent:
         self.pieces = self.info.num_pieces()
         self.size = sum(self.storage.file_size(i) for i in range(self.storage.num_files())
                         if not self._is_pad(i))
+
+    def with_trackers(self, *trackers):
+        """Another torrent file of the same torrent, with these trackers instead."""
+        with open(self.path, "rb") as source:
+            torrent = lt.bdecode(source.read())
+        for key in (b"announce", b"announce-list"):
+            torrent.pop(key, None)
+        if trackers:
+            torrent[b"announce"] = trackers[0]
+            torrent[b"announce-list"] = [[t] for t in trackers]
+        name = hashlib.sha1("".join(trackers).encode()).hexdigest()[:8]
+        path = self.path.replace(".torrent", f"-{name}.torrent")
+        with open(path, "wb") as out:
+            out.write(lt.bencode(torrent))
+        return path
 
     def _is_pad(self, file):
         return bool(self.storage.file_flags(file) & lt.file_flags_t.flag_pad_file)
@@ -87,25 +101,38 @@ class Torrent:
         return set(range(self.pieces))
 
     def place(self, folder, held):
-        """Write the pieces in held, and nothing else, where a client that saves to folder looks."""
+        """Write the pieces in held, and nothing else, where a client that saves to folder looks.
+
+        A file without any of them is not made: libtorrent cannot check an empty one.
+        """
+        os.makedirs(folder, exist_ok=True)
         for file in range(self.storage.num_files()):
             path = os.path.join(folder, self.storage.file_path(file))
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-        for piece in held:
-            for part in self.storage.map_block(piece, 0, self.info.piece_size(piece)):
-                self._place_part(folder, part)
+            spans = self._spans(file, held)
+            if spans:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "wb") as out:
+                    for offset, size in spans:
+                        out.seek(offset)
+                        out.write(self._read(file, offset, size))
 
-    def _place_part(self, folder, part):
-        name = self.storage.file_path(part.file_index)
-        if self._is_pad(part.file_index):
-            data = bytes(part.size)
-        else:
-            with open(os.path.join(self.source, name), "rb") as source:
-                source.seek(part.offset)
-                data = source.read(part.size)
-        fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT, 0o644)
-        os.pwrite(fd, data, part.offset)
-        os.close(fd)
+    def _spans(self, file, held):
+        """The (offset, size) of each part of the file that lies in a held piece."""
+        start, size = self.storage.file_offset(file), self.storage.file_size(file)
+        spans = []
+        for piece in sorted(held):
+            first = max(piece * self.piece_size - start, 0)
+            last = min((piece + 1) * self.piece_size - start, size)
+            if first < last:
+                spans.append((first, last - first))
+        return spans
+
+    def _read(self, file, offset, size):
+        if self._is_pad(file):
+            return bytes(size)
+        with open(os.path.join(self.source, self.storage.file_path(file)), "rb") as source:
+            source.seek(offset)
+            return source.read(size)
 
 
 def pieces_from_bits(bits, count):

@@ -37,7 +37,8 @@ class Transmission(Client):
     def _call(self, method, **arguments):
         body = {"method": method, "arguments": arguments}
         while True:
-            status, headers, answer = post_json(self.host, RPC_PORT, "/transmission/rpc", body,
+            status, headers, answer = post_json(self.host, ("127.0.0.1", RPC_PORT),
+                                                "/transmission/rpc", body,
                                                 {"X-Transmission-Session-Id": self._session})
             if status != 409:
                 break

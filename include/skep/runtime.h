@@ -1,0 +1,56 @@
+/*
+ * A runtime: an engine with the world attached (sockets, names, HTTP, disk, clock) on one thread.
+ */
+#ifndef SKEP_RUNTIME_H
+#define SKEP_RUNTIME_H
+
+#include <skep/engine.h>
+
+struct skep_runtime;
+
+enum skep_encryption {
+    SKEP_ENCRYPTION_PREFER, /* MSE first, then plain */
+    SKEP_ENCRYPTION_ALLOW,  /* plain first, then MSE */
+    SKEP_ENCRYPTION_REQUIRE,
+    SKEP_ENCRYPTION_OFF,
+};
+
+struct skep_config {
+    const char *bind; /* address that every socket is bound to; NULL = all. Fail-closed. */
+    uint16_t port;    /* TCP and UDP; 0 = the system chooses */
+    bool no_listen;   /* no incoming connections */
+    bool no_trackers, no_pex, no_lsd, no_dht;
+    enum skep_encryption encryption;
+    uint32_t connections_max;    /* 0 = 2,000 */
+    uint32_t connect_rate;       /* new connections a second to public addresses; 0 = 200 */
+    uint64_t rate_limit_bytes_s; /* download; 0 = none */
+    const char *save_dir;        /* pieces given to skep_torrent_store() go here; NULL = nowhere */
+    bool give;                   /* serve stored pieces */
+    uint64_t seed;               /* of all randomness; 0 = the system's entropy */
+};
+
+/*
+ * SKEP_ERR_INVALID (bind is no address), SKEP_ERR_NETWORK (cannot bind or listen; `ret_reason` says
+ * why, static or valid until the next call), SKEP_ERR_NOMEM.
+ */
+int skep_runtime_new(const struct skep_config *config, struct skep_runtime **ret_runtime,
+                     const char **ret_reason);
+void skep_runtime_free(struct skep_runtime *runtime);
+struct skep_engine *skep_runtime_engine(struct skep_runtime *runtime);
+/* The port that it listens on; 0 when it does not. */
+uint16_t skep_runtime_port(const struct skep_runtime *runtime);
+/* Monotonic time in ns, as in events. */
+uint64_t skep_runtime_now(const struct skep_runtime *runtime);
+/* Runs until skep_runtime_stop() or for at most `seconds` (< 0: without end). */
+int skep_runtime_run(struct skep_runtime *runtime, double seconds);
+/* Ends skep_runtime_run() soon; may be called from hooks, timers and signal callbacks. */
+void skep_runtime_stop(struct skep_runtime *runtime);
+/* Calls fn every `seconds` while the runtime runs; one timer, NULL ends it. */
+int skep_runtime_every(struct skep_runtime *runtime, double seconds,
+                       void (*fn)(struct skep_runtime *runtime, void *ctx), void *ctx);
+/* Calls fn on SIGINT and SIGTERM while the runtime runs. */
+int skep_runtime_on_signal(struct skep_runtime *runtime,
+                           void (*fn)(struct skep_runtime *runtime, int signal, void *ctx),
+                           void *ctx);
+
+#endif

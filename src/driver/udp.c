@@ -1,0 +1,216 @@
+#include "driver/udp.h"
+
+#include <skep/err.h>
+
+#include "base/assert.h"
+#include "driver/runtime.h"
+#include "driver/socket.h"
+#include "wire/lsd.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    DATAGRAM_MAX = 8192,
+    BATCH_MAX = SK_RUNTIME_RECEIVE_BYTES / DATAGRAM_MAX,
+    BATCHES_MAX = 4, /* of one socket before others have their turn */
+    INTERFACES_MAX = 32,
+};
+
+/* Returns how many datagrams the kernel gave. */
+static int receive_batch(struct sk_udp_socket *sock)
+{
+    struct skep_runtime *runtime = sock->runtime;
+    struct mmsghdr headers[BATCH_MAX] = {0};
+    struct iovec slots[BATCH_MAX];
+    struct sockaddr_storage from[BATCH_MAX];
+    for (int i = 0; i < BATCH_MAX; i++) {
+        slots[i] = (struct iovec){runtime->receive + i * DATAGRAM_MAX, DATAGRAM_MAX};
+        headers[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
+                                             .msg_namelen = sizeof from[i],
+                                             .msg_iov = &slots[i],
+                                             .msg_iovlen = 1};
+    }
+    int n = recvmmsg(sock->fd, headers, BATCH_MAX, MSG_DONTWAIT, NULL);
+    uint64_t now_ns = sk_runtime_stamp(runtime);
+    for (int i = 0; i < n; i++) {
+        struct sk_endpoint endpoint;
+        /* Cut datagrams are longer than any that is asked for. */
+        if (headers[i].msg_hdr.msg_flags & MSG_TRUNC ||
+            sk_endpoint_from_sockaddr((struct sockaddr *)&from[i], &endpoint) != 0)
+            continue;
+        sock->input(runtime->engine, &endpoint, sk_bytes(slots[i].iov_base, headers[i].msg_len),
+                    now_ns);
+        sk_runtime_drain(runtime);
+    }
+    return n;
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    for (int i = 0; i < BATCHES_MAX; i++)
+        if (receive_batch(poll->data) < BATCH_MAX)
+            return;
+}
+
+static int add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk_family family)
+{
+    SK_ASSERT(udp->count < SK_ARRAY_LEN(udp->sockets));
+    struct sk_udp_socket *sock = &udp->sockets[udp->count];
+    if (uv_poll_init(&runtime->loop, &sock->poll, fd) != 0) {
+        close(fd);
+        return SKEP_ERR_NOMEM;
+    }
+    sock->poll.data = sock;
+    sock->runtime = runtime;
+    sock->fd = fd;
+    sock->family = family;
+    udp->count++;
+    return uv_poll_start(&sock->poll, UV_READABLE, on_readable) == 0 ? 0 : SKEP_ERR_NOMEM;
+}
+
+int sk_udp_add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk_family family)
+{
+    udp->sockets[udp->count].input = sk_engine_udp_input;
+    return add(udp, runtime, fd, family);
+}
+
+void sk_udp_deinit(struct sk_udp *udp)
+{
+    for (unsigned i = 0; i < udp->count; i++) {
+        uv_close((uv_handle_t *)&udp->sockets[i].poll, NULL);
+        close(udp->sockets[i].fd);
+    }
+    udp->count = 0;
+}
+
+static const struct sk_udp_socket *shared(const struct sk_udp *udp, enum sk_family family)
+{
+    for (unsigned i = 0; i < udp->count; i++)
+        if (udp->sockets[i].family == family && udp->sockets[i].input == sk_engine_udp_input)
+            return &udp->sockets[i];
+    return NULL;
+}
+
+void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_bytes datagram)
+{
+    const struct sk_udp_socket *sock = shared(udp, to->family);
+    if (!sock)
+        return;
+    struct sockaddr_storage addr;
+    socklen_t len = sk_endpoint_to_sockaddr(to, &addr);
+    (void)sendto(sock->fd, datagram.p, datagram.n, MSG_DONTWAIT | MSG_NOSIGNAL,
+                 (struct sockaddr *)&addr, len);
+}
+
+/* Whether LSD goes through this interface: the one that has the bind address, or without one all
+ * that can multicast. */
+static bool usable(const struct ifaddrs *entry, enum sk_family family,
+                   const struct sk_endpoint *bind)
+{
+    struct sk_endpoint own;
+    if (!entry->ifa_addr || !(entry->ifa_flags & IFF_UP) ||
+        sk_endpoint_from_sockaddr(entry->ifa_addr, &own) != 0 || own.family != family)
+        return false;
+    if (bind->family != SK_FAMILY_NONE && sk_endpoint_scope(bind) != SK_SCOPE_UNUSABLE)
+        return sk_endpoint_same_ip(&own, bind) || (sk_endpoint_scope(bind) == SK_SCOPE_LOOPBACK &&
+                                                   sk_endpoint_scope(&own) == SK_SCOPE_LOOPBACK);
+    return entry->ifa_flags & IFF_MULTICAST;
+}
+
+/* Indices of the interfaces for LSD, each once; at most `max`. */
+static unsigned interfaces(enum sk_family family, const struct sk_endpoint *bind, unsigned max,
+                           unsigned *ret_indices)
+{
+    struct ifaddrs *list;
+    unsigned count = 0;
+    if (getifaddrs(&list) != 0)
+        return 0;
+    for (const struct ifaddrs *entry = list; entry && count < max; entry = entry->ifa_next) {
+        unsigned index = usable(entry, family, bind) ? if_nametoindex(entry->ifa_name) : 0;
+        bool known = index == 0;
+        for (unsigned i = 0; i < count; i++)
+            known |= ret_indices[i] == index;
+        if (!known)
+            ret_indices[count++] = index;
+    }
+    freeifaddrs(list);
+    return count;
+}
+
+static int join(int fd, const struct sk_endpoint *group, unsigned index)
+{
+    if (group->family == SK_FAMILY_V6) {
+        struct ipv6_mreq request = {.ipv6mr_interface = index};
+        memcpy(&request.ipv6mr_multiaddr, group->addr, 16);
+        return setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof request);
+    }
+    struct ip_mreqn request = {.imr_ifindex = (int)index};
+    memcpy(&request.imr_multiaddr, group->addr, 4);
+    return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request);
+}
+
+/* A socket that hears the group's datagrams from these interfaces and nothing else; -1. */
+static int open_group(const struct sk_endpoint *group, const unsigned *indices, unsigned count)
+{
+    static const int on = 1, off = 0;
+    bool v6 = group->family == SK_FAMILY_V6;
+    int fd = socket(sk_socket_af(group->family), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    struct sockaddr_storage addr;
+    socklen_t len = sk_endpoint_to_sockaddr(group, &addr);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (v6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MULTICAST_ALL : IP_MULTICAST_ALL, &off,
+               sizeof off);
+    unsigned joined = 0;
+    if (bind(fd, (struct sockaddr *)&addr, len) == 0)
+        for (unsigned i = 0; i < count; i++)
+            joined += join(fd, group, indices[i]) == 0;
+    if (joined)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+void sk_udp_join_lsd(struct sk_udp *udp, struct skep_runtime *runtime)
+{
+    static const enum sk_family families[] = {SK_FAMILY_V4, SK_FAMILY_V6};
+    for (size_t i = 0; i < SK_ARRAY_LEN(families); i++) {
+        unsigned indices[INTERFACES_MAX];
+        if (!shared(udp, families[i]))
+            continue;
+        unsigned count = interfaces(families[i], &runtime->bind, INTERFACES_MAX, indices);
+        struct sk_endpoint group = sk_lsd_group(families[i]);
+        int fd = count ? open_group(&group, indices, count) : -1;
+        if (fd < 0)
+            continue;
+        udp->sockets[udp->count].input = sk_engine_lsd_input;
+        (void)add(udp, runtime, fd, families[i]);
+    }
+}
+
+void sk_udp_send_lsd(struct sk_udp *udp, enum sk_family family, struct sk_bytes datagram)
+{
+    const struct sk_udp_socket *sock = shared(udp, family);
+    if (!sock)
+        return;
+    unsigned indices[INTERFACES_MAX];
+    unsigned count = interfaces(family, &sock->runtime->bind, INTERFACES_MAX, indices);
+    struct sk_endpoint group = sk_lsd_group(family);
+    for (unsigned i = 0; i < count; i++) {
+        struct ip_mreqn v4 = {.imr_ifindex = (int)indices[i]};
+        int err = family == SK_FAMILY_V6
+                      ? setsockopt(sock->fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &indices[i],
+                                   sizeof indices[i])
+                      : setsockopt(sock->fd, IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4);
+        if (err == 0)
+            sk_udp_send(udp, &group, datagram);
+    }
+}

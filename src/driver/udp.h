@@ -1,0 +1,42 @@
+/*
+ * Datagrams: the shared UDP port (one socket a family) and the multicast groups of local service
+ * discovery (BEP 14). Layer: driver.
+ *
+ * The LSD sockets only listen; announces leave from the shared port, so that they carry the bind
+ * address too, once through each interface. Multicast loopback stays on, since other clients of
+ * this host are to hear us; the engine knows its own announces by their cookie. What the kernel
+ * does not take at once is dropped: every protocol above repeats itself.
+ */
+#ifndef SK_DRIVER_UDP_H
+#define SK_DRIVER_UDP_H
+
+#include "engine/io.h"
+
+#include <uv.h>
+
+struct skep_runtime;
+
+struct sk_udp_socket {
+    uv_poll_t poll;
+    struct skep_runtime *runtime;
+    int fd;
+    enum sk_family family;
+    void (*input)(struct skep_engine *engine, const struct sk_endpoint *from,
+                  struct sk_bytes datagram, uint64_t now_ns);
+};
+
+struct sk_udp {
+    struct sk_udp_socket sockets[4]; /* shared v4, v6, LSD v4, v6 as far as they are there */
+    unsigned count;
+};
+
+/* Takes over a bound socket as the shared port of its family. SKEP_ERR_NOMEM (socket closed). */
+int sk_udp_add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk_family family);
+/* Listens to the LSD group of every family that has a shared port. That a host or network cannot
+ * multicast is no error. */
+void sk_udp_join_lsd(struct sk_udp *udp, struct skep_runtime *runtime);
+void sk_udp_deinit(struct sk_udp *udp);
+void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_bytes datagram);
+void sk_udp_send_lsd(struct sk_udp *udp, enum sk_family family, struct sk_bytes datagram);
+
+#endif

@@ -1,0 +1,647 @@
+#include "engine/internal.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "wire/client_name.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- life ---- */
+
+struct skep_peer *sk_conn_new(struct skep_engine *engine, const struct sk_endpoint *endpoint,
+                              bool outgoing)
+{
+    struct skep_peer *peer = sk_mem_calloc(1, sizeof *peer);
+    if (!peer)
+        return NULL;
+    peer->conn.endpoint = *endpoint;
+    peer->conn.outgoing = outgoing;
+    peer->engine = engine;
+    peer->dial_ns = engine->now_ns;
+    sk_endpoint_text(endpoint, peer->address);
+    peer->next = engine->peers;
+    if (peer->next)
+        peer->next->prev = peer;
+    engine->peers = peer;
+    engine->peers_count++;
+    return peer;
+}
+
+void sk_engine_conn_gone(struct skep_engine *engine, struct sk_conn *conn)
+{
+    struct skep_peer *peer = (struct skep_peer *)conn;
+    sk_heap_remove(&engine->timers, &peer->timer.base);
+    if (peer->prev)
+        peer->prev->next = peer->next;
+    else
+        engine->peers = peer->next;
+    if (peer->next)
+        peer->next->prev = peer->prev;
+    engine->peers_count--;
+    if (peer->stage == SK_STAGE_CONNECTING)
+        engine->half_open--;
+    for (int i = 0; i < engine->slots_count; i++)
+        if (peer->slots[i] && engine->slot_free[i])
+            engine->slot_free[i](peer->slots[i]);
+    sk_peer_free(peer->session);
+    sk_mem_free(peer->allowed_fast);
+    sk_mem_free(peer->give);
+    sk_mem_free(peer->client);
+    sk_mem_free(peer);
+}
+
+/* The book entry is this connection's only while it says so: another one may have taken it over. */
+static bool owns_entry(const struct skep_peer *peer)
+{
+    return peer->entry && peer->entry->owner == peer;
+}
+
+static void settle_closed(struct skep_peer *peer, const char *reason, bool retry)
+{
+    struct sk_peer_book *book = &peer->torrent->book;
+    struct sk_book_entry *entry = peer->entry;
+    bool dialable = peer->conn.outgoing || !(entry->sources == SK_SOURCE_INCOMING);
+    if (retry && dialable && entry->dials < SK_BOOK_DIALS_MAX &&
+        peer->torrent->state == SK_TORRENT_RUNNING)
+        sk_peer_book_retry(book, entry, peer->engine->now_ns + SK_ENGINE_REDIAL_NS);
+    else
+        sk_peer_book_settle(book, entry, SK_DIAL_DONE, reason);
+}
+
+static void forget_open(struct skep_peer *peer)
+{
+    struct skep_torrent *torrent = peer->torrent;
+    const uint8_t *id = sk_peer_view(peer->session)->peer_id;
+    if (sk_map_get(&torrent->by_peer_id, id) == peer)
+        sk_map_remove(&torrent->by_peer_id, id);
+    torrent->open--;
+    sk_metadata_peer_gone(peer);
+    sk_layers_peer_gone(peer);
+}
+
+void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry)
+{
+    struct skep_engine *engine = peer->engine;
+    if (peer->stage == SK_STAGE_CLOSING)
+        return;
+    if (peer->stage == SK_STAGE_CONNECTING)
+        engine->half_open--;
+    peer->stage = SK_STAGE_CLOSING;
+    sk_heap_remove(&engine->timers, &peer->timer.base);
+    if (peer->paused)
+        engine->paused_count--;
+    if (peer->opened) {
+        forget_open(peer);
+        if (owns_entry(peer))
+            settle_closed(peer, reason, retry);
+        bool final = !peer->entry || peer->entry->state != SK_DIAL_WAITING;
+        sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_CLOSED,
+                                                    .torrent = peer->torrent,
+                                                    .peer = peer,
+                                                    .text = peer->address,
+                                                    .reason = reason,
+                                                    .final = final});
+    } else if (owns_entry(peer)) {
+        peer->entry->owner = NULL;
+        if (!peer->conn.outgoing)
+            sk_peer_book_settle(&peer->torrent->book, peer->entry, SK_DIAL_DONE, reason);
+    }
+    sk_engine_push(engine, &(struct sk_out){.kind = SK_OUT_CLOSE, .conn = &peer->conn});
+}
+
+/* ---- keeping outputs and deadlines in step ---- */
+
+void sk_conn_set_timer(struct skep_peer *peer)
+{
+    if (peer->stage != SK_STAGE_TALKING)
+        return;
+    uint64_t at = sk_peer_deadline(peer->session);
+    /* Deadlines mostly move away; the timer then wakes once too early and is set again. */
+    if (!peer->timer.base.slot || at < peer->timer.base.at_ns)
+        sk_engine_set_timer(peer->engine, &peer->timer, SK_TIMER_PEER, at);
+}
+
+void sk_conn_touch(struct skep_peer *peer)
+{
+    if (peer->stage != SK_STAGE_TALKING)
+        return;
+    if (!peer->send_queued && sk_peer_output(peer->session).n) {
+        peer->send_queued = true;
+        sk_engine_push(peer->engine, &(struct sk_out){.kind = SK_OUT_SEND, .conn = &peer->conn});
+    }
+    sk_conn_set_timer(peer);
+}
+
+/* ---- what a session says ---- */
+
+static void emit_peer(struct skep_peer *peer, enum skep_event_kind kind)
+{
+    sk_engine_emit(peer->engine,
+                   &(struct skep_event){.kind = kind, .torrent = peer->torrent, .peer = peer});
+}
+
+static struct skep_message public_message(const struct sk_msg *msg)
+{
+    struct skep_message message = {
+        .kind = (enum skep_message_kind)msg->kind,
+        .index = msg->index,
+        .begin = msg->begin,
+        .length = msg->length,
+        .data = msg->data.p,
+        .size = msg->data.n,
+    };
+    if (msg->kind == SK_MSG_PORT)
+        message.index = msg->port;
+    if (msg->kind == SK_MSG_HASHES) {
+        message.data = msg->hashes.p;
+        message.size = msg->hashes.n;
+    }
+    return message;
+}
+
+static void set_client(struct skep_peer *peer)
+{
+    const struct sk_peer_view *view = sk_peer_view(peer->session);
+    char name[SK_CLIENT_NAME_MAX];
+    sk_client_name(view->peer_id, sk_bytes_text(view->client_v), name);
+    char *copy = sk_mem_strdup(name);
+    if (!copy)
+        return;
+    sk_mem_free(peer->client);
+    peer->client = copy;
+}
+
+/* The peer is known under another address from now on; its old one points there. */
+static void move_address(struct skep_peer *peer, struct sk_book_entry *entry)
+{
+    struct sk_book_entry *old = peer->entry;
+    if (old == entry)
+        return;
+    char before[SK_ENDPOINT_TEXT_MAX];
+    memcpy(before, peer->address, sizeof before);
+    if (owns_entry(peer))
+        sk_peer_book_settle(&peer->torrent->book, old, SK_DIAL_DONE, "duplicate");
+    old->same_as = entry->endpoint;
+    peer->entry = entry;
+    entry->owner = peer;
+    sk_peer_book_settle(&peer->torrent->book, entry, SK_DIAL_OPEN, NULL);
+    sk_endpoint_text(&entry->endpoint, peer->address);
+    sk_engine_emit(peer->engine, &(struct skep_event){.kind = SKEP_EVENT_ADDRESS,
+                                                      .torrent = peer->torrent,
+                                                      .peer = peer,
+                                                      .text = before});
+}
+
+/* An incoming peer told the port that it listens on: that is the address others know it by. */
+static void learn_listen_port(struct skep_peer *peer, uint16_t port)
+{
+    if (peer->conn.outgoing || !port || port == peer->entry->endpoint.port ||
+        peer->entry->sources != SK_SOURCE_INCOMING)
+        return;
+    struct sk_endpoint listen = peer->conn.endpoint;
+    listen.port = port;
+    struct sk_book_entry *entry;
+    bool is_new;
+    if (sk_peer_book_hear(&peer->torrent->book, &listen, SK_SOURCE_INCOMING,
+                          sk_endpoint_scope(&listen), peer->engine->now_ns, &entry, &is_new))
+        return;
+    if (entry->owner)
+        return; /* being dialled: its handshake will show that it is the same peer */
+    move_address(peer, entry);
+}
+
+/* Two connections to one peer: one goes. Returns whether this one stays. */
+static bool resolve_duplicate(struct skep_peer *peer)
+{
+    struct skep_torrent *torrent = peer->torrent;
+    const uint8_t *id = sk_peer_view(peer->session)->peer_id;
+    struct skep_peer *other = sk_map_get(&torrent->by_peer_id, id);
+    if (!other)
+        return true;
+    bool adopt = peer->conn.outgoing && !other->conn.outgoing &&
+                 other->entry->sources == SK_SOURCE_INCOMING &&
+                 sk_endpoint_same_ip(&peer->conn.endpoint, &other->conn.endpoint);
+    if (adopt) {
+        struct sk_book_entry *entry = peer->entry;
+        entry->owner = NULL;
+        move_address(other, entry);
+    } else if (peer->entry != other->entry && owns_entry(peer)) {
+        peer->entry->same_as = other->entry->endpoint;
+        sk_peer_book_settle(&torrent->book, peer->entry, SK_DIAL_DONE, "duplicate");
+        sk_engine_emit(peer->engine, &(struct skep_event){.kind = SKEP_EVENT_FAILED,
+                                                          .torrent = torrent,
+                                                          .text = peer->address,
+                                                          .reason = "duplicate",
+                                                          .by = other->address,
+                                                          .final = true});
+    }
+    sk_conn_close(peer, "duplicate", false);
+    return false;
+}
+
+static void on_open(struct skep_peer *peer)
+{
+    struct skep_torrent *torrent = peer->torrent;
+    if (peer->conn.outgoing)
+        peer->entry->mode_worked = (uint8_t)peer->mode;
+    if (!resolve_duplicate(peer))
+        return;
+    const uint8_t *id = sk_peer_view(peer->session)->peer_id;
+    if (sk_map_put(&torrent->by_peer_id, id, peer)) {
+        sk_conn_close(peer, "out of memory", false);
+        return;
+    }
+    if (owns_entry(peer))
+        sk_peer_book_settle(&torrent->book, peer->entry, SK_DIAL_OPEN, NULL);
+    peer->opened = true;
+    torrent->open++;
+    set_client(peer);
+    sk_give_opened(peer);
+    emit_peer(peer, SKEP_EVENT_OPEN);
+    sk_layers_peer(peer);
+}
+
+static void on_allowed_fast(struct skep_peer *peer, uint32_t piece)
+{
+    if (peer->allowed_fast_count == SK_ENGINE_ALLOWED_FAST_MAX)
+        return;
+    uint32_t *list = sk_mem_realloc(peer->allowed_fast, peer->allowed_fast_count + 1, sizeof *list);
+    if (!list)
+        return;
+    list[peer->allowed_fast_count++] = piece;
+    peer->allowed_fast = list;
+}
+
+/* Whether the engine itself needs to look at this message, beyond the hooks. */
+static void on_message(struct skep_peer *peer, const struct sk_msg *msg)
+{
+    switch (msg->kind) {
+    case SK_MSG_ALLOWED_FAST:
+        on_allowed_fast(peer, msg->index);
+        break;
+    case SK_MSG_BITFIELD:
+    case SK_MSG_HAVE_ALL:
+    case SK_MSG_HAVE_NONE:
+        if (peer->torrent->metainfo)
+            emit_peer(peer, SKEP_EVENT_HAVE_SET);
+        break;
+    case SK_MSG_HASHES:
+    case SK_MSG_HASH_REJECT:
+        sk_layers_message(peer, msg);
+        break;
+    case SK_MSG_INTERESTED:
+    case SK_MSG_NOT_INTERESTED:
+    case SK_MSG_REQUEST:
+    case SK_MSG_CANCEL:
+    case SK_MSG_HASH_REQUEST:
+        sk_give_message(peer, msg);
+        break;
+    default:
+        break;
+    }
+    if (peer->stage != SK_STAGE_TALKING || !sk_engine_hooked(peer->engine, SKEP_EVENT_MESSAGE) ||
+        (unsigned)msg->kind >= SKEP_MESSAGE_KIND_COUNT)
+        return;
+    sk_engine_emit(peer->engine, &(struct skep_event){.kind = SKEP_EVENT_MESSAGE,
+                                                      .torrent = peer->torrent,
+                                                      .peer = peer,
+                                                      .message = public_message(msg)});
+}
+
+static void on_special(struct skep_peer *peer, const struct sk_peer_event *event,
+                       enum skep_event_kind kind, enum skep_message_kind message_kind)
+{
+    struct skep_message message = public_message(&event->msg);
+    if (message_kind != SKEP_MESSAGE_KIND_COUNT)
+        message.kind = message_kind;
+    if (event->kind == SK_PEER_EVENT_UPLOAD_ONLY)
+        message.index = (uint32_t)event->upload_only;
+    sk_engine_emit(peer->engine, &(struct skep_event){.kind = kind,
+                                                      .torrent = peer->torrent,
+                                                      .peer = peer,
+                                                      .message = message,
+                                                      .rtt_ns = event->rtt_ns});
+}
+
+static void on_extended(struct skep_peer *peer, const struct sk_peer_event *event)
+{
+    set_client(peer);
+    learn_listen_port(peer, event->extended.port);
+    emit_peer(peer, SKEP_EVENT_CLIENT);
+    if (peer->stage == SK_STAGE_TALKING)
+        sk_metadata_peer(peer);
+}
+
+/* An incoming handshake named its torrent. */
+static void on_hello(struct skep_peer *peer, const struct sk_handshake *hello)
+{
+    struct skep_engine *engine = peer->engine;
+    struct skep_torrent *torrent = sk_torrent_find(engine, hello->info_hash);
+    if (!torrent || torrent->state != SK_TORRENT_RUNNING) {
+        sk_conn_close(peer, "wrong-info-hash", false);
+        return;
+    }
+    struct sk_book_entry *entry;
+    bool is_new;
+    peer->torrent = torrent;
+    struct sk_peer_config config;
+    if (sk_peer_book_hear(&torrent->book, &peer->conn.endpoint, SK_SOURCE_INCOMING,
+                          sk_endpoint_scope(&peer->conn.endpoint), engine->now_ns, &entry,
+                          &is_new) ||
+        sk_conn_session_config(peer, &config) || sk_peer_accept(peer->session, &config)) {
+        sk_conn_close(peer, "out of memory", false);
+        return;
+    }
+    peer->entry = entry;
+    if (!entry->owner)
+        entry->owner = peer;
+    sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_HEARD,
+                                                .torrent = torrent,
+                                                .text = peer->address,
+                                                .source = SKEP_SOURCE_INCOMING,
+                                                .is_new = is_new});
+}
+
+static const char *closed_reason(const struct sk_peer_event *event)
+{
+    if (event->reason == SK_PEER_REASON_PROTOCOL)
+        return sk_peer_violation_text(event->violation);
+    return sk_peer_reason_name(event->reason);
+}
+
+static void on_closed(struct skep_peer *peer, const struct sk_peer_event *event)
+{
+    static const uint8_t handshake_reasons[] = {
+        [SK_PEER_REASON_EOF_EARLY] = 1, [SK_PEER_REASON_HANDSHAKE_TIMEOUT] = 1,
+        [SK_PEER_REASON_MSE] = 1,       [SK_PEER_REASON_ENCRYPTED_ONLY] = 1,
+        [SK_PEER_REASON_EOF] = 1,       [SK_PEER_REASON_PROTOCOL] = 1,
+    };
+    const char *reason = closed_reason(event);
+    if (peer->opened || !peer->conn.outgoing) {
+        bool theirs = event->reason == SK_PEER_REASON_EOF;
+        sk_conn_close(peer, reason, theirs);
+        return;
+    }
+    bool handshake =
+        (size_t)event->reason < SK_ARRAY_LEN(handshake_reasons) && handshake_reasons[event->reason];
+    sk_dial_failed(peer, reason, handshake);
+}
+
+static void on_event(struct skep_peer *peer, const struct sk_peer_event *event)
+{
+    switch (event->kind) {
+    case SK_PEER_EVENT_HELLO:
+        on_hello(peer, &event->hello);
+        break;
+    case SK_PEER_EVENT_OPEN:
+        on_open(peer);
+        break;
+    case SK_PEER_EVENT_MESSAGE:
+        on_message(peer, &event->msg);
+        break;
+    case SK_PEER_EVENT_EXTENDED:
+        on_extended(peer, event);
+        break;
+    case SK_PEER_EVENT_METADATA:
+        sk_metadata_message(peer, &event->metadata);
+        break;
+    case SK_PEER_EVENT_PEX:
+        sk_discovery_pex(peer, event->pex, event->pex_count);
+        break;
+    case SK_PEER_EVENT_DONT_HAVE:
+        on_special(peer, event, SKEP_EVENT_MESSAGE, SKEP_MESSAGE_DONT_HAVE);
+        break;
+    case SK_PEER_EVENT_UPLOAD_ONLY:
+        on_special(peer, event, SKEP_EVENT_MESSAGE, SKEP_MESSAGE_UPLOAD_ONLY);
+        break;
+    case SK_PEER_EVENT_BLOCK:
+        peer->torrent->taken += event->msg.data.n;
+        on_special(peer, event, SKEP_EVENT_BLOCK, SKEP_MESSAGE_KIND_COUNT);
+        break;
+    case SK_PEER_EVENT_REJECTED:
+        on_special(peer, event, SKEP_EVENT_REJECTED, SKEP_MESSAGE_KIND_COUNT);
+        break;
+    case SK_PEER_EVENT_CLOSED:
+        on_closed(peer, event);
+        break;
+    }
+}
+
+static void drain(struct skep_peer *peer)
+{
+    struct sk_peer_event event;
+    while (peer->stage == SK_STAGE_TALKING && sk_peer_next(peer->session, &event))
+        on_event(peer, &event);
+    if (peer->stage == SK_STAGE_TALKING && peer->opened) {
+        uint64_t payload = sk_peer_view(peer->session)->payload_in;
+        if (payload != peer->payload_seen) {
+            peer->payload_seen = payload;
+            emit_peer(peer, SKEP_EVENT_ARRIVAL);
+        }
+    }
+    sk_conn_touch(peer);
+}
+
+void sk_conn_on_timer(struct skep_peer *peer)
+{
+    if (peer->stage == SK_STAGE_CONNECTING) {
+        sk_dial_failed(peer, "connect-timeout", false);
+        return;
+    }
+    if (peer->stage != SK_STAGE_TALKING)
+        return;
+    sk_peer_tick(peer->session, peer->engine->now_ns);
+    drain(peer);
+}
+
+/* ---- what the world says ---- */
+
+int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *ret_config)
+{
+    struct skep_engine *engine = peer->engine;
+    const struct skep_torrent *torrent = peer->torrent;
+    bool required = false;
+    unsigned incoming = sk_dial_incoming_mse(engine, &required);
+    *ret_config = (struct sk_peer_config){
+        .listen_port = engine->config.no_listen ? 0 : engine->config.port,
+        .outgoing = peer->conn.outgoing,
+        .mse_required = required,
+        .mse = incoming,
+        .client = "skep " SKEP_VERSION,
+        .seed = sk_prng_u64(&engine->prng),
+    };
+    if (peer->conn.outgoing)
+        ret_config->mse = peer->mode == SK_DIAL_PLAIN ? 0
+                          : required                  ? SK_MSE_RC4
+                                                      : SK_MSE_RC4 | SK_MSE_PLAIN;
+    memcpy(ret_config->peer_id, engine->peer_id, 20);
+    if (!torrent)
+        return 0;
+    memcpy(ret_config->info_hash, torrent->info_hash, 20);
+    ret_config->has_v2 = torrent->has_v2;
+    if (torrent->metainfo) {
+        ret_config->pieces = torrent->metainfo->pieces;
+        ret_config->piece_size = torrent->metainfo->piece_size;
+        ret_config->span = torrent->metainfo->span;
+    }
+    return 0;
+}
+
+static int start_session(struct skep_peer *peer)
+{
+    struct sk_peer_config config;
+    sk_conn_session_config(peer, &config);
+    int err = sk_peer_new(&config, peer->engine->now_ns, &peer->session);
+    if (err)
+        return err;
+    if (!peer->conn.outgoing)
+        sk_peer_set_skeys(peer->session, peer->engine->skeys, peer->engine->torrents_count);
+    peer->stage = SK_STAGE_TALKING;
+    sk_conn_touch(peer);
+    return 0;
+}
+
+void sk_engine_conn_connected(struct skep_engine *engine, struct sk_conn *conn, uint64_t now_ns)
+{
+    struct skep_peer *peer = (struct skep_peer *)conn;
+    engine->now_ns = now_ns;
+    if (peer->stage != SK_STAGE_CONNECTING)
+        return;
+    engine->half_open--;
+    peer->stage = SK_STAGE_TALKING;
+    peer->connect_ns = SK_MAX(now_ns - peer->dial_ns, UINT64_C(1));
+    sk_heap_remove(&engine->timers, &peer->timer.base);
+    if (start_session(peer))
+        sk_dial_failed(peer, "out of memory", false);
+    sk_dial_pump(engine);
+}
+
+void sk_engine_conn_failed(struct skep_engine *engine, struct sk_conn *conn,
+                           enum sk_conn_failure failure, uint64_t now_ns)
+{
+    static const char *const reasons[] = {
+        [SK_CONN_REFUSED] = "refused",
+        [SK_CONN_UNREACHABLE] = "unreachable",
+        [SK_CONN_TIMEOUT] = "connect-timeout",
+        [SK_CONN_LOCAL] = "no sockets left here",
+    };
+    struct skep_peer *peer = (struct skep_peer *)conn;
+    engine->now_ns = now_ns;
+    if (peer->stage == SK_STAGE_CLOSING)
+        return;
+    sk_dial_failed(peer, reasons[failure], false);
+    sk_dial_pump(engine);
+}
+
+struct sk_conn *sk_engine_conn_accepted(struct skep_engine *engine,
+                                        const struct sk_endpoint *endpoint, uint64_t now_ns)
+{
+    engine->now_ns = now_ns;
+    if (engine->peers_count >= engine->config.connections_max + SK_ENGINE_HALF_OPEN_MAX)
+        return NULL;
+    struct skep_peer *peer = sk_conn_new(engine, endpoint, false);
+    if (!peer)
+        return NULL;
+    if (start_session(peer)) {
+        peer->stage = SK_STAGE_CLOSING;
+        sk_engine_conn_gone(engine, &peer->conn);
+        return NULL;
+    }
+    return &peer->conn;
+}
+
+/* Charges received bytes to the rate limit; over it, the connection is not read for a while. */
+static void charge(struct skep_peer *peer, size_t n)
+{
+    struct skep_engine *engine = peer->engine;
+    double rate = (double)engine->config.rate_limit_bytes_s;
+    if (rate <= 0)
+        return;
+    double elapsed = (double)(engine->now_ns - engine->read_tokens_ns) / 1e9;
+    engine->read_tokens = SK_MIN(engine->read_tokens + elapsed * rate, rate / 10);
+    engine->read_tokens_ns = engine->now_ns;
+    engine->read_tokens -= (double)n;
+    if (engine->read_tokens >= 0 || peer->paused || peer->stage != SK_STAGE_TALKING)
+        return;
+    peer->paused = true;
+    engine->paused_count++;
+    sk_engine_push(engine, &(struct sk_out){.kind = SK_OUT_READ_PAUSE, .conn = &peer->conn});
+    uint64_t wait = (uint64_t)(-engine->read_tokens / rate * 1e9) + 1;
+    if (!engine->read_timer.base.slot)
+        sk_engine_set_timer(engine, &engine->read_timer, SK_TIMER_READ, engine->now_ns + wait);
+}
+
+void sk_conn_pause_all_over(struct skep_engine *engine)
+{
+    for (struct skep_peer *peer = engine->peers; peer && engine->paused_count; peer = peer->next) {
+        if (!peer->paused || peer->stage != SK_STAGE_TALKING)
+            continue;
+        peer->paused = false;
+        engine->paused_count--;
+        sk_engine_push(engine, &(struct sk_out){.kind = SK_OUT_READ_RESUME, .conn = &peer->conn});
+    }
+}
+
+void sk_engine_conn_input(struct skep_engine *engine, struct sk_conn *conn, uint8_t *bytes,
+                          size_t n, uint64_t now_ns)
+{
+    struct skep_peer *peer = (struct skep_peer *)conn;
+    engine->now_ns = now_ns;
+    if (peer->stage != SK_STAGE_TALKING)
+        return;
+    sk_peer_input(peer->session, bytes, n, now_ns);
+    drain(peer);
+    charge(peer, n);
+    sk_dial_pump(engine);
+}
+
+void sk_engine_conn_eof(struct skep_engine *engine, struct sk_conn *conn, bool reset,
+                        uint64_t now_ns)
+{
+    struct skep_peer *peer = (struct skep_peer *)conn;
+    engine->now_ns = now_ns;
+    if (peer->stage == SK_STAGE_CONNECTING) {
+        sk_dial_failed(peer, "refused", false);
+    } else if (peer->stage == SK_STAGE_TALKING) {
+        sk_peer_input_eof(peer->session, now_ns);
+        drain(peer);
+        if (peer->stage == SK_STAGE_TALKING)
+            sk_conn_close(peer, reset ? "reset" : "closed", true);
+    }
+    sk_dial_pump(engine);
+}
+
+struct sk_bytes sk_engine_conn_output(const struct sk_conn *conn)
+{
+    const struct skep_peer *peer = (const struct skep_peer *)conn;
+    return peer->session ? sk_peer_output(peer->session) : sk_bytes(NULL, 0);
+}
+
+void sk_engine_conn_sent(struct skep_engine *engine, struct sk_conn *conn, size_t n,
+                         uint64_t now_ns)
+{
+    struct skep_peer *peer = (struct skep_peer *)conn;
+    engine->now_ns = now_ns;
+    if (peer->session)
+        sk_peer_sent(peer->session, n, now_ns);
+}
+
+/* The number of pieces is known: sessions that opened before can make sense of what they kept. */
+void sk_conn_apply_metadata(struct skep_torrent *torrent)
+{
+    const struct sk_metainfo *meta = torrent->metainfo;
+    for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next) {
+        if (peer->torrent != torrent || peer->stage != SK_STAGE_TALKING)
+            continue;
+        if (sk_peer_set_pieces(peer->session, meta->pieces, meta->piece_size, meta->span,
+                               torrent->has_v2)) {
+            sk_conn_close(peer, "out of memory", false);
+            continue;
+        }
+        if (peer->opened && sk_peer_view(peer->session)->has_bitfield)
+            emit_peer(peer, SKEP_EVENT_HAVE_SET);
+        drain(peer);
+    }
+}

@@ -1,0 +1,304 @@
+#include "engine/internal.h"
+
+#include "base/assert.h"
+#include "base/crypt.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifndef SKEP_VERSION
+#define SKEP_VERSION "0"
+#endif
+
+/* Azureus-style (BEP 20): "-SK" and four digits of the version. */
+static void make_peer_id(struct skep_engine *engine)
+{
+    unsigned major = 0, minor = 0, patch = 0;
+    sscanf(SKEP_VERSION, "%u.%u.%u", &major, &minor, &patch);
+    char head[16];
+    snprintf(head, sizeof head, "-SK%u%u%u0-", major % 10, minor % 10, patch % 10);
+    memcpy(engine->peer_id, head, 8);
+    static const char alphabet[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for (int i = 8; i < 20; i++)
+        engine->peer_id[i] = (uint8_t)alphabet[sk_prng_below(&engine->prng, sizeof alphabet - 1)];
+}
+
+int sk_engine_new(const struct skep_config *config, uint64_t now_ns, struct skep_engine **ret)
+{
+    if (config->encryption != SKEP_ENCRYPTION_OFF && !sk_rc4_available())
+        return SKEP_ERR_CRYPTO;
+    struct skep_engine *engine = sk_mem_calloc(1, sizeof *engine);
+    if (!engine)
+        return SKEP_ERR_NOMEM;
+    engine->config = *config;
+    if (!engine->config.connections_max)
+        engine->config.connections_max = 2000;
+    engine->config.connections_max =
+        SK_MIN(engine->config.connections_max, SK_ENGINE_CONNECTIONS_MAX);
+    if (!engine->config.connect_rate)
+        engine->config.connect_rate = 200;
+    engine->now_ns = now_ns;
+    engine->dial_tokens_ns = engine->read_tokens_ns = now_ns;
+    engine->dial_tokens = engine->config.connect_rate;
+    engine->next_id = 1;
+    sk_prng_init(&engine->prng, config->seed);
+    make_peer_id(engine);
+    engine->key = (uint32_t)sk_prng_u64(&engine->prng);
+    snprintf(engine->lsd_cookie, sizeof engine->lsd_cookie, "skep%016llx",
+             (unsigned long long)sk_prng_u64(&engine->prng));
+    sk_map_init(&engine->asks, sizeof(uint64_t), 100000, sk_prng_u64(&engine->prng));
+    sk_map_init(&engine->jobs, sizeof(uint64_t), 100000, sk_prng_u64(&engine->prng));
+    *ret = engine;
+    return 0;
+}
+
+static void free_map(struct sk_map *map)
+{
+    size_t pos = 0;
+    for (void *value; (value = sk_map_next(map, &pos));)
+        sk_mem_free(value);
+    sk_map_deinit(map);
+}
+
+static void free_jobs(struct sk_map *map)
+{
+    size_t pos = 0;
+    for (struct sk_store_job *job; (job = sk_map_next(map, &pos));)
+        sk_mem_free(job->bytes);
+    free_map(map);
+}
+
+void sk_engine_free(struct skep_engine *engine)
+{
+    if (!engine)
+        return;
+    while (engine->peers)
+        sk_engine_conn_gone(engine, &engine->peers->conn);
+    for (uint32_t i = 0; i < engine->torrents_count; i++)
+        sk_torrent_free(engine->torrents[i]);
+    for (size_t i = 0; i < engine->out_count; i++) {
+        struct sk_out *out = &engine->outs[(engine->out_head + i) % engine->out_capacity];
+        sk_mem_free(out->owned);
+    }
+    sk_mem_free(engine->out_owned);
+    sk_mem_free(engine->outs);
+    sk_mem_free(engine->queue);
+    free_map(&engine->asks);
+    free_jobs(&engine->jobs);
+    sk_heap_deinit(&engine->timers);
+    sk_mem_free(engine);
+}
+
+/* ---- outputs ---- */
+
+int sk_engine_push(struct skep_engine *engine, const struct sk_out *out)
+{
+    if (engine->out_count == engine->out_capacity) {
+        size_t capacity = engine->out_capacity ? engine->out_capacity * 2 : 64;
+        struct sk_out *outs = sk_mem_alloc(capacity * sizeof *outs);
+        if (!outs) {
+            sk_mem_free(out->owned);
+            return SKEP_ERR_NOMEM;
+        }
+        for (size_t i = 0; i < engine->out_count; i++)
+            outs[i] = engine->outs[(engine->out_head + i) % engine->out_capacity];
+        sk_mem_free(engine->outs);
+        engine->outs = outs;
+        engine->out_head = 0;
+        engine->out_capacity = capacity;
+    }
+    engine->outs[(engine->out_head + engine->out_count++) % engine->out_capacity] = *out;
+    return 0;
+}
+
+int sk_engine_next_output(struct skep_engine *engine, struct sk_out *ret_out)
+{
+    sk_mem_free(engine->out_owned);
+    engine->out_owned = NULL;
+    while (engine->out_count) {
+        struct sk_out out = engine->outs[engine->out_head];
+        engine->out_head = (engine->out_head + 1) % engine->out_capacity;
+        engine->out_count--;
+        struct skep_peer *peer = (struct skep_peer *)out.conn;
+        if (out.kind == SK_OUT_SEND) {
+            peer->send_queued = false;
+            if (peer->stage != SK_STAGE_TALKING)
+                continue;
+        }
+        engine->out_owned = out.owned;
+        *ret_out = out;
+        return 1;
+    }
+    return 0;
+}
+
+int sk_engine_ask(struct skep_engine *engine, const struct sk_ask *ask, uint64_t *ret_id)
+{
+    struct sk_ask *copy = sk_mem_dup(ask, sizeof *ask);
+    if (!copy)
+        return SKEP_ERR_NOMEM;
+    uint64_t id = engine->next_id++;
+    int err = sk_map_put(&engine->asks, &id, copy);
+    if (err) {
+        sk_mem_free(copy);
+        return err;
+    }
+    *ret_id = id;
+    return 0;
+}
+
+bool sk_engine_answer(struct skep_engine *engine, uint64_t id, struct sk_ask *ret_ask)
+{
+    struct sk_ask *ask = sk_map_remove(&engine->asks, &id);
+    if (!ask)
+        return false;
+    *ret_ask = *ask;
+    sk_mem_free(ask);
+    return true;
+}
+
+/* ---- events and hooks ---- */
+
+static int add_hook(struct skep_engine *engine, enum skep_event_kind kind, uint16_t message,
+                    skep_hook_fn fn, void *ctx)
+{
+    if (engine->hooks_count == SK_ENGINE_HOOKS_MAX)
+        return SKEP_ERR_LIMIT;
+    engine->hooks[engine->hooks_count++] =
+        (struct sk_hook){.fn = fn, .ctx = ctx, .message = message, .kind = (uint8_t)kind};
+    engine->hooked |= UINT64_C(1) << kind;
+    return 0;
+}
+
+int skep_engine_hook(struct skep_engine *engine, enum skep_event_kind kind, skep_hook_fn fn,
+                     void *ctx)
+{
+    return add_hook(engine, kind, SKEP_MESSAGE_KIND_COUNT, fn, ctx);
+}
+
+int skep_engine_hook_message(struct skep_engine *engine, enum skep_message_kind kind,
+                             skep_hook_fn fn, void *ctx)
+{
+    return add_hook(engine, SKEP_EVENT_MESSAGE, (uint16_t)kind, fn, ctx);
+}
+
+int skep_engine_reserve_slot(struct skep_engine *engine, void (*free_fn)(void *))
+{
+    if (engine->slots_count == SK_ENGINE_SLOTS_MAX)
+        return SKEP_ERR_LIMIT;
+    engine->slot_free[engine->slots_count] = free_fn;
+    return engine->slots_count++;
+}
+
+bool sk_engine_hooked(const struct skep_engine *engine, enum skep_event_kind kind)
+{
+    return engine->hooked >> kind & 1;
+}
+
+static void serve(struct skep_engine *engine, const struct skep_event *event)
+{
+    engine->serving = true;
+    for (uint32_t i = 0; i < engine->hooks_count; i++) {
+        const struct sk_hook *hook = &engine->hooks[i];
+        if (hook->kind == event->kind && (hook->message == SKEP_MESSAGE_KIND_COUNT ||
+                                          hook->message == (uint16_t)event->message.kind))
+            hook->fn(event, hook->ctx);
+    }
+    engine->serving = false;
+}
+
+static void enqueue(struct skep_engine *engine, const struct skep_event *event)
+{
+    if (engine->queue_count == engine->queue_capacity) {
+        size_t capacity = engine->queue_capacity ? engine->queue_capacity * 2 : 32;
+        struct sk_queued_event *queue =
+            sk_mem_realloc(engine->queue, capacity, sizeof *engine->queue);
+        if (!queue)
+            return; /* the hooks miss an event; the engine's own state is whole */
+        engine->queue = queue;
+        engine->queue_capacity = capacity;
+    }
+    struct sk_queued_event *queued = &engine->queue[engine->queue_count++];
+    queued->event = *event;
+    queued->event.message.data = NULL; /* what is queued comes from our own acts: no payload */
+    queued->event.message.size = 0;
+    if (event->text)
+        snprintf(queued->text, sizeof queued->text, "%s", event->text);
+}
+
+void sk_engine_emit(struct skep_engine *engine, const struct skep_event *event)
+{
+    if (!sk_engine_hooked(engine, event->kind))
+        return;
+    struct skep_event stamped = *event;
+    stamped.now_ns = engine->now_ns;
+    if (engine->serving) {
+        enqueue(engine, &stamped);
+        return;
+    }
+    serve(engine, &stamped);
+    while (engine->queue_head < engine->queue_count) {
+        struct sk_queued_event queued = engine->queue[engine->queue_head++];
+        if (queued.event.text)
+            queued.event.text = queued.text;
+        serve(engine, &queued.event);
+    }
+    engine->queue_head = engine->queue_count = 0;
+}
+
+/* ---- time ---- */
+
+void sk_engine_set_timer(struct skep_engine *engine, struct sk_engine_timer *timer,
+                         enum sk_timer_kind kind, uint64_t at_ns)
+{
+    timer->kind = kind;
+    /* Without memory the timer is lost; the next touch of the object sets it again. */
+    (void)sk_heap_set(&engine->timers, &timer->base, at_ns);
+}
+
+uint64_t sk_engine_deadline(const struct skep_engine *engine)
+{
+    const struct sk_timer *timer = sk_heap_first(&engine->timers);
+    return timer ? timer->at_ns : SK_TIME_NEVER;
+}
+
+static void fire(struct skep_engine *engine, struct sk_engine_timer *timer)
+{
+    switch (timer->kind) {
+    case SK_TIMER_PEER:
+        sk_conn_on_timer(SK_CONTAINER_OF(timer, struct skep_peer, timer));
+        break;
+    case SK_TIMER_TRACKER:
+        sk_discovery_tracker_timer(SK_CONTAINER_OF(timer, struct sk_engine_tracker, timer));
+        break;
+    case SK_TIMER_DIAL:
+        break; /* the pump below does the work */
+    case SK_TIMER_LSD:
+        sk_discovery_lsd_timer(SK_CONTAINER_OF(timer, struct skep_torrent, lsd_timer));
+        break;
+    case SK_TIMER_METADATA:
+        sk_metadata_on_timer(SK_CONTAINER_OF(timer, struct skep_torrent, metadata.timer));
+        break;
+    case SK_TIMER_LAYERS:
+        sk_layers_on_timer(SK_CONTAINER_OF(timer, struct skep_torrent, layers.timer));
+        break;
+    case SK_TIMER_READ:
+        sk_conn_pause_all_over(engine);
+        break;
+    }
+}
+
+void sk_engine_tick(struct skep_engine *engine, uint64_t now_ns)
+{
+    engine->now_ns = now_ns;
+    /* Bounded: what a timer sets anew for now is served at the next tick. */
+    for (size_t budget = engine->timers.count; budget; budget--) {
+        struct sk_timer *timer = sk_heap_first(&engine->timers);
+        if (!timer || timer->at_ns > now_ns)
+            break;
+        sk_heap_remove(&engine->timers, timer);
+        fire(engine, (struct sk_engine_timer *)timer);
+    }
+    sk_dial_pump(engine);
+}

@@ -1,0 +1,22 @@
+/*
+ * Making an engine, for drivers. Layer: engine. Everything else is in <skep/engine.h> (for the
+ * program) and engine/io.h (for the driver).
+ */
+#ifndef SK_ENGINE_ENGINE_H
+#define SK_ENGINE_ENGINE_H
+
+#include "engine/io.h"
+
+#include <skep/runtime.h>
+
+/* config is copied; config->seed must be set (not 0) and `port` is the one really listened on.
+ * SKEP_ERR_NOMEM, SKEP_ERR_CRYPTO (encryption wanted and RC4 not to be had). */
+int sk_engine_new(const struct skep_config *config, uint64_t now_ns, struct skep_engine **ret);
+/* The driver closed all its handles before. */
+void sk_engine_free(struct skep_engine *engine);
+/* A torrent's file layout for the driver's disk: file `i` of torrent number `torrent`. Returns
+ * false past the last. Padding files are passed over. `ret_path` is relative and safe. */
+bool sk_engine_file(const struct skep_engine *engine, uint32_t torrent, uint32_t i,
+                    const char **ret_path, uint64_t *ret_offset, uint64_t *ret_length);
+
+#endif

@@ -1,0 +1,283 @@
+/*
+ * The engine's inside: what its files share. Layer: engine; private to this folder.
+ *
+ * engine.c      making it, time, outputs, events and hooks
+ * conn.c        connections: bytes in and out, session events, their end
+ * dial.c        whom to dial, by which handshake, what a failure means
+ * torrent.c     torrents and their metadata
+ * metadata.c    the info dictionary from peers (BEP 9)
+ * layers.c      piece layers of v2 torrents from peers (BEP 52)
+ * discovery.c   trackers, LSD, PEX into the peer book
+ * give.c        stored pieces served to others
+ * api.c         the functions of <skep/engine.h> that only look or pass on
+ */
+#ifndef SK_ENGINE_INTERNAL_H
+#define SK_ENGINE_INTERNAL_H
+
+#include "base/heap.h"
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/prng.h"
+#include "engine/engine.h"
+#include "proto/peer/session.h"
+#include "proto/tracker/tracker.h"
+#include "swarm/peer_book.h"
+#include "wire/magnet.h"
+#include "wire/metainfo.h"
+
+#include <skep/engine.h>
+
+#define SK_ENGINE_CONNECT_NS (10 * SK_SECOND_NS)
+#define SK_ENGINE_REDIAL_NS (5 * SK_SECOND_NS)
+#define SK_ENGINE_LSD_NS (300 * SK_SECOND_NS)
+
+/* What a timer wakes; the object is found around it. */
+enum sk_timer_kind {
+    SK_TIMER_PEER,
+    SK_TIMER_TRACKER,
+    SK_TIMER_DIAL,
+    SK_TIMER_LSD,
+    SK_TIMER_METADATA,
+    SK_TIMER_LAYERS,
+    SK_TIMER_READ,
+};
+
+struct sk_engine_timer {
+    struct sk_timer base; /* first */
+    enum sk_timer_kind kind;
+};
+
+enum sk_stage {
+    SK_STAGE_CONNECTING, /* outgoing: TCP is being opened */
+    SK_STAGE_TALKING,    /* there is a session */
+    SK_STAGE_CLOSING,    /* SK_OUT_CLOSE is on its way; waits for sk_engine_conn_gone() */
+};
+
+/* A request of theirs that waits for the disk. */
+struct sk_give_request {
+    uint32_t piece, begin, length;
+};
+
+struct skep_peer {
+    struct sk_conn conn; /* first: a conn is the head of a peer */
+    struct skep_engine *engine;
+    struct skep_torrent *torrent; /* NULL: incoming, info-hash not known yet */
+    struct sk_peer *session;
+    struct sk_book_entry *entry;
+    struct skep_peer *prev, *next; /* of all peers of the engine */
+    struct sk_engine_timer timer;
+    enum sk_stage stage;
+    enum sk_dial_mode mode; /* outgoing: the handshake in use */
+    bool opened, send_queued, paused, has_client;
+    bool metadata_bad; /* it gave metadata that was wrong */
+    uint64_t dial_ns, connect_ns;
+    uint64_t payload_seen;
+    void *slots[SK_ENGINE_SLOTS_MAX];
+    uint32_t *allowed_fast;
+    uint32_t allowed_fast_count;
+    struct sk_give_request *give;
+    uint32_t give_count;
+    bool give_reading;
+    char address[SK_ENDPOINT_TEXT_MAX];
+    char *client; /* escaped name; NULL until known */
+};
+
+/* One tracker of one torrent, with what it has under way in the world. */
+struct sk_engine_tracker {
+    struct sk_tracker *machine;
+    struct skep_torrent *torrent;
+    struct sk_engine_timer timer;
+    enum sk_scope scope;       /* what its answers may point to */
+    bool answered, first_done; /* answered: once; first_done: answered or failed once */
+    uint64_t http_id;          /* the GET under way, 0 none */
+    uint32_t http_request;
+};
+
+struct sk_metadata_fetch {
+    uint8_t *bytes;
+    uint32_t size, pieces;
+    uint32_t got;
+    struct sk_metadata_piece {
+        struct skep_peer *from; /* who was asked or who gave; NULL nobody */
+        uint64_t asked_ns;
+        bool have;
+    } * piece;
+    struct sk_engine_timer timer;
+    bool one_peer; /* after wrong data: a single peer at a time, so that the liar shows */
+};
+
+struct sk_layer_fetch {
+    uint32_t file; /* whose layer is being fetched */
+    uint32_t next_file;
+    uint32_t got; /* hashes of it so far */
+    uint8_t *hashes;
+    uint32_t count;
+    struct skep_peer *from;
+    struct sk_engine_timer timer;
+    bool done;
+};
+
+struct sk_store_job {
+    struct skep_torrent *torrent;
+    uint32_t piece;
+    uint8_t *bytes;
+    size_t n;
+};
+
+enum sk_torrent_state { SK_TORRENT_NEW, SK_TORRENT_RUNNING, SK_TORRENT_STOPPED };
+
+struct skep_torrent {
+    struct skep_engine *engine;
+    uint32_t number;
+    enum sk_torrent_state state;
+    uint8_t info_hash[20];
+    bool has_v2;
+    uint8_t hash_v2[32];
+    bool has_v1;
+    char *name;                   /* from a magnet, until the metadata comes */
+    struct sk_metainfo *metainfo; /* NULL until known */
+    struct sk_peer_book book;
+    struct sk_map by_peer_id; /* open peers */
+    struct sk_engine_tracker **trackers;
+    size_t trackers_count;
+    struct sk_engine_timer dial_timer, lsd_timer;
+    struct sk_metadata_fetch metadata;
+    struct sk_layer_fetch layers;
+    struct sk_bitfield stored; /* pieces on our disk, served with config.give */
+    uint64_t given, taken;     /* block bytes */
+    uint32_t open;
+};
+
+struct sk_hook {
+    skep_hook_fn fn;
+    void *ctx;
+    uint16_t message; /* SKEP_MESSAGE_KIND_COUNT: any */
+    uint8_t kind;
+};
+
+/* An event that waits because a hook is running; texts are kept here. */
+struct sk_queued_event {
+    struct skep_event event;
+    char text[SK_ENDPOINT_TEXT_MAX];
+};
+
+/* What an answer from the world belongs to. */
+enum sk_ask_kind { SK_ASK_TRACKER_HTTP, SK_ASK_TRACKER_NAME, SK_ASK_PEER_NAME, SK_ASK_GIVE };
+struct sk_ask {
+    enum sk_ask_kind kind;
+    struct sk_engine_tracker *tracker;
+    struct skep_torrent *torrent;
+    struct skep_peer *peer;
+    uint16_t port;
+    struct sk_give_request request;
+};
+
+struct skep_engine {
+    struct skep_config config;
+    struct sk_prng prng;
+    uint64_t now_ns;
+    uint8_t peer_id[20];
+    uint32_t key;
+    char lsd_cookie[32];
+    struct sk_heap timers;
+    struct skep_peer *peers; /* list */
+    uint32_t peers_count, half_open;
+    struct skep_torrent *torrents[SK_ENGINE_TORRENTS_MAX];
+    uint32_t torrents_count;
+    struct sk_peer_skey skeys[SK_ENGINE_TORRENTS_MAX];
+    struct sk_hook hooks[SK_ENGINE_HOOKS_MAX];
+    uint32_t hooks_count;
+    uint64_t hooked; /* bit per event kind that has a hook */
+    void (*slot_free[SK_ENGINE_SLOTS_MAX])(void *);
+    int slots_count;
+    bool serving;
+    struct sk_queued_event *queue;
+    size_t queue_head, queue_count, queue_capacity;
+    struct sk_out *outs; /* ring */
+    size_t out_head, out_count, out_capacity;
+    void *out_owned;    /* freed at the next call of sk_engine_next_output() */
+    struct sk_map asks; /* uint64 id -> struct sk_ask */
+    uint64_t next_id;
+    struct sk_map jobs; /* uint64 id -> struct sk_store_job */
+    size_t store_bytes;
+    double dial_tokens;
+    uint64_t dial_tokens_ns;
+    double read_tokens;
+    uint64_t read_tokens_ns;
+    struct sk_engine_timer read_timer;
+    uint32_t paused_count;
+};
+
+/* engine.c */
+bool sk_engine_hooked(const struct skep_engine *engine, enum skep_event_kind kind);
+/* Serves the hooks, now or, when one is running, after it. */
+void sk_engine_emit(struct skep_engine *engine, const struct skep_event *event);
+/* Appends an output; `owned` (may be NULL) is freed once it was taken. Losing one for lack of
+ * memory is survivable: the caller's time-outs notice. SKEP_ERR_NOMEM. */
+int sk_engine_push(struct skep_engine *engine, const struct sk_out *out);
+int sk_engine_ask(struct skep_engine *engine, const struct sk_ask *ask, uint64_t *ret_id);
+bool sk_engine_answer(struct skep_engine *engine, uint64_t id, struct sk_ask *ret_ask);
+void sk_engine_set_timer(struct skep_engine *engine, struct sk_engine_timer *timer,
+                         enum sk_timer_kind kind, uint64_t at_ns);
+
+/* conn.c */
+struct skep_peer *sk_conn_new(struct skep_engine *engine, const struct sk_endpoint *endpoint,
+                              bool outgoing);
+/* Ends a connection; `reason` static. Decides about dialling again, tells the hooks. */
+void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry);
+/* After anything that may have made output or moved a deadline. */
+void sk_conn_touch(struct skep_peer *peer);
+void sk_conn_set_timer(struct skep_peer *peer);
+void sk_conn_on_timer(struct skep_peer *peer);
+void sk_conn_pause_all_over(struct skep_engine *engine);
+int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *ret_config);
+void sk_conn_apply_metadata(struct skep_torrent *torrent);
+
+/* dial.c */
+void sk_dial_pump(struct skep_engine *engine);
+/* An outgoing attempt that never opened came to nothing. */
+void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake);
+unsigned sk_dial_incoming_mse(const struct skep_engine *engine, bool *ret_required);
+
+/* torrent.c */
+void sk_torrent_free(struct skep_torrent *torrent);
+/* The metadata is here (owned by the torrent from now on). */
+void sk_torrent_set_metainfo(struct skep_torrent *torrent, struct sk_metainfo *metainfo);
+struct skep_torrent *sk_torrent_find(struct skep_engine *engine, const uint8_t info_hash[20]);
+
+/* metadata.c */
+void sk_metadata_peer(struct skep_peer *peer); /* its extension handshake came */
+void sk_metadata_message(struct skep_peer *peer, const struct sk_metadata_message *message);
+void sk_metadata_peer_gone(struct skep_peer *peer);
+void sk_metadata_on_timer(struct skep_torrent *torrent);
+void sk_metadata_deinit(struct skep_torrent *torrent);
+
+/* layers.c */
+void sk_layers_start(struct skep_torrent *torrent);
+void sk_layers_peer(struct skep_peer *peer); /* it opened, or told what it has */
+void sk_layers_message(struct skep_peer *peer, const struct sk_msg *msg);
+void sk_layers_peer_gone(struct skep_peer *peer);
+void sk_layers_on_timer(struct skep_torrent *torrent);
+void sk_layers_deinit(struct skep_torrent *torrent);
+
+/* discovery.c */
+int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url);
+void sk_discovery_start(struct skep_torrent *torrent);
+void sk_discovery_stop(struct skep_torrent *torrent);
+bool sk_discovery_stopped(const struct skep_torrent *torrent);
+void sk_discovery_free_tracker(struct sk_engine_tracker *tracker);
+void sk_discovery_tracker_timer(struct sk_engine_tracker *tracker);
+void sk_discovery_lsd_timer(struct skep_torrent *torrent);
+void sk_discovery_pex(struct skep_peer *peer, const struct sk_pex_peer *peers, size_t count);
+/* A source told an address: book, event. `by` may be NULL. */
+void sk_discovery_hear(struct skep_torrent *torrent, const struct sk_endpoint *endpoint,
+                       enum sk_source source, enum sk_scope teller, const char *by, unsigned flags);
+
+/* give.c */
+void sk_give_message(struct skep_peer *peer, const struct sk_msg *msg);
+void sk_give_opened(struct skep_peer *peer);
+void sk_give_stored(struct skep_torrent *torrent, uint32_t piece);
+void sk_give_read(struct skep_engine *engine, const struct sk_ask *ask, int err,
+                  struct sk_bytes data);
+
+#endif

@@ -1,0 +1,229 @@
+#include "engine/internal.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct skep_torrent *sk_torrent_find(struct skep_engine *engine, const uint8_t info_hash[20])
+{
+    for (uint32_t i = 0; i < engine->torrents_count; i++)
+        if (memcmp(engine->torrents[i]->info_hash, info_hash, 20) == 0)
+            return engine->torrents[i];
+    return NULL;
+}
+
+void sk_torrent_free(struct skep_torrent *torrent)
+{
+    if (!torrent)
+        return;
+    for (size_t i = 0; i < torrent->trackers_count; i++)
+        sk_discovery_free_tracker(torrent->trackers[i]);
+    sk_mem_free(torrent->trackers);
+    struct sk_heap *timers = &torrent->engine->timers;
+    sk_heap_remove(timers, &torrent->dial_timer.base);
+    sk_heap_remove(timers, &torrent->lsd_timer.base);
+    sk_metadata_deinit(torrent);
+    sk_layers_deinit(torrent);
+    sk_bitfield_deinit(&torrent->stored);
+    sk_peer_book_deinit(&torrent->book);
+    sk_map_deinit(&torrent->by_peer_id);
+    sk_metainfo_free(torrent->metainfo);
+    sk_mem_free(torrent->name);
+    sk_mem_free(torrent);
+}
+
+static int new_torrent(struct skep_engine *engine, const uint8_t info_hash[20],
+                       struct skep_torrent **ret_torrent)
+{
+    if (engine->torrents_count == SK_ENGINE_TORRENTS_MAX)
+        return SKEP_ERR_LIMIT;
+    if (sk_torrent_find(engine, info_hash))
+        return SKEP_ERR_INVALID;
+    struct skep_torrent *torrent = sk_mem_calloc(1, sizeof *torrent);
+    if (!torrent)
+        return SKEP_ERR_NOMEM;
+    torrent->engine = engine;
+    torrent->number = engine->torrents_count;
+    memcpy(torrent->info_hash, info_hash, 20);
+    sk_peer_book_init(&torrent->book, sk_prng_u64(&engine->prng));
+    sk_map_init(&torrent->by_peer_id, 20, SK_ENGINE_CONNECTIONS_MAX * 2,
+                sk_prng_u64(&engine->prng));
+    *ret_torrent = torrent;
+    return 0;
+}
+
+static void admit(struct skep_engine *engine, struct skep_torrent *torrent)
+{
+    struct sk_peer_skey *skey = &engine->skeys[engine->torrents_count];
+    memcpy(skey->info_hash, torrent->info_hash, 20);
+    sk_mse_hash_req2(torrent->info_hash, skey->req2);
+    engine->torrents[engine->torrents_count++] = torrent;
+}
+
+static void take_hashes(struct skep_torrent *torrent, const struct sk_metainfo *meta)
+{
+    torrent->has_v1 = meta->has_v1;
+    torrent->has_v2 = meta->has_v2;
+    memcpy(torrent->hash_v2, meta->hash_v2, sizeof torrent->hash_v2);
+}
+
+int skep_engine_add_file(struct skep_engine *engine, const void *bytes, size_t n,
+                         struct skep_torrent **ret_torrent, const char **ret_reason)
+{
+    struct sk_metainfo *meta;
+    int err = sk_metainfo_parse(sk_bytes(bytes, n), &meta, ret_reason);
+    if (err)
+        return err;
+    struct skep_torrent *torrent;
+    err = new_torrent(engine, meta->info_hash, &torrent);
+    if (!err)
+        err = sk_bitfield_init(&torrent->stored, meta->pieces);
+    if (err) {
+        sk_metainfo_free(meta);
+        return err;
+    }
+    torrent->metainfo = meta;
+    take_hashes(torrent, meta);
+    for (uint32_t i = 0; i < meta->trackers_count && !engine->config.no_trackers; i++)
+        (void)sk_discovery_add_tracker(torrent, meta->trackers[i]);
+    admit(engine, torrent);
+    *ret_torrent = torrent;
+    return 0;
+}
+
+int skep_engine_add_link(struct skep_engine *engine, const char *link,
+                         struct skep_torrent **ret_torrent, const char **ret_reason)
+{
+    struct sk_magnet *magnet;
+    bool is_magnet = strncmp(link, "magnet:", 7) == 0;
+    int err =
+        is_magnet ? sk_magnet_parse(link, &magnet, ret_reason) : sk_magnet_from_hash(link, &magnet);
+    if (err)
+        return err;
+    struct skep_torrent *torrent;
+    err = new_torrent(engine, magnet->info_hash, &torrent);
+    if (err) {
+        sk_magnet_free(magnet);
+        return err;
+    }
+    torrent->has_v1 = magnet->has_v1;
+    torrent->has_v2 = magnet->has_v2;
+    memcpy(torrent->hash_v2, magnet->hash_v2, sizeof torrent->hash_v2);
+    if (magnet->name)
+        torrent->name = sk_mem_strdup(magnet->name);
+    for (size_t i = 0; i < magnet->trackers_count && !engine->config.no_trackers; i++)
+        (void)sk_discovery_add_tracker(torrent, magnet->trackers[i]);
+    admit(engine, torrent);
+    for (size_t i = 0; i < magnet->peers_count; i++)
+        (void)skep_torrent_add_peer(torrent, magnet->peers[i]);
+    sk_magnet_free(magnet);
+    *ret_torrent = torrent;
+    return 0;
+}
+
+void sk_torrent_set_metainfo(struct skep_torrent *torrent, struct sk_metainfo *metainfo)
+{
+    if (sk_bitfield_init(&torrent->stored, metainfo->pieces)) {
+        sk_metainfo_free(metainfo);
+        return;
+    }
+    torrent->metainfo = metainfo;
+    take_hashes(torrent, metainfo);
+    for (size_t i = 0; i < torrent->trackers_count; i++)
+        sk_tracker_progress(torrent->trackers[i]->machine, 0, 0, metainfo->size);
+    sk_engine_emit(torrent->engine,
+                   &(struct skep_event){.kind = SKEP_EVENT_METADATA, .torrent = torrent});
+    sk_conn_apply_metadata(torrent);
+    sk_layers_start(torrent);
+}
+
+static bool split_name_port(const char *address, char *ret_name, size_t size, uint16_t *ret_port)
+{
+    const char *colon = strrchr(address, ':');
+    unsigned port;
+    int used = 0;
+    if (!colon || colon == address || (size_t)(colon - address) >= size ||
+        sscanf(colon + 1, "%5u%n", &port, &used) != 1 || colon[1 + used] || !port || port > 65535)
+        return false;
+    memcpy(ret_name, address, (size_t)(colon - address));
+    ret_name[colon - address] = 0;
+    *ret_port = (uint16_t)port;
+    return strchr(ret_name, ':') == NULL;
+}
+
+int skep_torrent_add_peer(struct skep_torrent *torrent, const char *address)
+{
+    struct sk_endpoint endpoint;
+    if (!sk_endpoint_parse(address, 0, &endpoint)) {
+        sk_discovery_hear(torrent, &endpoint, SK_SOURCE_GIVEN, SK_SCOPE_LOOPBACK, NULL, 0);
+        return endpoint.port ? 0 : SKEP_ERR_INVALID;
+    }
+    char name[256];
+    struct sk_ask ask = {.kind = SK_ASK_PEER_NAME, .torrent = torrent};
+    if (!split_name_port(address, name, sizeof name, &ask.port))
+        return SKEP_ERR_INVALID;
+    struct sk_out out = {.kind = SK_OUT_RESOLVE, .owned = sk_mem_strdup(name)};
+    if (!out.owned || sk_engine_ask(torrent->engine, &ask, &out.id)) {
+        sk_mem_free(out.owned);
+        return SKEP_ERR_NOMEM;
+    }
+    out.text = out.owned;
+    return sk_engine_push(torrent->engine, &out);
+}
+
+int skep_torrent_add_tracker(struct skep_torrent *torrent, const char *url)
+{
+    return sk_discovery_add_tracker(torrent, url);
+}
+
+int skep_torrent_start(struct skep_torrent *torrent, uint64_t now_ns)
+{
+    torrent->engine->now_ns = now_ns;
+    if (torrent->state != SK_TORRENT_NEW)
+        return SKEP_ERR_STATE;
+    torrent->state = SK_TORRENT_RUNNING;
+    if (torrent->metainfo) {
+        sk_engine_emit(torrent->engine,
+                       &(struct skep_event){.kind = SKEP_EVENT_METADATA, .torrent = torrent});
+        sk_layers_start(torrent);
+    }
+    sk_discovery_start(torrent);
+    sk_dial_pump(torrent->engine);
+    return 0;
+}
+
+void skep_torrent_stop(struct skep_torrent *torrent, uint64_t now_ns)
+{
+    struct skep_engine *engine = torrent->engine;
+    engine->now_ns = now_ns;
+    if (torrent->state != SK_TORRENT_RUNNING)
+        return;
+    torrent->state = SK_TORRENT_STOPPED;
+    sk_heap_remove(&engine->timers, &torrent->dial_timer.base);
+    for (struct skep_peer *peer = engine->peers; peer; peer = peer->next)
+        if (peer->torrent == torrent)
+            sk_conn_close(peer, "local", false);
+    sk_discovery_stop(torrent);
+}
+
+bool skep_torrent_stopped(const struct skep_torrent *torrent)
+{
+    return torrent->state != SK_TORRENT_RUNNING && sk_discovery_stopped(torrent);
+}
+
+bool sk_engine_file(const struct skep_engine *engine, uint32_t torrent, uint32_t i,
+                    const char **ret_path, uint64_t *ret_offset, uint64_t *ret_length)
+{
+    SK_ASSERT(torrent < engine->torrents_count);
+    const struct sk_metainfo *meta = engine->torrents[torrent]->metainfo;
+    if (!meta || i >= meta->files_count)
+        return false;
+    const struct sk_file *file = &meta->files[i];
+    bool padding = file->flags & (SK_FILE_PADDING | SK_FILE_SYMLINK);
+    *ret_path = padding ? NULL : file->path;
+    *ret_offset = file->offset;
+    *ret_length = file->length;
+    return true;
+}

@@ -1,0 +1,204 @@
+#include "swarm/peer_book.h"
+
+#include <skep/err.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+int sk_peer_book_init(struct sk_peer_book *book, uint64_t seed)
+{
+    *book = (struct sk_peer_book){0};
+    sk_map_init(&book->by_endpoint, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX, seed);
+    sk_map_init(&book->ports_by_ip, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX, seed + 1);
+    return 0;
+}
+
+void sk_peer_book_deinit(struct sk_peer_book *book)
+{
+    for (size_t i = 0; i < book->count; i++)
+        sk_mem_free(book->entries[i]);
+    sk_mem_free(book->entries);
+    sk_map_deinit(&book->by_endpoint);
+    sk_map_deinit(&book->ports_by_ip);
+    sk_heap_deinit(&book->queue);
+    *book = (struct sk_peer_book){0};
+}
+
+struct sk_book_entry *sk_peer_book_find(const struct sk_peer_book *book,
+                                        const struct sk_endpoint *endpoint)
+{
+    return sk_map_get(&book->by_endpoint, endpoint);
+}
+
+/* Counts one more port of this IP; how many there are now. */
+static int count_port(struct sk_peer_book *book, const struct sk_endpoint *endpoint,
+                      uintptr_t *ret_ports)
+{
+    struct sk_endpoint ip = *endpoint;
+    ip.port = 0;
+    uintptr_t ports = (uintptr_t)sk_map_get(&book->ports_by_ip, &ip) + 1;
+    int err = sk_map_put(&book->ports_by_ip, &ip, (void *)ports);
+    if (!err)
+        *ret_ports = ports;
+    return err;
+}
+
+static const char *why_skip(const struct sk_book_entry *entry, enum sk_source source,
+                            enum sk_scope teller, uintptr_t ports)
+{
+    if (source == SK_SOURCE_GIVEN)
+        return entry->endpoint.port == 0 ? "port 0" : NULL;
+    if (!sk_endpoint_reachable_from(&entry->endpoint, teller))
+        return "address out of its source's scope";
+    if (entry->endpoint.port < SK_BOOK_PORT_MIN)
+        return "port below 1024";
+    if (ports > SK_BOOK_PORTS_PER_IP_MAX &&
+        sk_endpoint_scope(&entry->endpoint) != SK_SCOPE_LOOPBACK)
+        return "too many ports of one address";
+    return NULL;
+}
+
+static int enqueue(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns)
+{
+    bool was_in = entry->retry.slot != 0;
+    int err = sk_heap_set(&book->queue, &entry->retry, at_ns);
+    if (!err && !was_in)
+        book->waiting++;
+    return err;
+}
+
+static void dequeue(struct sk_peer_book *book, struct sk_book_entry *entry)
+{
+    if (entry->retry.slot)
+        book->waiting--;
+    sk_heap_remove(&book->queue, &entry->retry);
+}
+
+static int make_room(struct sk_peer_book *book)
+{
+    if (book->count < book->capacity)
+        return 0;
+    size_t capacity = book->capacity ? book->capacity * 2 : 64;
+    struct sk_book_entry **entries = sk_mem_realloc(book->entries, capacity, sizeof *entries);
+    if (!entries)
+        return SKEP_ERR_NOMEM;
+    book->entries = entries;
+    book->capacity = capacity;
+    return 0;
+}
+
+static int add(struct sk_peer_book *book, const struct sk_endpoint *endpoint,
+               struct sk_book_entry **ret_entry)
+{
+    int err = make_room(book);
+    if (err)
+        return err;
+    struct sk_book_entry *entry = sk_mem_calloc(1, sizeof *entry);
+    if (!entry)
+        return SKEP_ERR_NOMEM;
+    entry->endpoint = *endpoint;
+    err = sk_map_put(&book->by_endpoint, endpoint, entry);
+    if (err) {
+        sk_mem_free(entry);
+        return err;
+    }
+    book->entries[book->count++] = entry;
+    *ret_entry = entry;
+    return 0;
+}
+
+/* Decides over an address that is not in the queue and was never dialled. */
+static int admit(struct sk_peer_book *book, struct sk_book_entry *entry, enum sk_source source,
+                 enum sk_scope teller, uint64_t now_ns)
+{
+    if (source == SK_SOURCE_INCOMING) {
+        entry->state = SK_DIAL_DONE;
+        return 0;
+    }
+    uintptr_t ports = 0;
+    int err = count_port(book, &entry->endpoint, &ports);
+    if (err)
+        return err;
+    entry->reason = why_skip(entry, source, teller, ports);
+    if (entry->reason) {
+        entry->state = SK_DIAL_SKIPPED;
+        return 0;
+    }
+    entry->state = SK_DIAL_NEW;
+    return enqueue(book, entry, now_ns);
+}
+
+int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpoint,
+                      enum sk_source source, enum sk_scope teller, uint64_t now_ns,
+                      struct sk_book_entry **ret_entry, bool *ret_new)
+{
+    struct sk_book_entry *entry = sk_peer_book_find(book, endpoint);
+    bool is_new = !entry;
+    if (is_new) {
+        int err = add(book, endpoint, &entry);
+        if (err)
+            return err;
+    }
+    unsigned index = (unsigned)__builtin_ctz(source);
+    if (!entry->told[index])
+        entry->heard_ns[index] = now_ns;
+    entry->last_ns[index] = now_ns;
+    entry->told[index]++;
+    bool first_of_source = !(entry->sources & source);
+    entry->sources |= source;
+    /* A better source may lift a skip, or say that one who came in listens there. */
+    bool came_in = !is_new && entry->state == SK_DIAL_DONE && entry->dials == 0 && !entry->owner;
+    bool again = first_of_source && (entry->state == SK_DIAL_SKIPPED || came_in);
+    if (is_new || again) {
+        int err = admit(book, entry, source, teller, now_ns);
+        if (err) {
+            entry->state = SK_DIAL_DONE;
+            entry->reason = "out of memory";
+        }
+    }
+    *ret_entry = entry;
+    *ret_new = is_new;
+    return 0;
+}
+
+struct sk_book_entry *sk_peer_book_next(struct sk_peer_book *book, uint64_t now_ns)
+{
+    struct sk_timer *timer = sk_heap_first(&book->queue);
+    if (!timer || timer->at_ns > now_ns)
+        return NULL;
+    struct sk_book_entry *entry = SK_CONTAINER_OF(timer, struct sk_book_entry, retry);
+    dequeue(book, entry);
+    entry->state = SK_DIAL_DIALING;
+    entry->dials++;
+    return entry;
+}
+
+uint64_t sk_peer_book_deadline(const struct sk_peer_book *book)
+{
+    const struct sk_timer *timer = sk_heap_first(&book->queue);
+    return timer ? timer->at_ns : SK_TIME_NEVER;
+}
+
+int sk_peer_book_retry(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns)
+{
+    entry->state = SK_DIAL_WAITING;
+    entry->owner = NULL;
+    int err = enqueue(book, entry, at_ns);
+    if (err)
+        sk_peer_book_settle(book, entry, SK_DIAL_DONE, "out of memory");
+    return err;
+}
+
+void sk_peer_book_settle(struct sk_peer_book *book, struct sk_book_entry *entry,
+                         enum sk_dial_state state, const char *reason)
+{
+    SK_ASSERT(state == SK_DIAL_OPEN || state == SK_DIAL_DONE);
+    dequeue(book, entry);
+    entry->state = state;
+    entry->reason = reason;
+    if (state == SK_DIAL_DONE)
+        entry->owner = NULL;
+}

@@ -1,0 +1,85 @@
+/*
+ * The peer book of one torrent: every address that anyone told, from which source and when, and
+ * how dialling it went. Layer: swarm. Decides whom to dial next; dials nobody.
+ *
+ *   NEW -> DIALING -> OPEN -> WAITING -> DIALING ...      (WAITING: dial again, at retry_ns)
+ *                  -> WAITING / DONE                      (DONE: not dialled any more; `reason`)
+ *   SKIPPED: our own rules forbid it (a low port, an address that its source may not point us to).
+ *
+ * Memory: about 260 bytes an address, at most SK_BOOK_ADDRESSES_MAX. Of one IP at most
+ * SK_BOOK_PORTS_PER_IP_MAX ports are dialled when strangers told them, so that nobody can make us
+ * hammer a victim.
+ */
+#ifndef SK_SWARM_PEER_BOOK_H
+#define SK_SWARM_PEER_BOOK_H
+
+#include "base/endpoint.h"
+#include "base/heap.h"
+#include "base/map.h"
+#include "swarm/source.h"
+
+enum sk_dial_state {
+    SK_DIAL_NEW,
+    SK_DIAL_DIALING,
+    SK_DIAL_OPEN,
+    SK_DIAL_WAITING,
+    SK_DIAL_DONE,
+    SK_DIAL_SKIPPED,
+};
+
+/* Which handshake a dial begins with, as a bit. */
+enum sk_dial_mode {
+    SK_DIAL_PLAIN = 1,
+    SK_DIAL_MSE = 2,
+};
+
+struct sk_book_entry {
+    struct sk_endpoint endpoint;
+    enum sk_dial_state state;
+    unsigned sources;                   /* enum sk_source */
+    uint64_t heard_ns[SK_SOURCE_COUNT]; /* first time from each source, 0 = never */
+    uint64_t last_ns[SK_SOURCE_COUNT];  /* last time */
+    uint32_t told[SK_SOURCE_COUNT];     /* how often */
+    uint8_t pex_flags;                  /* all that PEX said of it, or-ed */
+    uint8_t modes_tried, mode_worked;   /* enum sk_dial_mode; 0 = none yet */
+    uint8_t dials;                      /* attempts so far */
+    const char *reason;                 /* why it failed or is skipped; static, or NULL */
+    struct sk_endpoint same_as;         /* another address of the same peer; family NONE */
+    void *owner;                        /* the engine's peer while DIALING or OPEN */
+    struct sk_timer retry;              /* in the dial queue while NEW or WAITING */
+};
+
+struct sk_peer_book {
+    struct sk_map by_endpoint;
+    struct sk_map ports_by_ip;
+    struct sk_book_entry **entries; /* in the order they were heard */
+    size_t count, capacity;
+    struct sk_heap queue; /* due for dialling, earliest first */
+    uint32_t waiting;     /* how many are NEW or WAITING */
+};
+
+int sk_peer_book_init(struct sk_peer_book *book, uint64_t seed);
+void sk_peer_book_deinit(struct sk_peer_book *book);
+
+/*
+ * Notes that `source` told the address, seen from where the teller stands (see
+ * sk_endpoint_reachable_from; for given ones SK_SCOPE_LOOPBACK). *ret_new says whether it was
+ * unknown. Incoming addresses are entered as DONE: nobody knows that they listen there.
+ * SKEP_ERR_NOMEM, SKEP_ERR_LIMIT (book full).
+ */
+int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpoint,
+                      enum sk_source source, enum sk_scope teller, uint64_t now_ns,
+                      struct sk_book_entry **ret_entry, bool *ret_new);
+struct sk_book_entry *sk_peer_book_find(const struct sk_peer_book *book,
+                                        const struct sk_endpoint *endpoint);
+/* The next address that is due, now DIALING; NULL where none is. */
+struct sk_book_entry *sk_peer_book_next(struct sk_peer_book *book, uint64_t now_ns);
+/* When the next one is due; SK_TIME_NEVER. */
+uint64_t sk_peer_book_deadline(const struct sk_peer_book *book);
+/* To be dialled again at `at_ns`. SKEP_ERR_NOMEM (then it is DONE). */
+int sk_peer_book_retry(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns);
+/* OPEN or DONE; `reason` static. Takes it out of the queue. */
+void sk_peer_book_settle(struct sk_peer_book *book, struct sk_book_entry *entry,
+                         enum sk_dial_state state, const char *reason);
+
+#endif

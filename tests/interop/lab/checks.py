@@ -1,0 +1,160 @@
+"""What an audit must have found out, compared with the truth, and the run of one test script."""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+
+from lab import namespaces
+
+PROGRAMS = ("aria2c", "transmission-daemon", "opentracker", "nsenter", "nft")
+
+
+class Tap:
+    """Numbered results in the Test Anything Protocol."""
+
+    def __init__(self):
+        self.count = self.failed = 0
+
+    def check(self, passed, name, *details):
+        """One result. The details are printed where it failed."""
+        self.count += 1
+        self.failed += not passed
+        print(f"{'ok' if passed else 'not ok'} {self.count} - {name}", flush=True)
+        if not passed:
+            self.note(*details)
+        return passed
+
+    @staticmethod
+    def note(*lines):
+        for line in "\n".join(str(one) for one in lines).splitlines():
+            print("# " + line, flush=True)
+
+    def end(self):
+        print(f"1..{self.count}", flush=True)
+        return 1 if self.failed or not self.count else 0
+
+
+def entries_of(client, peers):
+    """What the report says of a client, best first: it may have met it at several addresses."""
+    hosts = {endpoint.rsplit(":", 1)[0] for endpoint in client.endpoints()}
+    mine = [p for p in peers if p["address"].rsplit(":", 1)[0] in hosts]
+    return sorted(mine, key=lambda p: (p["state"] != "served", p["share"] is None))
+
+
+def faults(client, peer):
+    """All that is wrong in what the report says of a client; empty when it is all true."""
+    count, total = len(client.held), client.torrent.pieces
+    encryption = {"require": ("rc4",), "off": ("plain",)}.get(client.encryption, ("plain", "rc4"))
+    tests = [
+        (client.shows_as in (peer["client"] or ""), "client " + client.shows_as),
+        (peer["pieces"] == count, f"pieces {count}"),
+        (peer["share"] is not None and abs(peer["share"] - count / total) < 1e-9,
+         f"share {count}/{total}"),
+        (peer["state"] == "served", "state served"),
+        ((peer["blocks_verified"] or 0) > 0, "blocks_verified > 0"),
+        (peer["blocks_corrupt"] == 0, "blocks_corrupt 0"),
+        (peer["encryption"] in encryption, "encryption " + " or ".join(encryption)),
+        (peer["transport"] == "tcp", "transport tcp"),
+        ((peer.get("verdict") or {}).get("result") != "false-report", "no verdict of false-report"),
+    ]
+    return ["expected " + text for passed, text in tests if not passed]
+
+
+def check_audit(tap, swarm, name, audit, source):
+    """All that an audit of the whole swarm has to say, whichever way it found the peers.
+
+    source is how most peers are found: each client has to name it, but those that hold an address
+    the source cannot give. None: not looked at.
+    """
+    tap.note(f"{name}: {audit.seconds:.1f} s")
+    if not tap.check(audit.report is not None, f"{name}: is JSON", audit.errors):
+        return
+    report, torrent = audit.report, swarm.torrent
+    tap.check(audit.code == 0 and report["stopped"] == "converged",
+              f"{name}: ends by itself with success", f"exit {audit.code}", report["stopped"],
+              audit.errors)
+    told = {k: report["swarm"][k] for k in ("name", "size", "pieces", "piece_size")}
+    true = {"name": torrent.name, "size": torrent.size, "pieces": torrent.pieces,
+            "piece_size": torrent.piece_size}
+    tap.check(told == true, f"{name}: describes the torrent", told, true)
+    for client in swarm.clients:
+        check_client(tap, f"{name}: {client.name}", client, report["peers"], source)
+    seeds = sum(len(c.held) == torrent.pieces for c in swarm.clients)
+    told = (report["swarm"]["seeds"], report["swarm"]["leechers"])
+    tap.check(told == (seeds, len(swarm.clients) - seeds), f"{name}: counts seeds and leechers",
+              f"says {told}, there are {seeds} and {len(swarm.clients) - seeds}")
+    known = {a for c in swarm.clients for a in c.host.addresses()}
+    strange = [p["address"] for p in report["peers"]
+               if p["address"].rsplit(":", 1)[0].strip("[]") not in known]
+    tap.check(not strange, f"{name}: finds nobody who is not there", *strange)
+
+
+def check_client(tap, name, client, peers, source):
+    entries = entries_of(client, peers)
+    if not tap.check(entries, f"{name}: is found", client.endpoints()):
+        return
+    wrong = faults(client, entries[0])
+    tap.check(not wrong, f"{name}: is measured as it is", *wrong, *entries)
+    if source and client.host.ipv4:
+        tap.check(any(source in p["sources"] for p in entries), f"{name}: comes from {source}",
+                  *(p["sources"] for p in entries))
+
+
+def check_truth(tap, swarm):
+    """The clients themselves still say that they hold what the audits were compared with."""
+    changed = [c.name for c in swarm.clients if c.pieces() != c.held]
+    tap.check(not changed, "truth: no client's pieces changed during the test", *changed)
+
+
+def keep(swarm):
+    """Leave the swarm running for a person to look at, until they end it."""
+    print(f"The swarm runs. Enter it:  sudo nsenter -t {os.getpid()} -m -n ip netns exec auditor sh")
+    print(f"Files and logs: {swarm.folder}   Torrent: {swarm.torrent.path}")
+    print(f"Magnet: {swarm.torrent.magnet([swarm.tracker.http_url])}")
+    for client in swarm.clients:
+        print(f"  {client.name:14} {len(client.held):4}/{swarm.torrent.pieces} pieces  "
+              f"{client.encryption:8} {' '.join(client.endpoints())}")
+    print("Ctrl-C ends it.", flush=True)
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+def run(description, build, audits):
+    """A test script's main: build(swarm) fills a swarm and returns its center.
+
+    audits is a list of (name, source, arguments): arguments(swarm, center) gives those of
+    skep audit, and source goes to check_audit.
+    """
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--keep", action="store_true",
+                         help="start the swarm and leave it running instead of testing")
+    options.add_argument("--only", metavar="AUDIT", choices=[name for name, _, _ in audits],
+                         help="do only this audit: " + ", ".join(name for name, _, _ in audits))
+    options.add_argument("--save", metavar="DIR", help="write each report to DIR/AUDIT.json")
+    options = options.parse_args()
+    missing = [p for p in PROGRAMS if not shutil.which(p)]
+    if missing:
+        sys.exit("not installed (tools/deps --test does it): " + ", ".join(missing))
+    if not options.keep and not os.access(os.environ.get("SKEP", ""), os.X_OK):
+        sys.exit("SKEP has to name the skep binary to test")
+    try:
+        namespaces.enter_world()
+    except namespaces.Unavailable as why:
+        print(f"1..0 # SKIP {why}")
+        return 0
+    from lab.swarm import Swarm
+    tap = Tap()
+    with Swarm() as swarm:
+        center = build(swarm)
+        swarm.start(center)
+        if options.keep:
+            keep(swarm)
+            return 0
+        for name, source, arguments in audits:
+            if options.only in (None, name):
+                audit = swarm.audit(*arguments(swarm, center))
+                audit.save(options.save, name)
+                check_audit(tap, swarm, name, audit, source)
+        check_truth(tap, swarm)
+    return tap.end()
