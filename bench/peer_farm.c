@@ -84,6 +84,7 @@ struct options {
 
 struct totals {
     uint64_t accepted;
+    uint64_t open, open_max; /* connections at a time */
     uint64_t answered;
     uint64_t bytes_served;
     uint64_t first_request_ns;
@@ -172,6 +173,7 @@ static void list_peers(void)
 
 static void conn_close(int fd)
 {
+    totals.open--;
     free(conns[fd].server);
     conns[fd] = (struct conn){0};
     close(fd);
@@ -399,6 +401,9 @@ static void accept_all(int listener)
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0)
             die("epoll_ctl");
         totals.accepted++;
+        totals.open++;
+        if (totals.open > totals.open_max)
+            totals.open_max = totals.open;
     }
 }
 
@@ -455,9 +460,9 @@ static void print_totals(void)
     double cpu_s = (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
                    (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6;
     double serve_s = (double)(totals.last_block_ns - totals.first_request_ns) / 1e9;
-    printf("{\"accepted\": %" PRIu64 ", \"answered\": %" PRIu64 ", \"cpu_s\": %.6f, "
-           "\"bytes_served\": %" PRIu64 ", \"serve_s\": %.6f}\n",
-           totals.accepted, totals.answered, cpu_s, totals.bytes_served, serve_s);
+    printf("{\"accepted\": %" PRIu64 ", \"answered\": %" PRIu64 ", \"open_max\": %" PRIu64
+           ", \"cpu_s\": %.6f, \"bytes_served\": %" PRIu64 ", \"serve_s\": %.6f}\n",
+           totals.accepted, totals.answered, totals.open_max, cpu_s, totals.bytes_served, serve_s);
 }
 
 static void run(void)

@@ -56,6 +56,7 @@
 #define SK_ENGINE_GIVE_SLOTS 8        /* peers unchoked at a time when giving */
 #define SK_ENGINE_GIVE_QUEUE_MAX 256  /* requests of one peer that wait for the disk */
 #define SK_ENGINE_STORE_MAX (64u << 20) /* bytes on their way to the disk */
+#define SK_ASSEMBLY_FAILED_MAX 64 /* wrong shared pieces remembered */
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
 
 /* The world (driver) */

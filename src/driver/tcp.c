@@ -263,31 +263,34 @@ static void admit(struct sk_tcp *tcp, int fd, const struct sockaddr *addr)
     sk_runtime_drain(runtime);
 }
 
-/* Without a descriptor the connection cannot be taken from the queue, and the listener would stay
- * ready for ever: the spare one is lent to it. */
-static void refuse_one(struct sk_tcp *tcp, int listener)
+/* Without a descriptor the connection cannot be taken from the queue, and its peer would wait: the
+ * spare one is lent to refuse it. Whether that was possible. */
+static bool refuse_one(struct sk_tcp *tcp, int listener)
 {
     close(tcp->spare);
     int fd = accept(listener, NULL, NULL);
     if (fd >= 0)
         close(fd);
     tcp->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fd >= 0;
 }
 
-static void accept_connections(struct sk_tcp *tcp, int listener)
+/* The listener is edge-triggered too: what cannot be taken now waits without keeping us awake. */
+static void accept_connections(struct sk_tcp *tcp, struct sk_tcp_io *listener)
 {
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage addr;
         socklen_t len = sizeof addr;
-        int fd = accept4(listener, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        bool none_left = fd < 0 && (errno == EMFILE || errno == ENFILE);
+        if (fd >= 0)
             admit(tcp, fd, (struct sockaddr *)&addr);
-        } else if (errno == EMFILE || errno == ENFILE) {
-            refuse_one(tcp, listener);
-        } else if (errno != ECONNABORTED && errno != EINTR) {
+        else if (none_left ? !refuse_one(tcp, listener->fd)
+                           : errno != ECONNABORTED && errno != EINTR)
             return;
-        }
     }
+    rearm(tcp, listener);
 }
 
 static void on_events(uv_poll_t *poll, int status, int uv_events)
@@ -304,7 +307,7 @@ static void on_events(uv_poll_t *poll, int status, int uv_events)
         if (io->conn)
             serve(tcp, io, events[i].events);
         else
-            accept_connections(tcp, io->fd);
+            accept_connections(tcp, io);
     }
     tcp->in_batch = false;
     sweep(tcp);
@@ -334,7 +337,7 @@ int sk_tcp_listen(struct sk_tcp *tcp, int fd)
     struct sk_tcp_io *listener = &tcp->listeners[tcp->listeners[0].fd >= 0];
     SK_ASSERT(listener->fd < 0);
     listener->fd = fd;
-    int err = listen(fd, SOMAXCONN) == 0 ? watch(tcp, listener, EPOLL_CTL_ADD, EPOLLIN) : -errno;
+    int err = listen(fd, SOMAXCONN) == 0 ? watch(tcp, listener, EPOLL_CTL_ADD, edges) : -errno;
     if (err) {
         close(fd);
         listener->fd = -1;

@@ -17,9 +17,7 @@ static bool giving(const struct skep_engine *engine)
 void sk_give_opened(struct skep_peer *peer)
 {
     const struct sk_bitfield *stored = &peer->torrent->stored;
-    if (!peer->torrent->metainfo)
-        return;
-    struct sk_bitfield none = {.bits = NULL};
+    struct sk_bitfield none = {.count = stored->count ? stored->count : 1};
     bool fast = sk_peer_view(peer->session)->fast;
     if (giving(peer->engine) && stored->set)
         (void)sk_peer_send_bitfield(peer->session, stored);

@@ -11,6 +11,7 @@
 #include "base/endpoint.h"
 
 #define SK_ANONYMIZER_KEY_SIZE 32
+#define SK_ANONYMIZER_GROWTH 11 /* how many times longer a text can become: "::" by 21 bytes */
 
 struct sk_anonymizer {
     uint8_t key[SK_ANONYMIZER_KEY_SIZE];

@@ -175,7 +175,7 @@ int sk_value_set_text(struct sk_value *value, struct sk_bytes text)
 static int set_copy(struct sk_value *value, const char *text)
 {
     sk_buf_init(&value->scratch, strlen(text));
-    int err = sk_buf_text(&value->scratch, text);
+    int err = text[0] ? sk_buf_text(&value->scratch, text) : 0;
     value->kind = SK_VALUE_TEXT;
     value->text = sk_buf_bytes(&value->scratch);
     return err;
@@ -218,8 +218,7 @@ static int set_remark(struct sk_value *value, const char *remark,
     struct sk_buf hidden;
     if (!style->anonymizer)
         return sk_value_set_text(value, sk_bytes_text(remark));
-    /* the shortest address, "::", becomes 21 bytes */
-    sk_buf_init(&hidden, strlen(remark) * 11);
+    sk_buf_init(&hidden, strlen(remark) * SK_ANONYMIZER_GROWTH);
     int err = sk_anonymizer_text(style->anonymizer, sk_bytes_text(remark), &hidden);
     if (!err) {
         sk_buf_deinit(&value->scratch);
@@ -315,10 +314,14 @@ struct ordered {
     char name[SK_ENDPOINT_TEXT_MAX];
 };
 
+static double known_share(const struct sk_report_peer *peer)
+{
+    return peer->has_share && !isnan(peer->share) ? peer->share : -1;
+}
+
 static bool same_group(const struct sk_report_peer *a, const struct sk_report_peer *b)
 {
-    return a->outcome == b->outcome && a->has_share == b->has_share &&
-           (!a->has_share || a->share == b->share || (isnan(a->share) && isnan(b->share)));
+    return a->outcome == b->outcome && known_share(a) == known_share(b);
 }
 
 static int compare_ordered(const void *a, const void *b)

@@ -8,7 +8,7 @@
 
 #define ID_SIZE 20
 #define V_READ_MAX 128 /* bytes of v that are looked at: more than a name can show */
-#define VERSION_MAX 32
+#define VERSION_MAX 48
 
 static bool is_digit(uint8_t c)
 {

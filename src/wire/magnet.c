@@ -11,7 +11,6 @@
 
 static const char scheme[] = "magnet:?";
 
-/* A hash and its two ways to be written. */
 static int base32_value(char c)
 {
     if (c >= '2' && c <= '7')
@@ -64,9 +63,9 @@ static bool unescape(char *text)
         if (c == '%') {
             int high = hex_digit(from[1]);
             int low = high < 0 ? -1 : hex_digit(from[2]);
-            c = (char)(high << 4 | low);
-            if (low < 0 || c == 0)
+            if (low < 0 || (high | low) == 0)
                 return false;
+            c = (char)(high << 4 | low);
             from += 2;
         }
         *to++ = c;
@@ -119,8 +118,9 @@ static bool is_peer(const char *text)
         !parse_number(colon + 1, strlen(colon + 1), UINT16_MAX, &port) || port == 0)
         return false;
     size_t host = (size_t)(colon - text);
-    bool bracketed = text[0] == '[' && text[host - 1] == ']' && host > 2;
-    return bracketed || !memchr(text, ':', host);
+    if (text[0] == '[')
+        return host > 2 && text[host - 1] == ']';
+    return !memchr(text, ':', host);
 }
 
 /* Appends a copy to a list of at most `max`; what is there already, or over it, is passed over. */

@@ -171,13 +171,25 @@ int sk_metainfo_read_v2(struct sk_metainfo_own *own, const struct sk_metainfo_fi
 
 /* An entry of 'piece layers'. */
 struct entry {
+    uint64_t order; /* the root's first bytes: comparing these seldom leaves anything to do */
     struct sk_bytes root, layer;
     bool checked; /* it leads to its root: equal files share one */
 };
 
+static struct entry make_entry(struct sk_bytes root, struct sk_bytes layer)
+{
+    struct entry entry = {.root = root, .layer = layer};
+    if (root.n >= sizeof entry.order)
+        entry.order = sk_get_u64(root.p);
+    return entry;
+}
+
 static int compare_entries(const void *a, const void *b)
 {
-    return sk_bytes_compare(((const struct entry *)a)->root, ((const struct entry *)b)->root);
+    const struct entry *x = a, *y = b;
+    if (x->order != y->order)
+        return x->order < y->order ? -1 : 1;
+    return sk_bytes_compare(x->root, y->root);
 }
 
 /* All entries, sorted. Owned by the caller. */
@@ -186,10 +198,11 @@ static int list_entries(struct sk_metainfo_own *own, const struct sk_bencode *la
 {
     struct sk_bencode_iter iter = sk_bencode_iter(layers);
     struct sk_bencode value;
-    struct entry *entries = NULL, entry = {0};
+    struct sk_bytes root;
+    struct entry *entries = NULL;
     size_t count = 0, capacity = 0;
     bool sorted = true;
-    while (sk_bencode_next(&iter, &entry.root, &value)) {
+    while (sk_bencode_next(&iter, &root, &value)) {
         if (count == capacity) {
             capacity = capacity ? capacity * 2 : 16;
             struct entry *more = sk_mem_realloc(entries, capacity, sizeof *entries);
@@ -199,9 +212,9 @@ static int list_entries(struct sk_metainfo_own *own, const struct sk_bencode *la
             }
             entries = more;
         }
-        entry.layer = value.string;
-        sorted = sorted && (count == 0 || compare_entries(&entries[count - 1], &entry) < 0);
-        entries[count++] = entry;
+        struct entry *entry = &entries[count++];
+        *entry = make_entry(root, value.string);
+        sorted = sorted && (count == 1 || compare_entries(entry - 1, entry) < 0);
     }
     if (!sorted)
         qsort(entries, count, sizeof *entries, compare_entries);
@@ -232,7 +245,7 @@ static int check_layers(struct sk_metainfo_own *own, struct entry *entries, size
         struct sk_file *file = &own->files[i];
         if (!has_layer(m, file))
             continue;
-        struct entry key = {.root = sk_bytes(file->root, SK_SHA256_SIZE)};
+        struct entry key = make_entry(sk_bytes(file->root, SK_SHA256_SIZE), file->layer);
         struct entry *entry =
             count ? bsearch(&key, entries, count, sizeof *entries, compare_entries) : NULL;
         if (!entry)

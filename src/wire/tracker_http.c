@@ -309,7 +309,7 @@ static bool read_20(struct sk_bytes value, void *to)
     return true;
 }
 
-/* A number within [-1, max]; clients send -1 and even -2^63 for what they do not know. */
+/* A number up to max; UINT64_MAX for a negative one, as clients send for what they do not know. */
 static bool read_number(struct sk_bytes value, uint64_t max, uint64_t *ret_number)
 {
     uint64_t number = 0;
@@ -329,9 +329,18 @@ static bool read_number(struct sk_bytes value, uint64_t max, uint64_t *ret_numbe
     return true;
 }
 
-static bool read_size(struct sk_bytes value, void *to)
+static bool read_left(struct sk_bytes value, void *to)
 {
     return read_number(value, UINT64_MAX - 1, to);
+}
+
+static bool read_moved(struct sk_bytes value, void *to)
+{
+    uint64_t *bytes = to;
+    if (!read_number(value, UINT64_MAX - 1, bytes))
+        return false;
+    *bytes = *bytes == UINT64_MAX ? 0 : *bytes;
+    return true;
 }
 
 static bool read_port(struct sk_bytes value, void *to)
@@ -381,9 +390,9 @@ static const struct {
     {"info_hash", read_20, offsetof(struct sk_announce, info_hash), true},
     {"peer_id", read_20, offsetof(struct sk_announce, peer_id), true},
     {"port", read_port, offsetof(struct sk_announce, port), true},
-    {"uploaded", read_size, offsetof(struct sk_announce, uploaded), false},
-    {"downloaded", read_size, offsetof(struct sk_announce, downloaded), false},
-    {"left", read_size, offsetof(struct sk_announce, left), false},
+    {"uploaded", read_moved, offsetof(struct sk_announce, uploaded), false},
+    {"downloaded", read_moved, offsetof(struct sk_announce, downloaded), false},
+    {"left", read_left, offsetof(struct sk_announce, left), false},
     {"event", read_event, offsetof(struct sk_announce, event), false},
     {"key", read_key, offsetof(struct sk_announce, key), false},
     {"numwant", read_want, offsetof(struct sk_announce, want), false},

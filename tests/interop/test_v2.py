@@ -18,6 +18,7 @@ def build(swarm):
     swarm.add(LibtorrentPeer, "lt-holes", held=set(range(0, 45, 3)))
     swarm.add(LibtorrentPeer, "lt-seed6", family=V6)
     swarm.add(LibtorrentPeer, "lt-rc4", files=["a.bin"], encryption="require")
+    swarm.add(LibtorrentPeer, "lt-chokes", unchokes=False)
     return swarm.add(LibtorrentPeer, "lt-center", family=DUAL, files=["a.bin"], wants_rest=True)
 
 

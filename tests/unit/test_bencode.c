@@ -66,10 +66,10 @@ static void accepts_canonical_values(void **state)
 static void refuses_leading_zeros_and_negative_lengths(void **state)
 {
     static const struct refusal cases[] = {
-        {"i00e", SKEP_ERR_MALFORMED, 0},    {"i01e", SKEP_ERR_MALFORMED, 0},
-        {"i-0e", SKEP_ERR_MALFORMED, 0},    {"i-01e", SKEP_ERR_MALFORMED, 0},
-        {"01:a", SKEP_ERR_MALFORMED, 0},    {"00:", SKEP_ERR_MALFORMED, 0},
-        {"-1:a", SKEP_ERR_MALFORMED, 0},    {"l-1:ae", SKEP_ERR_MALFORMED, 1},
+        {"i00e", SKEP_ERR_MALFORMED, 0},     {"i01e", SKEP_ERR_MALFORMED, 0},
+        {"i-0e", SKEP_ERR_MALFORMED, 0},     {"i-01e", SKEP_ERR_MALFORMED, 0},
+        {"01:a", SKEP_ERR_MALFORMED, 0},     {"00:", SKEP_ERR_MALFORMED, 0},
+        {"-1:a", SKEP_ERR_MALFORMED, 0},     {"l-1:ae", SKEP_ERR_MALFORMED, 1},
         {"d-1:a0:e", SKEP_ERR_MALFORMED, 1}, {"d01:a0:e", SKEP_ERR_MALFORMED, 1},
     };
     EXPECT_REFUSED(cases);
@@ -92,12 +92,12 @@ static void refuses_integer_overflow(void **state)
 static void refuses_malformed_values(void **state)
 {
     static const struct refusal cases[] = {
-        {"x", SKEP_ERR_MALFORMED, 0},       {"e", SKEP_ERR_MALFORMED, 0},
-        {"ie", SKEP_ERR_MALFORMED, 0},      {"i-e", SKEP_ERR_MALFORMED, 0},
-        {"i+1e", SKEP_ERR_MALFORMED, 0},    {"i 1e", SKEP_ERR_MALFORMED, 0},
-        {"i1.5e", SKEP_ERR_MALFORMED, 0},   {"4spam", SKEP_ERR_MALFORMED, 0},
+        {"x", SKEP_ERR_MALFORMED, 0},        {"e", SKEP_ERR_MALFORMED, 0},
+        {"ie", SKEP_ERR_MALFORMED, 0},       {"i-e", SKEP_ERR_MALFORMED, 0},
+        {"i+1e", SKEP_ERR_MALFORMED, 0},     {"i 1e", SKEP_ERR_MALFORMED, 0},
+        {"i1.5e", SKEP_ERR_MALFORMED, 0},    {"4spam", SKEP_ERR_MALFORMED, 0},
         {"di1ei2ee", SKEP_ERR_MALFORMED, 1}, {"d1:ae", SKEP_ERR_MALFORMED, 4},
-        {"dlei1ee", SKEP_ERR_MALFORMED, 1}, {":", SKEP_ERR_MALFORMED, 0},
+        {"dlei1ee", SKEP_ERR_MALFORMED, 1},  {":", SKEP_ERR_MALFORMED, 0},
     };
     EXPECT_REFUSED(cases);
 }
@@ -105,10 +105,8 @@ static void refuses_malformed_values(void **state)
 static void refuses_duplicate_and_unsorted_keys(void **state)
 {
     static const struct refusal cases[] = {
-        {"d1:ai1e1:ai2ee", SKEP_ERR_MALFORMED, 7},
-        {"d1:bi1e1:ai2ee", SKEP_ERR_MALFORMED, 7},
-        {"d2:aai1e1:ai2ee", SKEP_ERR_MALFORMED, 8},
-        {"d0:i1e0:i2ee", SKEP_ERR_MALFORMED, 6},
+        {"d1:ai1e1:ai2ee", SKEP_ERR_MALFORMED, 7},       {"d1:bi1e1:ai2ee", SKEP_ERR_MALFORMED, 7},
+        {"d2:aai1e1:ai2ee", SKEP_ERR_MALFORMED, 8},      {"d0:i1e0:i2ee", SKEP_ERR_MALFORMED, 6},
         {"d1:ad1:zi1e1:yi1eee", SKEP_ERR_MALFORMED, 11},
     };
     EXPECT_REFUSED(cases);

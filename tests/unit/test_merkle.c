@@ -140,8 +140,7 @@ static void too_short_and_too_long_proofs_fail(void **state)
         for (size_t shorter = 0; shorter < n; shorter++)
             assert_false(sk_merkle_proves(leaves[index], 4, index, proof[0], shorter, root));
         assert_false(sk_merkle_proves(leaves[index], 4, index, proof[0], n + 1, root));
-        assert_false(
-            sk_merkle_proves(leaves[index], 4, index + LEAVES_MAX, proof[0], n, root));
+        assert_false(sk_merkle_proves(leaves[index], 4, index + LEAVES_MAX, proof[0], n, root));
     }
 }
 

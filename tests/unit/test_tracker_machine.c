@@ -596,6 +596,23 @@ static void test_udp_refusal(void **state)
     take_packet(SK_UDP_ANNOUNCE); /* the connection id still holds */
 }
 
+static void test_udp_empty_answer_is_a_refusal(void **state)
+{
+    struct sk_buf buf;
+    assert_int_equal(0, make(UDP_URL, false));
+    sk_tracker_tick(tracker, now);
+    take_packet(SK_UDP_CONNECT);
+    assert_true(connected_from("127.0.0.1:6969", request.transaction));
+    take_packet(SK_UDP_ANNOUNCE);
+    sk_buf_init(&buf, 100);
+    sk_tracker_udp_write_announced(&buf, request.transaction, SK_FAMILY_V4,
+                                   &(struct sk_announce_answer){0});
+    buf.n = 8;
+    assert_true(answer_from("127.0.0.1:6969", &buf));
+    take_failure(SK_TRACKER_ANNOUNCE, SK_TRACKER_REFUSED);
+    assert_string_equal("(no text)", out.result->text);
+}
+
 static void test_udp_connection_id_expires(void **state)
 {
     make_udp_announced(30);
@@ -885,6 +902,7 @@ int main(void)
         TEST(test_udp_silence),
         TEST(test_udp_lost_announce_is_sent_again),
         TEST(test_udp_refusal),
+        TEST(test_udp_empty_answer_is_a_refusal),
         TEST(test_udp_connection_id_expires),
         TEST(test_udp_connection_id_forgotten_by_the_tracker),
         TEST(test_udp_old_connection_id_met_with_silence),

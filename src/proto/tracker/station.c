@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#define UDP_HEAD_SIZE 8 /* action and transaction id: an answer with nothing in it */
+
 static uint64_t after_s(uint64_t now_ns, uint64_t seconds)
 {
     return now_ns + seconds * SK_TRACKER_SECOND_NS;
@@ -203,6 +205,10 @@ static void udp_answer(struct sk_station *station, struct sk_bytes packet, struc
     struct sk_announce_answer announce;
     struct sk_scrape_answer scrape;
     int err;
+    if (packet.n == UDP_HEAD_SIZE) { /* opentracker, of a torrent that is not on its list */
+        sk_station_fail(station, SK_TRACKER_REFUSED, sk_bytes_text("(no text)"), now_ns);
+        return;
+    }
     if (station->ask == SK_TRACKER_SCRAPE) {
         err = sk_tracker_udp_read_scrape(packet, &scrape);
         if (!err)

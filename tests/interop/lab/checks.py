@@ -52,13 +52,18 @@ def faults(client, peer):
         (peer["pieces"] == count, f"pieces {count}"),
         (peer["share"] is not None and abs(peer["share"] - count / total) < 1e-9,
          f"share {count}/{total}"),
-        (peer["state"] == "served", "state served"),
-        ((peer["blocks_verified"] or 0) > 0, "blocks_verified > 0"),
         (peer["blocks_corrupt"] == 0, "blocks_corrupt 0"),
         (peer["encryption"] in encryption, "encryption " + " or ".join(encryption)),
         (peer["transport"] == "tcp", "transport tcp"),
         ((peer.get("verdict") or {}).get("result") != "false-report", "no verdict of false-report"),
     ]
+    if client.unchokes:
+        tests += [(peer["state"] == "served", "state served"),
+                  ((peer["blocks_verified"] or 0) > 0, "blocks_verified > 0")]
+    else:
+        tests += [(peer["state"] == "choked", "state choked"),
+                  (peer["blocks_verified"] == 0, "blocks_verified 0"),
+                  ((peer.get("delivered") or {}).get("rate_bytes_s") is None, "no rate")]
     return ["expected " + text for passed, text in tests if not passed]
 
 
@@ -110,14 +115,16 @@ def check_truth(tap, swarm):
 
 def keep(swarm):
     """Leave the swarm running for a person to look at, until they end it."""
-    print(f"The swarm runs. Enter it:  sudo nsenter -t {os.getpid()} -m -n ip netns exec auditor sh")
-    print(f"Files and logs: {swarm.folder}   Torrent: {swarm.torrent.path}")
+    outside = os.readlink("/proc/self")  # /proc is still that of the machine
+    print(f"The swarm runs. A shell on the auditor's host, as root, with the files in {swarm.folder}:")
+    print(f"  nsenter -t {outside} -m nsenter --net=/run/netns/auditor sh")
+    print(f"Torrent: {swarm.torrent.path}")
     print(f"Magnet: {swarm.torrent.magnet([swarm.tracker.http_url])}")
     for client in swarm.clients:
         print(f"  {client.name:14} {len(client.held):4}/{swarm.torrent.pieces} pieces  "
               f"{client.encryption:8} {' '.join(client.endpoints())}")
     print("Ctrl-C ends it.", flush=True)
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    signal.pause()
 
 
 def run(description, build, audits):

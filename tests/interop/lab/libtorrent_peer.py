@@ -26,7 +26,7 @@ class LibtorrentPeer(Client):
     def start(self):
         order = {"torrent": self.torrent.path, "data": self.data, "held": sorted(self.held),
                  "wants_rest": self.wants_rest, "encryption": self.encryption,
-                 "addresses": self.host.addresses()}
+                 "unchokes": self.unchokes, "addresses": self.host.addresses()}
         self.launch([sys.executable, "-m", "lab.libtorrent_peer"],
                     env={"PYTHONPATH": ":".join(sys.path)},
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
@@ -55,15 +55,15 @@ class LibtorrentPeer(Client):
         return set(self._ask({"do": "status"})["pieces"])
 
     def peers(self):
-        """What the client sees: a list of {"address", "client", "share", ...}."""
+        """What the client sees: a list of {"address": str, "pieces": [number]}."""
         return self._ask({"do": "status"})["peers"]
 
     def meet(self, endpoints):
         self._ask({"do": "meet", "endpoints": endpoints})
 
 
-def open_session(addresses, encryption):
-    """A session that keeps to the lab, unchokes whoever asks and keeps every connection."""
+def open_session(addresses, encryption, unchokes):
+    """A session that keeps to the lab, unchokes all or nobody and keeps every connection."""
     forced = POLICY[encryption]
     level = lt.enc_level.rc4 if encryption == "require" else lt.enc_level.both
     return lt.session({
@@ -73,7 +73,8 @@ def open_session(addresses, encryption):
         "enable_outgoing_utp": False, "enable_incoming_utp": False,
         "in_enc_policy": int(forced), "out_enc_policy": int(forced),
         "allowed_enc_level": int(level),
-        "unchoke_slots_limit": -1, "close_redundant_connections": False,
+        "unchoke_slots_limit": -1 if unchokes else 0, "allowed_fast_set_size": 0,
+        "close_redundant_connections": False,
         "allow_multiple_connections_per_ip": False, "tracker_backoff": 0,
         "connection_speed": 200, "min_reconnect_time": 1, "torrent_connect_boost": 100,
         "alert_mask": int(lt.alert.category_t.error_notification),
@@ -86,9 +87,7 @@ def bits_to_pieces(bits):
 
 def describe(handle):
     peers = [{"address": "[%s]:%d" % p.ip if ":" in p.ip[0] else "%s:%d" % p.ip,
-              "client": p.client.decode("utf-8", "replace"), "pieces": bits_to_pieces(p.pieces),
-              "flags": int(p.flags), "source": int(p.source), "id": str(p.pid),
-              "downloaded": p.total_download}
+              "pieces": bits_to_pieces(p.pieces)}
              for p in handle.get_peer_info()]
     return {"pieces": bits_to_pieces(handle.status().pieces), "peers": peers}
 
@@ -102,7 +101,7 @@ def wait_checked(session, handle):
 
 def main():
     order = json.loads(sys.stdin.readline())
-    session = open_session(order["addresses"], order["encryption"])
+    session = open_session(order["addresses"], order["encryption"], order["unchokes"])
     params = lt.add_torrent_params()
     params.ti = lt.torrent_info(order["torrent"])
     params.save_path = order["data"]
@@ -118,7 +117,7 @@ def main():
         if order["do"] == "meet":
             for endpoint in order["endpoints"]:
                 address, port = endpoint.rsplit(":", 1)
-                handle.connect_peer((address.strip("[]"), int(port)), 0, 0)
+                handle.connect_peer((address.strip("[]"), int(port)))
         print(json.dumps(describe(handle)), flush=True)
 
 

@@ -1,14 +1,13 @@
 """Hosts as network namespaces, joined on one bridge.
 
-Everything lives in a private mount and network namespace of the test process (see enter_world), so
-that nothing is left behind on the machine, however the process ends: the kernel removes the hosts
-with the last process in them, and two labs can run side by side with the same names and addresses.
+Everything lives in private mount, network and process namespaces (see enter_world), so that nothing
+is left behind on the machine, however the test ends: the kernel ends all processes with the first
+one and removes the hosts with the last. Two labs can run side by side with the same names.
 """
 
 import ctypes
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import sys
 INSIDE = "SKEP_LAB_INSIDE"
 HUB = "hub"
 CLONE_NEWNET = 0x40000000
-PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -26,32 +24,31 @@ class Unavailable(Exception):
 
 
 def enter_world():
-    """Move this process into a world of its own by running it anew under unshare(1).
+    """Move this program into a world of its own by running it anew under unshare(1).
 
     Root needs no user namespace. Anyone else becomes root of one, where the kernel allows that.
+    /run is a private and empty tmpfs afterwards.
     """
-    if os.environ.get(INSIDE) == str(os.getpid()):
+    if INSIDE in os.environ and os.getpid() == 1:
         _run("mount", "-t", "tmpfs", "tmpfs", "/run")
         os.mkdir("/run/netns")
         return
-    flags = "-nm" if os.geteuid() == 0 else "-rnm"
     if not shutil.which("unshare") or not shutil.which("ip"):
         raise Unavailable("needs unshare (util-linux) and ip (iproute2)")
-    probe = subprocess.run(["unshare", flags, "true"], capture_output=True, text=True)
+    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]
+    if os.geteuid() != 0:
+        unshare.append("--map-root-user")
+    probe = subprocess.run(unshare + ["true"], capture_output=True, text=True)
     if probe.returncode != 0:
         raise Unavailable("needs root or user namespaces: " + probe.stderr.strip())
-    os.environ[INSIDE] = str(os.getpid())  # unshare does not fork: the process keeps its number
-    os.execvp("unshare", ["unshare", flags, sys.executable] + sys.argv)
+    os.environ[INSIDE] = "1"
+    os.execvp("unshare", unshare + [sys.executable] + sys.argv)
 
 
 def _run(*argv, text=None):
     done = subprocess.run(argv, input=text, capture_output=True, text=True)
     if done.returncode != 0:
         raise Unavailable(f"{' '.join(argv)}: {done.stderr.strip()}")
-
-
-def _die_with_parent():
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Host:
@@ -69,7 +66,7 @@ class Host:
         return ["nsenter", "--net=" + self.path, "--"] + [str(a) for a in argv]
 
     def popen(self, argv, **options):
-        return subprocess.Popen(self.argv(argv), preexec_fn=_die_with_parent, **options)
+        return subprocess.Popen(self.argv(argv), **options)
 
     def connect(self, address, timeout=5):
         """A TCP connection that starts on this host, for a caller that stays where it is."""
@@ -135,7 +132,3 @@ class Network:
                 rules.append(f"add rule bridge starve short {family} daddr {to} "
                              f"{family} saddr {{ {', '.join(of)} }} meta length > 1000 drop")
         _run("ip", "netns", "exec", HUB, "nft", "-f", "-", text="\n".join(rules) + "\n")
-
-    def remove(self):
-        for name in list(self.hosts) + [HUB]:
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)

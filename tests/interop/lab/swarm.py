@@ -3,11 +3,9 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 from lab import namespaces
@@ -17,6 +15,7 @@ from lab.torrents import Torrent
 
 TRACKER = "10.99.0.1"
 AUDITOR = ("10.99.9.9", "fd99::9:9")
+FOLDER = "/run/lab"  # gone with the private /run of the test
 V4, V6, DUAL = "v4", "v6", "dual"
 
 
@@ -41,13 +40,15 @@ class Swarm:
     """
 
     def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="skep-interop-")
+        self.folder = FOLDER
+        os.mkdir(self.folder)
         self.clients, self.tracker = [], None
         self.network = namespaces.Network()
         self.auditor = self.network.add_host("auditor", *AUDITOR)
 
     def __enter__(self):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
         return self
 
     def __exit__(self, *_):
@@ -57,8 +58,6 @@ class Swarm:
                 one.process and one.process.terminate()
         for one in running:
             one.stop()
-        self.network.remove()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def make_torrent(self, name, kind, files, piece_size):
         """The torrent of this swarm, with the tracker's addresses in it."""

@@ -76,12 +76,13 @@ class Torrent:
             found.append(str(both.v2)[:40])
         return found
 
-    def magnet(self, trackers=(), peers=()):
+    def magnet(self, trackers=(), peers=(), only=None):
+        """The magnet link, with all info-hashes or that of one version only."""
         both = self.info.info_hashes()
         topics = []
-        if both.has_v1():
+        if both.has_v1() and only != V2:
             topics.append("xt=urn:btih:" + str(both.v1))
-        if both.has_v2():
+        if both.has_v2() and only != V1:
             topics.append("xt=urn:btmh:1220" + str(both.v2))
         topics += ["tr=" + urllib.parse.quote(t, safe="") for t in trackers]
         topics += ["x.pe=" + p for p in peers]

@@ -1,4 +1,8 @@
-"""transmission-daemon, driven through its RPC."""
+"""transmission-daemon, driven through its RPC.
+
+Only for v1 torrents: Transmission 3.00 takes the empty key of a hybrid torrent's file tree for an
+error.
+"""
 
 import base64
 import json
@@ -64,9 +68,7 @@ class Transmission(Client):
         wait_for(f"{self.name}: start", lambda: self._status()["status"] > CHECK)
 
     def _unwanted(self):
-        storage = self.torrent.storage
-        return [i for i in range(storage.num_files())
-                if storage.file_path(i).rsplit("/", 1)[1] not in self.files]
+        return [i for i, name in enumerate(self.torrent.file_names) if name not in self.files]
 
     def pieces(self):
         bits = base64.b64decode(self._status()["pieces"])

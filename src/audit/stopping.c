@@ -1,0 +1,59 @@
+#include "audit/stopping.h"
+
+#include "base/assert.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* Whether some source may still bring something soon. */
+static bool source_pending(const struct sk_stopping_input *in)
+{
+    if (in->trackers_waiting || in->pex_waiting)
+        return true;
+    /* A second draw, where the trackers allow one soon; one alone proves nothing. */
+    return in->tracker_repeats == 0 && in->next_draw_s < SK_STOPPING_PATIENCE_S;
+}
+
+enum sk_stopping_rule sk_stopping_decide(const struct sk_stopping_input *in)
+{
+    if (in->unsettled)
+        return SK_STOPPING_GO_ON;
+    if (in->sources_off && in->known)
+        return in->has_metadata ? SK_STOPPING_GIVEN_DONE : SK_STOPPING_NO_METADATA;
+    if (in->known && in->has_metadata && in->old_run >= SK_STOPPING_DRAWS && !in->trackers_waiting)
+        return SK_STOPPING_DRAWS_OLD;
+    if (source_pending(in) || in->elapsed_s < in->linger_s || in->since_new_s < 1)
+        return SK_STOPPING_GO_ON;
+    if (!in->known)
+        return SK_STOPPING_NOBODY;
+    return in->has_metadata ? SK_STOPPING_EXHAUSTED : SK_STOPPING_NO_METADATA;
+}
+
+static void bound_text(const struct sk_stopping_input *in, char *ret_text, size_t size)
+{
+    if (in->old_run >= 4)
+        snprintf(ret_text, size,
+                 "the last %u addresses told were all known, so at most %.2g %% of what the "
+                 "sources tell is unseen (95 %%)",
+                 in->old_run, 300.0 / in->old_run);
+    else
+        snprintf(ret_text, size, "too few addresses were told twice to bound what is unseen");
+}
+
+char *sk_stopping_text(enum sk_stopping_rule rule, const struct sk_stopping_input *in,
+                       char *ret_text, size_t size)
+{
+    static const char *const heads[] = {
+        [SK_STOPPING_GO_ON] = "stopped before it was done",
+        [SK_STOPPING_DRAWS_OLD] = "every known peer is settled",
+        [SK_STOPPING_EXHAUSTED] = "every known peer is settled and no source has more to tell",
+        [SK_STOPPING_GIVEN_DONE] = "every given peer is settled, and no source was to be asked",
+        [SK_STOPPING_NOBODY] = "every source was asked and nobody knows a peer",
+        [SK_STOPPING_NO_METADATA] = "every known peer is settled and none gave the metadata",
+    };
+    char bound[200];
+    bound_text(in, bound, sizeof bound);
+    bool bounded = rule == SK_STOPPING_DRAWS_OLD || rule == SK_STOPPING_EXHAUSTED;
+    snprintf(ret_text, size, bounded ? "%s; %s" : "%s", heads[rule], bound);
+    return ret_text;
+}

@@ -1,0 +1,90 @@
+#include "base/assert.h"
+#include "cmd/cmd.h"
+
+#include <skep/err.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *what;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"audit", "go to every peer of a torrent and report what is true", sk_cmd_audit},
+    {"show", "say what a .torrent file or a magnet link says", sk_cmd_show},
+    {"lab", "run a swarm of known truth on this machine", sk_cmd_lab},
+};
+
+void sk_complain(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("skep: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+int sk_exit_of(int err)
+{
+    switch (err) {
+    case 0:
+        return SK_EXIT_DONE;
+    case SKEP_ERR_INVALID:
+        return SK_EXIT_USAGE;
+    case SKEP_ERR_NOT_FOUND:
+        return SK_EXIT_NOTHING;
+    case SKEP_ERR_NETWORK:
+    case SKEP_ERR_TIMEOUT:
+        return SK_EXIT_NETWORK;
+    case SKEP_ERR_MALFORMED:
+    case SKEP_ERR_MISMATCH:
+    case SKEP_ERR_TRUNCATED:
+    case SKEP_ERR_UNSUPPORTED:
+        return SK_EXIT_CORRUPT;
+    case SKEP_ERR_IO:
+    case SKEP_ERR_STORE:
+        return SK_EXIT_STORAGE;
+    default:
+        return SK_EXIT_FAILED;
+    }
+}
+
+static void print_help(FILE *to)
+{
+    fputs("skep looks at BitTorrent swarms: it goes to every peer, takes data from it and\n"
+          "reports what is true.\n\n"
+          "Usage: skep COMMAND [OPTION...] [TARGET]\n\n",
+          to);
+    for (size_t i = 0; i < SK_ARRAY_LEN(commands); i++)
+        fprintf(to, "  %-7s %s\n", commands[i].name, commands[i].what);
+    fputs("\nA TARGET is a .torrent file, a magnet link, an info-hash of 40 or 64 digits, the\n"
+          "http(s) address of a .torrent file, or - for standard input.\n\n"
+          "  skep audit ubuntu.torrent          a table while it runs, a report at the end\n"
+          "  skep audit --format=json FILE      the same for programs\n"
+          "  skep COMMAND --help                what a command can do\n",
+          to);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return SK_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return SK_EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        puts("skep " SKEP_VERSION);
+        return SK_EXIT_DONE;
+    }
+    for (size_t i = 0; i < SK_ARRAY_LEN(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    sk_complain("there is no command '%.40s' (skep --help lists them)", argv[1]);
+    return SK_EXIT_USAGE;
+}

@@ -1,0 +1,418 @@
+#include "cmd/options.h"
+
+#include "base/assert.h"
+#include "base/endpoint.h"
+#include "base/mem.h"
+#include "cmd/cmd.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- values ---- */
+
+bool sk_parse_size(const char *text, uint64_t *ret_bytes)
+{
+    static const struct {
+        const char *unit;
+        double factor;
+    } units[] = {
+        {"", 1},        {"b", 1},         {"k", 1024},        {"kib", 1024},
+        {"m", 1048576}, {"mib", 1048576}, {"g", 1073741824},  {"gib", 1073741824},
+        {"kb", 1000},   {"mb", 1000000},  {"gb", 1000000000},
+    };
+    char *end;
+    if (!isdigit((unsigned char)*text))
+        return false;
+    double value = strtod(text, &end);
+    for (size_t i = 0; i < SK_ARRAY_LEN(units); i++) {
+        if (strcasecmp(end, units[i].unit) != 0)
+            continue;
+        double bytes = value * units[i].factor;
+        if (!(bytes >= 0 && bytes < 9e18))
+            return false;
+        *ret_bytes = (uint64_t)bytes;
+        return true;
+    }
+    return false;
+}
+
+bool sk_parse_seconds(const char *text, double *ret_seconds)
+{
+    char *end;
+    if (!isdigit((unsigned char)*text) && *text != '.')
+        return false;
+    double value = strtod(text, &end);
+    double factor = strcmp(end, "") == 0 || strcmp(end, "s") == 0 ? 1
+                    : strcmp(end, "m") == 0                       ? 60
+                    : strcmp(end, "h") == 0                       ? 3600
+                                                                  : 0;
+    if (factor == 0 || !(value >= 0 && value * factor < 1e9))
+        return false;
+    *ret_seconds = value * factor;
+    return true;
+}
+
+bool sk_parse_count(const char *text, uint32_t max, uint32_t *ret_count)
+{
+    char *end;
+    errno = 0;
+    if (!isdigit((unsigned char)*text))
+        return false;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*end || errno || value > max)
+        return false;
+    *ret_count = (uint32_t)value;
+    return true;
+}
+
+int sk_texts_add(struct sk_texts *texts, const char *text)
+{
+    char **list = sk_mem_realloc(texts->list, texts->count + 1, sizeof *list);
+    char *copy = sk_mem_strdup(text);
+    if (list)
+        texts->list = list;
+    if (!list || !copy) {
+        sk_mem_free(copy);
+        return SKEP_ERR_NOMEM;
+    }
+    list[texts->count++] = copy;
+    return 0;
+}
+
+static void texts_deinit(struct sk_texts *texts)
+{
+    for (size_t i = 0; i < texts->count; i++)
+        sk_mem_free(texts->list[i]);
+    sk_mem_free(texts->list);
+}
+
+static bool keep_text(char **place, const char *text)
+{
+    sk_mem_free(*place);
+    *place = sk_mem_strdup(text);
+    return *place != NULL;
+}
+
+/* Index of a word in a NULL-ended list; -1. */
+static int word_index(const char *const *words, const char *text)
+{
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], text) == 0)
+            return i;
+    return -1;
+}
+
+/* ---- setters: NULL, or what was expected ---- */
+
+static const char *set_bind(struct sk_options *o, const char *arg)
+{
+    struct sk_endpoint endpoint;
+    if (sk_endpoint_parse(arg, 1, &endpoint) || !keep_text(&o->bind, arg))
+        return "an address of this machine, such as 192.0.2.1";
+    o->net.bind = o->bind;
+    return NULL;
+}
+
+static const char *set_port(struct sk_options *o, const char *arg)
+{
+    uint32_t port;
+    if (!sk_parse_count(arg, 65535, &port))
+        return "a port, 0 to 65535 (0: any)";
+    o->net.port = (uint16_t)port;
+    return NULL;
+}
+
+static const char *add_peer(struct sk_options *o, const char *arg)
+{
+    if (!strrchr(arg, ':') || sk_texts_add(&o->peers, arg))
+        return "HOST:PORT, or [ADDRESS]:PORT for IPv6";
+    return NULL;
+}
+
+static const char *add_peers_file(struct sk_options *o, const char *arg)
+{
+    FILE *file = strcmp(arg, "-") == 0 ? stdin : fopen(arg, "r");
+    if (!file)
+        return "a file that can be read, one address a line";
+    char line[512];
+    const char *wrong = NULL;
+    while (!wrong && fgets(line, sizeof line, file)) {
+        char *start = line + strspn(line, " \t");
+        start[strcspn(start, " \t\r\n")] = 0;
+        if (*start && *start != '#')
+            wrong = add_peer(o, start) ? "one HOST:PORT a line in that file" : NULL;
+    }
+    if (file != stdin)
+        fclose(file);
+    return wrong;
+}
+
+static const char *add_tracker(struct sk_options *o, const char *arg)
+{
+    if (!strstr(arg, "://") || sk_texts_add(&o->trackers, arg))
+        return "a tracker's address: http://, https:// or udp://";
+    return NULL;
+}
+
+static const char *set_encryption(struct sk_options *o, const char *arg)
+{
+    static const char *const words[] = {"prefer", "allow", "require", "off", NULL};
+    int i = word_index(words, arg);
+    if (i < 0)
+        return "prefer, allow, require or off";
+    o->net.encryption = (enum skep_encryption)i;
+    return NULL;
+}
+
+static const char *set_transport(struct sk_options *o, const char *arg)
+{
+    return strcmp(arg, "tcp") == 0 ? NULL : "tcp (uTP comes with the downloader)";
+}
+
+static const char *set_time(struct sk_options *o, const char *arg)
+{
+    return sk_parse_seconds(arg, &o->time_s) && o->time_s > 0 ? NULL
+                                                              : "seconds, or 3m, or 1h; above 0";
+}
+
+static const char *set_limit(struct sk_options *o, const char *arg)
+{
+    return sk_parse_size(arg, &o->net.rate_limit_bytes_s) ? NULL
+                                                          : "bytes a second, such as 500k or 2M";
+}
+
+static const char *set_connections(struct sk_options *o, const char *arg)
+{
+    return sk_parse_count(arg, 18000, &o->net.connections_max) && o->net.connections_max
+               ? NULL
+               : "a number, 1 to 18000";
+}
+
+static const char *set_format(struct sk_options *o, const char *arg)
+{
+    static const char *const words[] = {"text", "json", "jsonl", "csv", NULL};
+    int i = word_index(words, arg);
+    if (i < 0)
+        return "text, json, jsonl or csv";
+    o->format = (enum sk_format)i;
+    return NULL;
+}
+
+static const char *set_progress(struct sk_options *o, const char *arg)
+{
+    static const char *const words[] = {"auto", "tty", "plain", "json", "none", NULL};
+    int i = word_index(words, arg);
+    if (i < 0)
+        return "auto, tty, plain, json or none";
+    o->progress = (enum sk_progress)i;
+    return NULL;
+}
+
+static const char *set_state_dir(struct sk_options *o, const char *arg)
+{
+    return *arg && keep_text(&o->state_dir, arg) ? NULL : "a directory";
+}
+
+/* Switches: "yes" or "no" in a config file, nothing on the command line. */
+static const char *set_switch(bool *place, const char *arg)
+{
+    static const char *const words[] = {"no", "yes", "false", "true", "0", "1", NULL};
+    int i = arg ? word_index(words, arg) : 1;
+    if (i < 0)
+        return "yes or no";
+    *place = i % 2;
+    return NULL;
+}
+
+static const char *no_dht(struct sk_options *o, const char *arg)
+{
+    return set_switch(&o->net.no_dht, arg);
+}
+
+static const char *no_pex(struct sk_options *o, const char *arg)
+{
+    return set_switch(&o->net.no_pex, arg);
+}
+
+static const char *no_lsd(struct sk_options *o, const char *arg)
+{
+    return set_switch(&o->net.no_lsd, arg);
+}
+
+static const char *no_trackers(struct sk_options *o, const char *arg)
+{
+    return set_switch(&o->net.no_trackers, arg);
+}
+
+static const char *no_listen(struct sk_options *o, const char *arg)
+{
+    return set_switch(&o->net.no_listen, arg);
+}
+
+static const char *set_quiet(struct sk_options *o, const char *arg)
+{
+    return set_switch(&o->quiet, arg);
+}
+
+static const char *set_anonymize(struct sk_options *o, const char *arg)
+{
+    return set_switch(&o->anonymize, arg);
+}
+
+/* ---- the table ---- */
+
+static const struct {
+    const char *name, *arg;
+    const char *(*set)(struct sk_options *options, const char *arg);
+    const char *help;
+    int group;
+} table[] = {
+    {"peer", "HOST:PORT", add_peer, "a peer to go to (repeatable)", 2},
+    {"peers", "FILE", add_peers_file, "peers to go to, one HOST:PORT a line", 2},
+    {"tracker", "URL", add_tracker, "one more tracker (repeatable)", 2},
+    {"no-trackers", NULL, no_trackers, "ask no tracker", 2},
+    {"no-pex", NULL, no_pex, "take no addresses from peers", 2},
+    {"no-lsd", NULL, no_lsd, "no local service discovery", 2},
+    {"no-dht", NULL, no_dht, "do not ask the DHT", 2},
+    {"bind", "ADDRESS", set_bind, "bind every socket to this address, or fail", 3},
+    {"port", "N", set_port, "listen on this port, TCP and UDP (default: any)", 3},
+    {"no-listen", NULL, no_listen, "take no incoming connections", 3},
+    {"encryption", "POLICY", set_encryption,
+     "prefer (default): encrypted, then plain; allow: plain, then encrypted; require; off", 3},
+    {"transport", "LIST", set_transport, "tcp", 3},
+    {"connections", "N", set_connections, "at most so many connections (default 2000)", 3},
+    {"limit", "RATE", set_limit, "receive at most so many bytes a second (500k, 2M)", 3},
+    {"time", "SECONDS", set_time, "stop after so long, with a partial result if need be", 4},
+    {"format", "FORMAT", set_format, "text (default), json, jsonl or csv", 5},
+    {"progress", "HOW", set_progress, "auto (default), tty, plain, json or none", 5},
+    {"quiet", 0, set_quiet, "no progress, only the result and errors", 5},
+    {"anonymize", NULL, set_anonymize, "replace addresses by keyed hashes in every output", 5},
+    {"state-dir", "DIR", set_state_dir, "where state is kept", 5},
+};
+
+#define KEY_BASE 1000 /* above all characters: these options have no short form */
+
+static struct argp_option argp_options[SK_ARRAY_LEN(table) + 4];
+
+__attribute__((constructor)) static void fill_argp_options(void)
+{
+    static const char *const headings[] = {"Who to ask:", "Network:", NULL, "Output:"};
+    size_t n = 0;
+    int group = 0;
+    for (size_t i = 0; i < SK_ARRAY_LEN(table); i++) {
+        if (table[i].group != group) {
+            group = table[i].group;
+            if (headings[group - 2])
+                argp_options[n++] =
+                    (struct argp_option){.doc = headings[group - 2], .group = group};
+        }
+        argp_options[n++] = (struct argp_option){.name = table[i].name,
+                                                 .key = KEY_BASE + (int)i,
+                                                 .arg = table[i].arg,
+                                                 .doc = table[i].help,
+                                                 .group = group};
+    }
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    size_t i = (size_t)(key - KEY_BASE);
+    if (key < KEY_BASE || i >= SK_ARRAY_LEN(table))
+        return ARGP_ERR_UNKNOWN;
+    const char *expected = table[i].set(state->input, arg);
+    if (expected) {
+        sk_complain("--%s='%.80s': expected %s", table[i].name, arg ? arg : "", expected);
+        exit(SK_EXIT_USAGE);
+    }
+    return 0;
+}
+
+const struct argp sk_options_argp = {.options = argp_options, .parser = parse};
+
+/* ---- config file and environment ---- */
+
+static bool apply(struct sk_options *options, const char *from, const char *name, const char *value)
+{
+    for (size_t i = 0; i < SK_ARRAY_LEN(table); i++) {
+        if (strcmp(table[i].name, name) != 0)
+            continue;
+        const char *expected = table[i].set(options, value);
+        if (expected)
+            sk_complain("%s: %s = %.80s: expected %s", from, name, value, expected);
+        return !expected;
+    }
+    sk_complain("%s: there is no option '%.40s'", from, name);
+    return false;
+}
+
+static char *trim(char *text)
+{
+    text += strspn(text, " \t\r\n");
+    for (size_t n = strlen(text); n && isspace((unsigned char)text[n - 1]); n--)
+        text[n - 1] = 0;
+    return text;
+}
+
+static bool read_config(struct sk_options *options)
+{
+    char path[4096];
+    const char *home = getenv("HOME"), *xdg = getenv("XDG_CONFIG_HOME");
+    if (xdg && *xdg)
+        snprintf(path, sizeof path, "%s/skep/config", xdg);
+    else
+        snprintf(path, sizeof path, "%s/.config/skep/config", home ? home : "");
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return true; /* most have none */
+    char line[1024];
+    bool ok = true;
+    while (ok && fgets(line, sizeof line, file)) {
+        char *name = trim(line);
+        char *equals = strchr(name, '=');
+        if (!*name || *name == '#' || *name == ';' || *name == '[')
+            continue;
+        if (!equals) {
+            sk_complain("%s: expected NAME = VALUE, found '%.60s'", path, name);
+            ok = false;
+            break;
+        }
+        *equals = 0;
+        ok = apply(options, path, trim(name), trim(equals + 1));
+    }
+    fclose(file);
+    return ok;
+}
+
+static bool read_environment(struct sk_options *options)
+{
+    for (size_t i = 0; i < SK_ARRAY_LEN(table); i++) {
+        char name[64] = "SKEP_";
+        for (size_t j = 0; table[i].name[j] && j < 50; j++)
+            name[5 + j] =
+                table[i].name[j] == '-' ? '_' : (char)toupper((unsigned char)table[i].name[j]);
+        const char *value = getenv(name);
+        if (value && !apply(options, name, table[i].name, value))
+            return false;
+    }
+    return true;
+}
+
+bool sk_options_init(struct sk_options *options)
+{
+    *options = (struct sk_options){0};
+    return read_config(options) && read_environment(options);
+}
+
+void sk_options_deinit(struct sk_options *options)
+{
+    texts_deinit(&options->peers);
+    texts_deinit(&options->trackers);
+    sk_mem_free(options->bind);
+    sk_mem_free(options->state_dir);
+    sk_mem_free(options->save_dir);
+}

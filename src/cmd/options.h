@@ -1,0 +1,52 @@
+/*
+ * Options that commands share: flags over environment (SKEP_BIND, SKEP_PORT, ...) over
+ * $XDG_CONFIG_HOME/skep/config (INI). Layer: cmd. One table says for each its flag, its setter and
+ * its help; config keys and variables are named after the flag.
+ */
+#ifndef SK_CMD_OPTIONS_H
+#define SK_CMD_OPTIONS_H
+
+#include <skep/runtime.h>
+
+#include <argp.h>
+
+enum sk_format { SK_FORMAT_TEXT, SK_FORMAT_JSON, SK_FORMAT_JSONL, SK_FORMAT_CSV };
+enum sk_progress {
+    SK_PROGRESS_AUTO,
+    SK_PROGRESS_TTY,
+    SK_PROGRESS_PLAIN,
+    SK_PROGRESS_JSON,
+    SK_PROGRESS_NONE,
+};
+
+/* A list of texts; owned. */
+struct sk_texts {
+    char **list;
+    size_t count;
+};
+
+struct sk_options {
+    struct skep_config net;
+    enum sk_format format;
+    enum sk_progress progress;
+    bool quiet, anonymize;
+    double time_s; /* 0 = none */
+    struct sk_texts peers, trackers;
+    char *bind, *state_dir, *save_dir;
+};
+
+/* The argp child with all shared options; its input is a struct sk_options. */
+extern const struct argp sk_options_argp;
+
+/* Defaults, then config file, then environment; complains and returns false on what they say
+ * wrongly. */
+bool sk_options_init(struct sk_options *options);
+void sk_options_deinit(struct sk_options *options);
+
+/* Number parsers for commands' own options; false where the text has no such meaning. */
+bool sk_parse_size(const char *text, uint64_t *ret_bytes);    /* "1048576", "1M", "64k", "1GiB" */
+bool sk_parse_seconds(const char *text, double *ret_seconds); /* "10", "2.5", "3m", "1h" */
+bool sk_parse_count(const char *text, uint32_t max, uint32_t *ret_count);
+int sk_texts_add(struct sk_texts *texts, const char *text);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * The auditor: goes to every peer of a torrent, reads what it holds, takes blocks from it and
+ * keeps what it saw. Layer: engine.
+ *
+ * It is a client of the public interface: all that it learns comes through the hooks of
+ * <skep/engine.h>, all that it does through its functions; the judgements are those of audit/.
+ * One record an address, about 700 bytes, and while a peer is probed its arrivals and pieces.
+ *
+ * The caller ticks it a few times a second, and writes the report when it is done.
+ */
+#ifndef SK_ENGINE_AUDITOR_H
+#define SK_ENGINE_AUDITOR_H
+
+#include "audit/observation.h"
+#include "audit/report.h"
+#include "audit/stopping.h"
+
+#include <skep/engine.h>
+
+struct sk_auditor;
+
+struct sk_auditor_config {
+    uint64_t probe_bytes;     /* budget a peer; 0 = SK_PROBE_BYTES */
+    double probe_seconds;     /* 0 = SK_PROBE_SECONDS */
+    double patience_s;        /* how long a choking peer is waited for; 0 = 40 */
+    uint32_t probes_max;      /* peers probed at a time; 0 = 32 */
+    uint32_t connections_max; /* settled peers are let go when more wait; 0 = 2,000 */
+    bool no_probe;            /* look, take nothing */
+    bool only_given;          /* no tracker, PEX, LSD: the given peers are all */
+    bool save;                /* store verified pieces (the runtime has a directory) */
+    uint64_t seed;
+    double started_unix_s;
+    sk_observe_fn observe; /* may be NULL */
+    void *observe_ctx;
+    void (*done)(void *ctx); /* called once, when a stopping rule holds; may be NULL */
+    void *done_ctx;
+};
+
+/* Registers its hooks; before skep_torrent_start(). SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
+int sk_auditor_new(struct skep_engine *engine, struct skep_torrent *torrent,
+                   const struct sk_auditor_config *config, uint64_t now_ns,
+                   struct sk_auditor **ret_auditor);
+/* After the runtime's end: the engine's peers may not call back any more. */
+void sk_auditor_free(struct sk_auditor *auditor);
+/* Looks at the clock: probes that are over, peers past patience, the stopping rule. */
+void sk_auditor_tick(struct sk_auditor *auditor, uint64_t now_ns);
+/* The rule that holds; SK_STOPPING_GO_ON while none does. */
+enum sk_stopping_rule sk_auditor_rule(const struct sk_auditor *auditor);
+
+/* For the live display. */
+struct sk_auditor_counts {
+    uint32_t known, open, unsettled, measured, failed, probing, waiting;
+    uint32_t old_run;
+    unsigned sources;
+    uint64_t bytes;
+    double elapsed_s;
+    bool has_metadata;
+};
+void sk_auditor_counts(const struct sk_auditor *auditor, uint64_t now_ns,
+                       struct sk_auditor_counts *ret_counts);
+/* Walks the peers as they are now; false at the end. `ret_state` gets a word ("probing 3.1 s"). */
+struct sk_auditor_row {
+    struct sk_endpoint endpoint;
+    const char *client;
+    double share;        /* NAN unknown */
+    double rate_bytes_s; /* over the probe so far; NAN unknown */
+    const char *state;   /* "probing", "choked", "served", "waiting", ...; static */
+    bool live;           /* something is going on with it */
+};
+bool sk_auditor_row(const struct sk_auditor *auditor, size_t i, uint64_t now_ns,
+                    struct sk_auditor_row *ret_row);
+
+/* Fills the report from all that is known. SKEP_ERR_NOMEM. */
+int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint64_t now_ns,
+                      struct sk_report *ret_report);
+
+#endif

@@ -1,0 +1,76 @@
+/* What auditor.c (hooks), auditor_probe.c and auditor_report.c share. */
+#ifndef SK_ENGINE_AUDITOR_INTERNAL_H
+#define SK_ENGINE_AUDITOR_INTERNAL_H
+
+#include "audit/coverage.h"
+#include "audit/probe.h"
+#include "base/bitfield.h"
+#include "base/map.h"
+#include "base/prng.h"
+#include "engine/auditor.h"
+#include "swarm/assembly.h"
+
+/* What the auditor knows of an address. */
+struct sk_record {
+    uint32_t number;            /* its place in the list, and its name in the assembly */
+    struct sk_report_peer seen; /* as it will be reported; updated as things happen */
+    struct skep_peer *peer;     /* while connected */
+    bool final;                 /* failed or closed, and will not be dialled again */
+    bool settled;
+    bool is_seed;
+    uint64_t opened_ns, set_ns; /* set_ns: when its pieces were first read */
+    uint64_t unchoked_ns;       /* 0 = choked */
+    bool pex_spoke;
+    struct sk_probe probe;
+    struct sk_bitfield last;      /* what it held when the connection ended; else empty */
+    struct sk_record *ready_next; /* queue of those that wait for a probing slot */
+    bool in_ready;
+};
+
+struct sk_audit_claim {
+    struct sk_report_claim said; /* latest */
+    uint32_t answers;
+    uint64_t next_draw_ns;
+};
+
+struct sk_auditor {
+    struct skep_engine *engine;
+    struct skep_torrent *torrent;
+    struct sk_auditor_config config;
+    struct sk_prng prng;
+    uint64_t started_ns;
+    int slot;
+    struct sk_map by_endpoint;
+    struct sk_record **records;
+    size_t count, capacity;
+    struct sk_record *ready_first, *ready_last;
+    uint32_t running, unsettled;
+    struct sk_assembly assembly;
+    bool has_assembly;
+    struct sk_coverage coverage;
+    struct sk_audit_claim *claims;
+    size_t claims_count;
+    enum sk_stopping_rule rule;
+    char rule_text[256];
+    uint64_t given_bytes;
+};
+
+/* auditor.c */
+void sk_auditor_observe(struct sk_auditor *auditor, const struct sk_record *record,
+                        struct sk_observation observation, uint64_t now_ns);
+void sk_auditor_update(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
+
+/* auditor_probe.c */
+void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
+void sk_auditor_allowed(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
+void sk_auditor_choked(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
+void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,
+                         const struct skep_event *event);
+void sk_auditor_on_rejected(struct sk_auditor *auditor, struct sk_record *record,
+                            const struct skep_event *event);
+void sk_auditor_leave(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
+/* Ends probes whose time is over and starts those that wait for a slot. */
+void sk_auditor_pump(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
+void sk_auditor_fill_slots(struct sk_auditor *auditor, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,304 @@
+/* The auditor's probes: who is asked for what, and what becomes of the pieces. */
+#include "engine/auditor_internal.h"
+
+#include "base/assert.h"
+#include "base/limits.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool may_ask(const struct sk_record *record)
+{
+    return record->peer && !skep_peer_choked(record->peer);
+}
+
+/* ---- which block next ---- */
+
+/* Whether this peer can be asked for this piece now: it holds it and lets us. */
+static bool can_give(const struct sk_record *record, uint32_t piece)
+{
+    return skep_peer_has(record->peer, piece) &&
+           (may_ask(record) || skep_peer_allowed_fast(record->peer, piece));
+}
+
+/*
+ * A piece for a new copy, from a random place on: one that nobody has given yet before others, so
+ * that probes together see more of the torrent. False where the peer has none that fits.
+ */
+static bool choose_piece(struct sk_auditor *auditor, const struct sk_record *record,
+                         uint64_t bytes_max, uint32_t *ret_piece)
+{
+    uint32_t pieces = skep_torrent_pieces(auditor->torrent);
+    uint32_t start = (uint32_t)sk_prng_below(&auditor->prng, pieces);
+    bool found = false;
+    for (uint32_t i = 0; i < pieces; i++) {
+        uint32_t piece = (start + i) % pieces;
+        if (!can_give(record, piece) ||
+            skep_torrent_piece_length(auditor->torrent, piece) > bytes_max)
+            continue;
+        bool fresh = !sk_bitfield_has(&auditor->assembly.done, piece);
+        if (fresh || !found)
+            *ret_piece = piece;
+        found = true;
+        if (fresh)
+            break;
+    }
+    return found;
+}
+
+static struct sk_assembly_copy *choose_shared(const struct sk_auditor *auditor,
+                                              const struct sk_record *record)
+{
+    struct sk_assembly_copy *copy = sk_assembly_shared(&auditor->assembly, NULL);
+    while (copy && !(can_give(record, copy->piece) &&
+                     memchr(copy->states, SK_BLOCK_FREE, copy->blocks)))
+        copy = sk_assembly_shared(&auditor->assembly, copy);
+    return copy;
+}
+
+/*
+ * A copy that this peer can add a block to, begun where need be; NULL where there is none. Where
+ * not even one whole piece fits into its budget, several peers put one together.
+ */
+static struct sk_assembly_copy *choose_copy(struct sk_auditor *auditor, struct sk_record *record)
+{
+    struct sk_assembly *assembly = &auditor->assembly;
+    struct sk_assembly_copy *copy = sk_assembly_owned(assembly, record->number);
+    uint64_t left = sk_probe_left(&record->probe);
+    uint32_t owner = record->number, piece;
+    if (copy || left == 0)
+        return copy;
+    if (!choose_piece(auditor, record, left, &piece)) {
+        copy = choose_shared(auditor, record);
+        if (copy || record->probe.asked || !choose_piece(auditor, record, UINT64_MAX, &piece))
+            return copy;
+        owner = SK_ASSEMBLY_NOBODY;
+    }
+    uint32_t length = skep_torrent_piece_length(auditor->torrent, piece);
+    return sk_assembly_begin(assembly, piece, length, owner, &copy) ? NULL : copy;
+}
+
+static void ask_more(struct sk_auditor *auditor, struct sk_record *record)
+{
+    struct sk_probe *probe = &record->probe;
+    uint32_t count = sk_probe_may_ask(probe, skep_peer_request_max(record->peer));
+    while (count--) {
+        struct sk_assembly_copy *copy = choose_copy(auditor, record);
+        struct sk_block block;
+        if (!copy || !sk_assembly_ask(copy, record->number, &block))
+            break;
+        if (skep_peer_request(record->peer, block.piece, block.begin, block.length)) {
+            sk_assembly_release(&auditor->assembly, record->number, block.piece, block.begin);
+            break;
+        }
+        sk_probe_asked(probe, block.length);
+    }
+}
+
+/* ---- slots ---- */
+
+static void push_ready(struct sk_auditor *auditor, struct sk_record *record)
+{
+    if (record->in_ready)
+        return;
+    record->in_ready = true;
+    record->ready_next = NULL;
+    if (auditor->ready_last)
+        auditor->ready_last->ready_next = record;
+    else
+        auditor->ready_first = record;
+    auditor->ready_last = record;
+}
+
+static struct sk_record *pop_ready(struct sk_auditor *auditor)
+{
+    struct sk_record *record = auditor->ready_first;
+    if (!record)
+        return NULL;
+    auditor->ready_first = record->ready_next;
+    if (!auditor->ready_first)
+        auditor->ready_last = NULL;
+    record->in_ready = false;
+    return record;
+}
+
+static void finish(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
+{
+    if (record->probe.state == SK_PROBE_RUNNING)
+        auditor->running--;
+    sk_probe_end(&record->probe, now_ns);
+    uint32_t held;
+    sk_assembly_leave(&auditor->assembly, record->number, &held);
+    record->seen.blocks_unverified += held;
+    if (record->peer)
+        (void)skep_peer_interest(record->peer, false);
+    sk_auditor_update(auditor, record, now_ns);
+}
+
+void sk_auditor_fill_slots(struct sk_auditor *auditor, uint64_t now_ns)
+{
+    while (auditor->running < auditor->config.probes_max) {
+        struct sk_record *record = pop_ready(auditor);
+        if (!record)
+            return;
+        if (record->probe.state != SK_PROBE_READY || !record->peer)
+            continue;
+        sk_probe_run(&record->probe, now_ns);
+        auditor->running++;
+        ask_more(auditor, record);
+    }
+}
+
+/* ---- what happens to a peer ---- */
+
+void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
+{
+    if (!record->peer || auditor->config.no_probe || !auditor->has_assembly ||
+        record->probe.state != SK_PROBE_IDLE || record->seen.pieces == 0)
+        return;
+    if (skep_peer_interest(record->peer, true))
+        return;
+    sk_probe_interested(&record->probe, now_ns);
+    if (may_ask(record))
+        sk_auditor_allowed(auditor, record, now_ns);
+}
+
+void sk_auditor_allowed(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
+{
+    sk_probe_allowed(&record->probe);
+    if (record->probe.state != SK_PROBE_READY)
+        return;
+    push_ready(auditor, record);
+    sk_auditor_fill_slots(auditor, now_ns);
+    sk_auditor_update(auditor, record, now_ns);
+}
+
+void sk_auditor_choked(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
+{
+    if (record->probe.state == SK_PROBE_RUNNING)
+        auditor->running--;
+    sk_probe_choked(&record->probe, now_ns);
+    sk_auditor_fill_slots(auditor, now_ns);
+    sk_auditor_update(auditor, record, now_ns);
+}
+
+void sk_auditor_leave(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
+{
+    struct sk_probe *probe = &record->probe;
+    if (auditor->has_assembly) {
+        uint32_t held;
+        sk_assembly_leave(&auditor->assembly, record->number, &held);
+        record->seen.blocks_unverified += held;
+    }
+    if (probe->state == SK_PROBE_RUNNING)
+        auditor->running--;
+    if (probe->state != SK_PROBE_DONE && probe->state != SK_PROBE_IDLE) {
+        /* What was measured stands; a new connection would go on where this one ended. */
+        sk_probe_choked(probe, now_ns);
+        probe->state = SK_PROBE_IDLE;
+        probe->asked = probe->got;
+        probe->pending = 0;
+    }
+}
+
+static void judge(uint32_t number, uint32_t piece, uint32_t right, uint32_t wrong, void *ctx)
+{
+    struct sk_auditor *auditor = ctx;
+    struct sk_record *record = auditor->records[number];
+    record->seen.blocks_verified += right;
+    record->seen.blocks_corrupt += wrong;
+}
+
+static void note_verdict(struct sk_auditor *auditor, const struct sk_record *record,
+                         const struct sk_assembly_copy *copy, bool right, uint64_t now_ns)
+{
+    sk_auditor_observe(auditor, record,
+                       (struct sk_observation){.kind = right ? SK_OBS_VERIFIED : SK_OBS_CORRUPT,
+                                               .a = copy->piece,
+                                               .b = copy->blocks},
+                       now_ns);
+}
+
+static void complete(struct sk_auditor *auditor, struct sk_record *record,
+                     struct sk_assembly_copy *copy, uint64_t now_ns)
+{
+    int right = skep_torrent_verify(auditor->torrent, copy->piece, copy->data, copy->length);
+    enum sk_assembly_result result = right < 0   ? SK_ASSEMBLY_UNKNOWN
+                                     : right > 0 ? SK_ASSEMBLY_RIGHT
+                                                 : SK_ASSEMBLY_WRONG;
+    if (result == SK_ASSEMBLY_UNKNOWN)
+        record->seen.blocks_unverified += copy->blocks;
+    else
+        note_verdict(auditor, record, copy, right > 0, now_ns);
+    if (right > 0 && auditor->config.save)
+        (void)skep_torrent_store(auditor->torrent, copy->piece, copy->data, copy->length);
+    sk_assembly_finish(&auditor->assembly, copy, result, judge, auditor);
+}
+
+void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,
+                         const struct skep_event *event)
+{
+    const struct skep_message *message = &event->message;
+    struct sk_probe *probe = &record->probe;
+    uint32_t length = (uint32_t)message->size;
+    uint64_t now_ns = event->now_ns;
+    double rtt_s = (double)event->rtt_ns / 1e9;
+    record->seen.delivered_bytes += length;
+    if (!(record->seen.rtt_s <= rtt_s))
+        record->seen.rtt_s = rtt_s;
+    sk_auditor_observe(auditor, record,
+                       (struct sk_observation){.kind = SK_OBS_BLOCK,
+                                               .a = message->index,
+                                               .b = message->begin,
+                                               .c = (int64_t)(event->rtt_ns / 1000)},
+                       now_ns);
+    sk_probe_came(probe, length, skep_peer_request_max(record->peer));
+    bool taken;
+    struct sk_assembly_copy *copy =
+        sk_assembly_take(&auditor->assembly, record->number, message->index, message->begin,
+                         message->data, length, &taken);
+    if (!taken)
+        record->seen.blocks_unverified++;
+    if (copy)
+        complete(auditor, record, copy, now_ns);
+    sk_auditor_pump(auditor, record, now_ns);
+}
+
+void sk_auditor_on_rejected(struct sk_auditor *auditor, struct sk_record *record,
+                            const struct skep_event *event)
+{
+    const struct skep_message *message = &event->message;
+    if (auditor->has_assembly)
+        sk_assembly_release(&auditor->assembly, record->number, message->index, message->begin);
+    sk_probe_lost(&record->probe, message->length);
+}
+
+static void take_back(struct sk_auditor *auditor, struct sk_record *record)
+{
+    for (struct sk_assembly_copy *copy = auditor->assembly.copies; copy; copy = copy->next) {
+        for (uint32_t i = 0; i < copy->blocks; i++) {
+            if (copy->states[i] != SK_BLOCK_ASKED || copy->who[i] != record->number)
+                continue;
+            uint32_t begin = i * SK_BLOCK_SIZE;
+            (void)skep_peer_cancel(record->peer, copy->piece, begin,
+                                   SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin));
+        }
+    }
+}
+
+void sk_auditor_pump(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
+{
+    struct sk_probe *probe = &record->probe;
+    if (probe->state != SK_PROBE_RUNNING || !record->peer)
+        return;
+    if (!sk_probe_over(probe, auditor->config.probe_seconds, now_ns)) {
+        ask_more(auditor, record);
+        /* Nothing on its way and nothing more to ask for: the peer has given what it can. */
+        if (probe->pending || probe->state != SK_PROBE_RUNNING)
+            return;
+    }
+    if (probe->pending)
+        take_back(auditor, record);
+    finish(auditor, record, now_ns);
+    sk_auditor_fill_slots(auditor, now_ns);
+}

@@ -1,0 +1,259 @@
+/* What the auditor knows, as a report and for the live display. */
+#include "engine/auditor_internal.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a reason, as the engine words it, comes to. Reasons that are not here name a rule of the
+ * protocol that the peer broke. */
+static const struct {
+    const char *reason;
+    enum sk_peer_outcome outcome;
+} outcomes[] = {
+    {"refused", SK_OUTCOME_REFUSED},
+    {"unreachable", SK_OUTCOME_UNREACHABLE},
+    {"connect-timeout", SK_OUTCOME_TIMEOUT},
+    {"handshake-timeout", SK_OUTCOME_TIMEOUT},
+    {"silence", SK_OUTCOME_TIMEOUT},
+    {"closed-at-once", SK_OUTCOME_CLOSED},
+    {"closed", SK_OUTCOME_CLOSED},
+    {"reset", SK_OUTCOME_CLOSED},
+    {"local", SK_OUTCOME_CLOSED},
+    {"does-not-read", SK_OUTCOME_CLOSED},
+    {"encryption-failed", SK_OUTCOME_CLOSED},
+    {"no-memory", SK_OUTCOME_UNTRIED},
+    {"out of memory", SK_OUTCOME_UNTRIED},
+    {"no sockets left here", SK_OUTCOME_UNTRIED},
+    {"wrong-info-hash", SK_OUTCOME_WRONG_INFO_HASH},
+    {"self", SK_OUTCOME_SELF},
+    {"encrypted-only", SK_OUTCOME_ENCRYPTED_ONLY},
+    {"duplicate", SK_OUTCOME_DUPLICATE},
+    {"port 0", SK_OUTCOME_SKIPPED},
+    {"port below 1024", SK_OUTCOME_SKIPPED},
+    {"address out of its source's scope", SK_OUTCOME_SKIPPED},
+    {"too many ports of one address", SK_OUTCOME_SKIPPED},
+};
+
+static enum sk_peer_outcome outcome_of_reason(const char *reason)
+{
+    for (size_t i = 0; i < SK_ARRAY_LEN(outcomes); i++)
+        if (strcmp(outcomes[i].reason, reason) == 0)
+            return outcomes[i].outcome;
+    return SK_OUTCOME_PROTOCOL_ERROR;
+}
+
+/* The outcome of a peer that completed a handshake. */
+static enum sk_peer_outcome outcome_of_opened(const struct sk_auditor *auditor,
+                                              const struct sk_record *record)
+{
+    const struct sk_report_peer *seen = &record->seen;
+    if (seen->delivered_bytes)
+        return SK_OUTCOME_SERVED;
+    if (!record->peer && seen->reason)
+        return outcome_of_reason(seen->reason);
+    if (auditor->config.no_probe)
+        return SK_OUTCOME_OBSERVED;
+    if (!seen->has_share || seen->pieces == 0 || seen->unchokes)
+        return SK_OUTCOME_IDLE;
+    return SK_OUTCOME_CHOKED;
+}
+
+static enum sk_peer_outcome outcome_of(const struct sk_auditor *auditor,
+                                       const struct sk_record *record)
+{
+    if (record->seen.same_as.family)
+        return SK_OUTCOME_DUPLICATE;
+    if (record->opened_ns)
+        return outcome_of_opened(auditor, record);
+    return record->seen.reason ? outcome_of_reason(record->seen.reason) : SK_OUTCOME_UNTRIED;
+}
+
+static void finish_peer(const struct sk_auditor *auditor, const struct sk_record *record,
+                        uint64_t now_ns, struct sk_report_peer *ret_peer)
+{
+    *ret_peer = record->seen;
+    ret_peer->outcome = outcome_of(auditor, record);
+    if (record->peer) {
+        ret_peer->seen_s += (double)(now_ns - record->opened_ns) / 1e9;
+        if (record->unchoked_ns)
+            ret_peer->unchoked_s += (double)(now_ns - record->unchoked_ns) / 1e9;
+    }
+    if (ret_peer->outcome == SK_OUTCOME_IDLE && !ret_peer->reason)
+        ret_peer->reason = ret_peer->unchokes ? "unchoked, gave nothing" : "has no pieces";
+    if (ret_peer->outcome == SK_OUTCOME_CHOKED && !ret_peer->reason)
+        ret_peer->reason = "choked all the time";
+    struct sk_rate_estimate estimate;
+    sk_rate_estimate(&record->probe.arrivals, &estimate);
+    ret_peer->delivered = estimate.rate;
+    ret_peer->delivered_how = estimate.how;
+    ret_peer->delivered_samples = estimate.samples;
+    ret_peer->delivered_span_s = estimate.span_s;
+    ret_peer->gap_median_s = estimate.gap_median_s;
+}
+
+static void add_availability(const uint8_t *bits, uint32_t pieces, uint32_t *availability)
+{
+    for (uint32_t i = 0; bits && i < pieces; i++)
+        availability[i] += bits[i / 8] >> (7 - i % 8) & 1;
+}
+
+/* For each piece how many of the peers seen held it when last seen; NULL without memory. */
+static uint32_t *count_availability(const struct sk_auditor *auditor)
+{
+    uint32_t pieces = skep_torrent_pieces(auditor->torrent);
+    uint32_t *availability = sk_mem_calloc(pieces, sizeof *availability);
+    for (size_t i = 0; availability && i < auditor->count; i++) {
+        const struct sk_record *record = auditor->records[i];
+        size_t n;
+        if (record->seen.same_as.family || !record->seen.has_share)
+            continue;
+        const uint8_t *bits =
+            record->peer ? skep_peer_bitfield(record->peer, &n) : record->last.bits;
+        add_availability(bits, pieces, availability);
+    }
+    return availability;
+}
+
+static int copy_claims(const struct sk_auditor *auditor, struct sk_report *report)
+{
+    report->claims = sk_mem_calloc(auditor->claims_count, sizeof *report->claims);
+    if (!report->claims)
+        return SKEP_ERR_NOMEM;
+    for (size_t i = 0; i < auditor->claims_count; i++) {
+        const struct sk_report_claim *said = &auditor->claims[i].said;
+        struct sk_report_claim *copy = &report->claims[i];
+        *copy = *said;
+        copy->source = sk_mem_strdup(said->source);
+        copy->error = said->error ? sk_mem_strdup(said->error) : NULL;
+        report->claims_count++;
+        if (!copy->source || (said->error && !copy->error))
+            return SKEP_ERR_NOMEM;
+    }
+    return 0;
+}
+
+static int describe_torrent(const struct sk_auditor *auditor, struct sk_report *report)
+{
+    const struct skep_torrent *torrent = auditor->torrent;
+    const uint8_t *v2 = skep_torrent_hash_v2(torrent);
+    const char *name = skep_torrent_name(torrent);
+    memcpy(report->info_hash, skep_torrent_info_hash(torrent), 20);
+    report->has_hash_v2 = v2 != NULL;
+    if (v2)
+        memcpy(report->hash_v2, v2, 32);
+    report->has_metadata = skep_torrent_has_metadata(torrent);
+    report->size = skep_torrent_size(torrent);
+    report->pieces = skep_torrent_pieces(torrent);
+    report->piece_size = skep_torrent_piece_size(torrent);
+    report->name = name ? sk_mem_strdup(name) : NULL;
+    return name && !report->name ? SKEP_ERR_NOMEM : 0;
+}
+
+static int fill(struct sk_auditor *auditor, uint64_t now_ns, struct sk_report *report)
+{
+    int err = describe_torrent(auditor, report);
+    if (!err)
+        err = copy_claims(auditor, report);
+    if (err)
+        return err;
+    report->peers = sk_mem_calloc(auditor->count, sizeof *report->peers);
+    if (!report->peers)
+        return SKEP_ERR_NOMEM;
+    for (size_t i = 0; i < auditor->count; i++) {
+        finish_peer(auditor, auditor->records[i], now_ns, &report->peers[i]);
+        report->delivered_bytes += report->peers[i].delivered_bytes;
+    }
+    report->peers_count = auditor->count;
+    uint32_t *availability = report->has_metadata ? count_availability(auditor) : NULL;
+    err = report->has_metadata && !availability ? SKEP_ERR_NOMEM
+                                                : sk_report_summarize(report, availability);
+    sk_mem_free(availability);
+    return err;
+}
+
+int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint64_t now_ns,
+                      struct sk_report *ret_report)
+{
+    struct sk_report report = {
+        .started_unix_s = auditor->config.started_unix_s,
+        .seconds = (double)(now_ns - auditor->started_ns) / 1e9,
+        .stopped = stopped,
+        .draws_old = auditor->coverage.old_run,
+        .unseen_share_max = sk_coverage_unseen_max(&auditor->coverage),
+        .given_bytes = auditor->given_bytes,
+    };
+    snprintf(report.stop_rule, sizeof report.stop_rule, "%s",
+             stopped == SK_STOPPED_CONVERGED ? auditor->rule_text
+             : stopped == SK_STOPPED_TIME    ? "the time that it was given ran out"
+                                             : "interrupted");
+    int err = fill(auditor, now_ns, &report);
+    if (err)
+        sk_report_deinit(&report);
+    else
+        *ret_report = report;
+    return err;
+}
+
+/* ---- live ---- */
+
+void sk_auditor_counts(const struct sk_auditor *auditor, uint64_t now_ns,
+                       struct sk_auditor_counts *ret_counts)
+{
+    struct sk_auditor_counts counts = {
+        .known = (uint32_t)auditor->count,
+        .open = skep_torrent_open(auditor->torrent),
+        .unsettled = auditor->unsettled,
+        .probing = auditor->running,
+        .old_run = auditor->coverage.old_run,
+        .elapsed_s = (double)(now_ns - auditor->started_ns) / 1e9,
+        .has_metadata = auditor->has_assembly,
+    };
+    for (size_t i = 0; i < auditor->count; i++) {
+        const struct sk_record *record = auditor->records[i];
+        counts.measured += record->seen.delivered_bytes > 0;
+        counts.failed += record->final && !record->opened_ns;
+        counts.waiting += record->peer && record->probe.state == SK_PROBE_WAITING;
+        counts.bytes += record->seen.delivered_bytes;
+        counts.sources |= record->seen.sources;
+    }
+    *ret_counts = counts;
+}
+
+static const char *live_state(const struct sk_auditor *auditor, const struct sk_record *record,
+                              bool *ret_live)
+{
+    static const char *const names[] = {
+        [SK_PROBE_IDLE] = "connected",  [SK_PROBE_WAITING] = "choked", [SK_PROBE_READY] = "queued",
+        [SK_PROBE_RUNNING] = "probing", [SK_PROBE_DONE] = "served",
+    };
+    *ret_live = record->peer && !record->settled;
+    if (record->peer && record->probe.state != SK_PROBE_DONE)
+        return names[record->probe.state];
+    if (!record->final && !record->peer)
+        return record->opened_ns ? "redialing" : "dialing";
+    return sk_peer_outcome_name(outcome_of(auditor, record));
+}
+
+bool sk_auditor_row(const struct sk_auditor *auditor, size_t i, uint64_t now_ns,
+                    struct sk_auditor_row *ret_row)
+{
+    if (i >= auditor->count)
+        return false;
+    const struct sk_record *record = auditor->records[i];
+    struct sk_auditor_row row = {
+        .endpoint = record->seen.endpoint,
+        .client = record->seen.client,
+        .share = record->seen.has_share ? record->seen.share : NAN,
+        .rate_bytes_s = NAN,
+    };
+    double seconds = sk_probe_seconds(&record->probe, now_ns);
+    if (record->seen.delivered_bytes && seconds > 0)
+        row.rate_bytes_s = (double)record->seen.delivered_bytes / seconds;
+    row.state = live_state(auditor, record, &row.live);
+    *ret_row = row;
+    return true;
+}

@@ -1,0 +1,251 @@
+#include "swarm/assembly.h"
+
+#include <skep/err.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+int sk_assembly_init(struct sk_assembly *assembly, uint32_t pieces)
+{
+    *assembly = (struct sk_assembly){0};
+    return sk_bitfield_init(&assembly->done, pieces);
+}
+
+static void free_copy(struct sk_assembly *assembly, struct sk_assembly_copy *copy)
+{
+    for (struct sk_assembly_copy **at = &assembly->copies; *at; at = &(*at)->next) {
+        if (*at == copy) {
+            *at = copy->next;
+            break;
+        }
+    }
+    assembly->bytes -= copy->length;
+    sk_mem_free(copy->data);
+    sk_mem_free(copy->who);
+    sk_mem_free(copy->states);
+    sk_mem_free(copy);
+}
+
+static void free_failed(struct sk_assembly *assembly, struct sk_assembly_failed **at)
+{
+    struct sk_assembly_failed *failed = *at;
+    *at = failed->next;
+    assembly->failed_count--;
+    sk_mem_free(failed);
+}
+
+void sk_assembly_deinit(struct sk_assembly *assembly)
+{
+    while (assembly->copies)
+        free_copy(assembly, assembly->copies);
+    while (assembly->failed)
+        free_failed(assembly, &assembly->failed);
+    sk_bitfield_deinit(&assembly->done);
+}
+
+int sk_assembly_begin(struct sk_assembly *assembly, uint32_t piece, uint32_t length, uint32_t owner,
+                      struct sk_assembly_copy **ret_copy)
+{
+    SK_ASSERT(length > 0);
+    if (length > SK_ASSEMBLY_BYTES_MAX - assembly->bytes)
+        return SKEP_ERR_LIMIT;
+    uint32_t blocks = (length + SK_BLOCK_SIZE - 1) / SK_BLOCK_SIZE;
+    struct sk_assembly_copy *copy = sk_mem_calloc(1, sizeof *copy);
+    if (!copy)
+        return SKEP_ERR_NOMEM;
+    copy->data = sk_mem_alloc(length);
+    copy->who = sk_mem_calloc(blocks, sizeof *copy->who);
+    copy->states = sk_mem_calloc(blocks, 1);
+    copy->piece = piece;
+    copy->length = length;
+    copy->owner = owner;
+    copy->blocks = blocks;
+    copy->next = assembly->copies;
+    assembly->copies = copy;
+    assembly->bytes += length;
+    if (!copy->data || !copy->who || !copy->states) {
+        free_copy(assembly, copy);
+        return SKEP_ERR_NOMEM;
+    }
+    *ret_copy = copy;
+    return 0;
+}
+
+static bool has_free(const struct sk_assembly_copy *copy)
+{
+    return memchr(copy->states, SK_BLOCK_FREE, copy->blocks) != NULL;
+}
+
+struct sk_assembly_copy *sk_assembly_owned(const struct sk_assembly *assembly, uint32_t owner)
+{
+    struct sk_assembly_copy *copy = assembly->copies;
+    while (copy && !(copy->owner == owner && has_free(copy)))
+        copy = copy->next;
+    return copy;
+}
+
+struct sk_assembly_copy *sk_assembly_shared(const struct sk_assembly *assembly,
+                                            const struct sk_assembly_copy *after)
+{
+    struct sk_assembly_copy *copy = after ? after->next : assembly->copies;
+    while (copy && copy->owner != SK_ASSEMBLY_NOBODY)
+        copy = copy->next;
+    return copy;
+}
+
+bool sk_assembly_ask(struct sk_assembly_copy *copy, uint32_t peer, struct sk_block *ret_block)
+{
+    const uint8_t *free_state = memchr(copy->states, SK_BLOCK_FREE, copy->blocks);
+    if (!free_state)
+        return false;
+    uint32_t i = (uint32_t)(free_state - copy->states);
+    copy->states[i] = SK_BLOCK_ASKED;
+    copy->who[i] = peer;
+    uint32_t begin = i * SK_BLOCK_SIZE;
+    *ret_block = (struct sk_block){
+        .piece = copy->piece,
+        .begin = begin,
+        .length = SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin),
+    };
+    return true;
+}
+
+/* The copy that waits for this block of this peer. */
+static struct sk_assembly_copy *find_asked(const struct sk_assembly *assembly, uint32_t peer,
+                                           uint32_t piece, uint32_t block)
+{
+    struct sk_assembly_copy *copy = assembly->copies;
+    while (copy && !(copy->piece == piece && block < copy->blocks &&
+                     copy->states[block] == SK_BLOCK_ASKED && copy->who[block] == peer))
+        copy = copy->next;
+    return copy;
+}
+
+void sk_assembly_release(struct sk_assembly *assembly, uint32_t peer, uint32_t piece,
+                         uint32_t begin)
+{
+    uint32_t block = begin / SK_BLOCK_SIZE;
+    struct sk_assembly_copy *copy = find_asked(assembly, peer, piece, block);
+    if (copy)
+        copy->states[block] = SK_BLOCK_FREE;
+}
+
+void sk_assembly_leave(struct sk_assembly *assembly, uint32_t peer, uint32_t *ret_held)
+{
+    uint32_t held = 0;
+    for (struct sk_assembly_copy *copy = assembly->copies, *next; copy; copy = next) {
+        next = copy->next;
+        if (copy->owner == peer) {
+            held += copy->held;
+            free_copy(assembly, copy);
+            continue;
+        }
+        for (uint32_t i = 0; copy->owner == SK_ASSEMBLY_NOBODY && i < copy->blocks; i++)
+            if (copy->states[i] == SK_BLOCK_ASKED && copy->who[i] == peer)
+                copy->states[i] = SK_BLOCK_FREE;
+    }
+    *ret_held = held;
+}
+
+struct sk_assembly_copy *sk_assembly_take(struct sk_assembly *assembly, uint32_t peer,
+                                          uint32_t piece, uint32_t begin, const void *data,
+                                          uint32_t length, bool *ret_taken)
+{
+    uint32_t block = begin / SK_BLOCK_SIZE;
+    struct sk_assembly_copy *copy = find_asked(assembly, peer, piece, block);
+    *ret_taken = copy && begin % SK_BLOCK_SIZE == 0 &&
+                 length == SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin);
+    if (!*ret_taken)
+        return NULL;
+    memcpy(copy->data + begin, data, length);
+    copy->states[block] = SK_BLOCK_HELD;
+    copy->held++;
+    return copy->held == copy->blocks ? copy : NULL;
+}
+
+/* ---- judging ---- */
+
+static struct sk_bytes block_bytes(const struct sk_assembly_copy *copy, uint32_t i)
+{
+    uint32_t begin = i * SK_BLOCK_SIZE;
+    return sk_bytes(copy->data + begin, SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin));
+}
+
+/* Tells each giver of a copy how many of its blocks were right (or wrong). */
+static void judge_all(const struct sk_assembly_copy *copy, bool right, sk_assembly_judge_fn judge,
+                      void *ctx)
+{
+    /* Blocks of one giver mostly stand together: one call a run. */
+    for (uint32_t i = 0, run; i < copy->blocks; i += run) {
+        for (run = 1; i + run < copy->blocks && copy->who[i + run] == copy->who[i]; run++)
+            ;
+        judge(copy->who[i], copy->piece, right ? run : 0, right ? 0 : run, ctx);
+    }
+}
+
+static void judge_failed(struct sk_assembly *assembly, const struct sk_assembly_copy *right,
+                         sk_assembly_judge_fn judge, void *ctx)
+{
+    for (struct sk_assembly_failed **at = &assembly->failed; *at;) {
+        struct sk_assembly_failed *failed = *at;
+        if (failed->piece != right->piece) {
+            at = &failed->next;
+            continue;
+        }
+        for (uint32_t i = 0; i < failed->blocks; i++) {
+            uint8_t digest[SK_SHA1_SIZE];
+            struct sk_bytes bytes = block_bytes(right, i);
+            sk_sha1(bytes.p, bytes.n, digest);
+            bool same = memcmp(digest, failed->suspects[i].sha1, sizeof digest) == 0;
+            judge(failed->suspects[i].who, failed->piece, same, !same, ctx);
+        }
+        free_failed(assembly, at);
+    }
+}
+
+static void remember_failed(struct sk_assembly *assembly, const struct sk_assembly_copy *copy)
+{
+    if (assembly->failed_count >= SK_ASSEMBLY_FAILED_MAX)
+        return;
+    struct sk_assembly_failed *failed =
+        sk_mem_calloc(1, sizeof *failed + copy->blocks * sizeof failed->suspects[0]);
+    if (!failed)
+        return; /* this once nobody is found; the piece is asked for again all the same */
+    failed->piece = copy->piece;
+    failed->blocks = copy->blocks;
+    for (uint32_t i = 0; i < copy->blocks; i++) {
+        struct sk_bytes bytes = block_bytes(copy, i);
+        failed->suspects[i].who = copy->who[i];
+        sk_sha1(bytes.p, bytes.n, failed->suspects[i].sha1);
+    }
+    failed->next = assembly->failed;
+    assembly->failed = failed;
+    assembly->failed_count++;
+}
+
+static bool one_giver(const struct sk_assembly_copy *copy)
+{
+    for (uint32_t i = 1; i < copy->blocks; i++)
+        if (copy->who[i] != copy->who[0])
+            return false;
+    return true;
+}
+
+void sk_assembly_finish(struct sk_assembly *assembly, struct sk_assembly_copy *copy,
+                        enum sk_assembly_result result, sk_assembly_judge_fn judge, void *ctx)
+{
+    if (result == SK_ASSEMBLY_RIGHT) {
+        sk_bitfield_add(&assembly->done, copy->piece);
+        judge_all(copy, true, judge, ctx);
+        judge_failed(assembly, copy, judge, ctx);
+    } else if (result == SK_ASSEMBLY_WRONG) {
+        if (one_giver(copy))
+            judge_all(copy, false, judge, ctx);
+        else
+            remember_failed(assembly, copy);
+    }
+    free_copy(assembly, copy);
+}

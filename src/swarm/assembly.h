@@ -1,0 +1,95 @@
+/*
+ * Pieces being put together from blocks, for probing: which block to ask of whom next, and who gave
+ * what when a piece turns out right or wrong. Layer: swarm.
+ *
+ * A piece that fits into a peer's budget is asked of that peer alone (an exclusive copy: other
+ * peers may be asked for the same piece at the same time), so a wrong hash has one culprit. A piece
+ * larger than a budget is shared: peers fill it together. When a shared piece is wrong, nobody is
+ * accused yet: the digests of its blocks are kept, and once the piece came right the blocks
+ * that differ show who lied (smart ban).
+ *
+ * Peers are numbers of the caller's. Memory: piece_size a copy under way, at most
+ * SK_ASSEMBLY_BYTES_MAX in all; at most SK_ASSEMBLY_FAILED_MAX wrong shared copies are remembered.
+ */
+#ifndef SK_SWARM_ASSEMBLY_H
+#define SK_SWARM_ASSEMBLY_H
+
+#include "base/bitfield.h"
+#include "base/limits.h"
+
+#define SK_ASSEMBLY_NOBODY UINT32_MAX
+
+struct sk_block {
+    uint32_t piece, begin, length;
+};
+
+enum sk_block_state { SK_BLOCK_FREE, SK_BLOCK_ASKED, SK_BLOCK_HELD };
+
+struct sk_assembly_copy {
+    struct sk_assembly_copy *next;
+    uint32_t piece, length;
+    uint32_t owner; /* the only peer it is asked of, or SK_ASSEMBLY_NOBODY for shared */
+    uint32_t blocks, held;
+    uint8_t *data;
+    uint32_t *who;   /* by block: asked of, or given by */
+    uint8_t *states; /* by block: enum sk_block_state */
+};
+
+/* A shared copy that was wrong: what each block was and who gave it. */
+struct sk_assembly_failed {
+    struct sk_assembly_failed *next;
+    uint32_t piece, blocks;
+    struct sk_assembly_suspect {
+        uint32_t who;
+        uint8_t sha1[20];
+    } suspects[];
+};
+
+struct sk_assembly {
+    struct sk_assembly_copy *copies;
+    struct sk_assembly_failed *failed;
+    size_t bytes;
+    unsigned failed_count;
+    struct sk_bitfield done; /* pieces verified at least once */
+};
+
+int sk_assembly_init(struct sk_assembly *assembly, uint32_t pieces);
+void sk_assembly_deinit(struct sk_assembly *assembly);
+
+/*
+ * Begins a copy. owner SK_ASSEMBLY_NOBODY: shared (there is at most one of a piece).
+ * SKEP_ERR_LIMIT (memory bound), SKEP_ERR_NOMEM.
+ */
+int sk_assembly_begin(struct sk_assembly *assembly, uint32_t piece, uint32_t length, uint32_t owner,
+                      struct sk_assembly_copy **ret_copy);
+/* The copy of this owner that still has free blocks; NULL. */
+struct sk_assembly_copy *sk_assembly_owned(const struct sk_assembly *assembly, uint32_t owner);
+/* A shared copy under way, starting after `after` (NULL: the first); NULL at the end. */
+struct sk_assembly_copy *sk_assembly_shared(const struct sk_assembly *assembly,
+                                            const struct sk_assembly_copy *after);
+/* Marks the first free block as asked of `peer`; false where none is free. */
+bool sk_assembly_ask(struct sk_assembly_copy *copy, uint32_t peer, struct sk_block *ret_block);
+/* The request came to nothing: the block is free again. */
+void sk_assembly_release(struct sk_assembly *assembly, uint32_t peer, uint32_t piece,
+                         uint32_t begin);
+/* All that was asked of this peer is free again, and its exclusive copies are dropped; *ret_held
+ * counts the blocks that it had given in them (they stay unverified). */
+void sk_assembly_leave(struct sk_assembly *assembly, uint32_t peer, uint32_t *ret_held);
+/* A block came. Returns the copy when it is complete now, else NULL (also when nobody waits for
+ * the block any more: *ret_taken says whether it was). */
+struct sk_assembly_copy *sk_assembly_take(struct sk_assembly *assembly, uint32_t peer,
+                                          uint32_t piece, uint32_t begin, const void *data,
+                                          uint32_t length, bool *ret_taken);
+
+/* Called for each peer that gave blocks: `right` and `wrong` of them. */
+typedef void (*sk_assembly_judge_fn)(uint32_t peer, uint32_t piece, uint32_t right, uint32_t wrong,
+                                     void *ctx);
+/*
+ * Ends a complete copy: ok says whether its hash was right, unknown that it could not be checked
+ * (nobody is judged). Frees the copy.
+ */
+enum sk_assembly_result { SK_ASSEMBLY_RIGHT, SK_ASSEMBLY_WRONG, SK_ASSEMBLY_UNKNOWN };
+void sk_assembly_finish(struct sk_assembly *assembly, struct sk_assembly_copy *copy,
+                        enum sk_assembly_result result, sk_assembly_judge_fn judge, void *ctx);
+
+#endif
