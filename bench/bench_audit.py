@@ -58,7 +58,8 @@ def skep_once(swarm):
         peers, held = swarm.list(port)
         audit, cost = run(
             swarm.place,
-            [swarm.place.skep, "audit", swarm.torrent, "--peers", peers, "--no-probe", *SKEP_ALONE],
+            [swarm.place.skep, "audit", swarm.torrent, "--peers", peers, "--no-probe",
+             "--connections", swarm.count + 100, *SKEP_ALONE],
             SKEP_SECONDS_MAX,
         )
         farm = json.loads(end())

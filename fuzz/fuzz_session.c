@@ -73,7 +73,7 @@ static void mix_event(struct run *run, const struct sk_peer_event *event)
     mix(run, event->kind);
     mix(run, msg->kind);
     mix(run, (uint64_t)msg->index << 32 | msg->begin);
-    mix(run, (uint64_t)msg->length << 32 | msg->port << 16 | msg->extended_id);
+    mix(run, (uint64_t)msg->length << 32 | (uint64_t)msg->port << 16 | msg->extended_id);
     mix(run, (uint64_t)event->reason << 32 | event->violation);
     mix_bytes(run, msg->data);
     mix_bytes(run, msg->hashes);

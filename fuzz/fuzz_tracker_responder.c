@@ -50,8 +50,8 @@ static void step_udp_connected(struct world *world, struct sk_bytes bytes)
     SK_ASSERT(world->reply.n <= SK_RESPONDER_UDP_MAX && !world->reply.failed);
     if (!heard.announced)
         return;
-    SK_ASSERT(sk_tracker_udp_read_announce(sk_buf_bytes(&world->reply), SK_FAMILY_V4, &answer) ==
-              0);
+    SK_ASSERT(sk_tracker_udp_read_announce(sk_buf_bytes(&world->reply),
+                                           (enum sk_family)world->from.family, &answer) == 0);
     SK_ASSERT(answer.seeds + answer.leechers <= PEERS_MAX);
     SK_ASSERT(answer.peers_count <= PEERS_MAX);
     sk_announce_answer_deinit(&answer);

@@ -9,7 +9,6 @@
 
 #define REASON_WIDTH 26
 #define COUNT_WIDTH 5
-#define INDENT (REASON_WIDTH + COUNT_WIDTH + 2)
 
 static const char *reason_of(const struct sk_report_peer *peer)
 {
@@ -35,8 +34,9 @@ static int put_reason(const struct sk_report_text *text, const struct sk_report_
 {
     struct sk_buf line;
     size_t count = 0;
-    char head[INDENT + 1], name[128];
-    sk_buf_init(&line, 64 * (size_t)2 * SK_ENDPOINT_TEXT_MAX * SK_REPORT_PEERS_ALL);
+    char head[REASON_WIDTH + COUNT_WIDTH + 8], name[128];
+    unsigned reason_width = SK_MIN((unsigned)REASON_WIDTH, text->screen->columns / 3);
+    sk_buf_init(&line, (most + 1) * 2 * (SK_ENDPOINT_TEXT_MAX + 4));
     for (size_t i = 0; i < text->report->peers_count; i++) {
         if (sk_peer_outcome_connected(peers[i]->outcome) || strcmp(reason_of(peers[i]), reason))
             continue;
@@ -47,12 +47,13 @@ static int put_reason(const struct sk_report_text *text, const struct sk_report_
         sk_buf_text(&line, ", ...");
     sk_buf_append(&line, "", 1);
     if (count && !line.failed) {
-        sk_ink_fit(text->screen, reason, REASON_WIDTH, SK_INK_CUT_END, name, sizeof name);
+        sk_ink_fit(text->screen, reason, reason_width, SK_INK_CUT_END, name, sizeof name);
         sk_ink_put(text->screen, ink, name, text->out);
         snprintf(head, sizeof head, "%*zu  ",
-                 (int)(COUNT_WIDTH + REASON_WIDTH - sk_ink_width(name)), count);
+                 (int)(COUNT_WIDTH + reason_width - sk_ink_width(name)), count);
         sk_buf_text(text->out, head);
-        sk_ink_wrap(text->screen, SK_INK_DIM, (const char *)line.p, INDENT, text->out);
+        sk_ink_wrap(text->screen, SK_INK_DIM, (const char *)line.p, reason_width + COUNT_WIDTH + 2,
+                    text->out);
     }
     int err = line.failed ? SKEP_ERR_NOMEM : 0;
     sk_buf_deinit(&line);

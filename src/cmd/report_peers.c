@@ -26,10 +26,11 @@ enum {
     PEER_BLOCKS,
     PEER_SOURCES,
     PEER_STATE,
+    PEER_REASON,
 };
 static const struct sk_table_column peer_columns[] = {
     [PEER_ADDRESS] = {"PEER", 0, 21, false, SK_INK_CUT_MIDDLE},
-    [PEER_CLIENT] = {"CLIENT", 2, 14, false, SK_INK_CUT_END},
+    [PEER_CLIENT] = {"CLIENT", 2, 18, false, SK_INK_CUT_END},
     [PEER_SHARE] = {"HOLDS", 0, 0, true, SK_INK_CUT_END},
     [PEER_BAR] = {"", 6, 0, false, SK_INK_CUT_END},
     [PEER_CHANGE] = {"GAIN", 8, 0, true, SK_INK_CUT_END},
@@ -38,7 +39,8 @@ static const struct sk_table_column peer_columns[] = {
     [PEER_UNCHOKED] = {"UNCHOKED", 7, 0, false, SK_INK_CUT_END},
     [PEER_BLOCKS] = {"BLOCKS", 3, 0, true, SK_INK_CUT_END},
     [PEER_SOURCES] = {"VIA", 5, 0, false, SK_INK_CUT_END},
-    [PEER_STATE] = {"STATE", 0, 6, false, SK_INK_CUT_END},
+    [PEER_STATE] = {"STATE", 0, 0, false, SK_INK_CUT_END},
+    [PEER_REASON] = {"", 9, 12, false, SK_INK_CUT_END},
 };
 #define PEER_COLUMNS SK_ARRAY_LEN(peer_columns)
 
@@ -114,15 +116,11 @@ static void set_blocks(const struct sk_report_text *text, const struct sk_report
     }
 }
 
-static void set_state(const struct sk_report_peer *peer, struct sk_table_cell *cell)
+static enum sk_ink state_ink(const struct sk_report_peer *peer)
 {
-    const char *state = sk_peer_outcome_name(peer->outcome);
     if (peer->outcome == SK_OUTCOME_SERVED)
-        cell->ink = peer->blocks_corrupt ? SK_INK_BAD : SK_INK_GOOD;
-    else if (peer->outcome == SK_OUTCOME_CHOKED)
-        cell->ink = SK_INK_WARN;
-    snprintf(cell->text, SK_TABLE_CELL_MAX, "%s%s%s", state, peer->reason ? ": " : "",
-             peer->reason ? peer->reason : "");
+        return peer->blocks_corrupt ? SK_INK_BAD : SK_INK_GOOD;
+    return peer->outcome == SK_OUTCOME_CHOKED ? SK_INK_WARN : SK_INK_PLAIN;
 }
 
 static void set_peer(const struct sk_report_text *text, const struct sk_report_peer *peer,
@@ -141,7 +139,9 @@ static void set_peer(const struct sk_report_text *text, const struct sk_report_p
     for (unsigned i = 0; i < SK_SOURCE_COUNT; i++)
         if (peer->sources & (1u << i))
             *letter++ = SOURCE_LETTERS[i];
-    set_state(peer, &row[PEER_STATE]);
+    snprintf(row[PEER_STATE].text, SK_TABLE_CELL_MAX, "%s", sk_peer_outcome_name(peer->outcome));
+    row[PEER_STATE].ink = state_ink(peer);
+    snprintf(row[PEER_REASON].text, SK_TABLE_CELL_MAX, "%s", peer->reason ? peer->reason : "");
 }
 
 /* Lower is more interesting: who delivers what is wrong, who serves, who could. */
@@ -224,27 +224,31 @@ static void put_rest(const struct sk_report_text *text, const struct ranked *res
     sk_ink_wrap(text->screen, SK_INK_DIM, line, 0, text->out);
 }
 
-static void put_legend(const struct sk_report_text *text, const struct ranked *ranked, size_t shown)
+/* Explains the columns that were written, as far as they need it. */
+static void put_legend(const struct sk_report_text *text, const struct ranked *ranked, size_t shown,
+                       unsigned columns)
 {
-    char line[256];
+    char line[256] = "";
+    size_t n = 0;
     unsigned sources = 0;
     bool corrupt = false;
-    const char *comma = " ";
+    const char *comma = "via: ";
     for (size_t i = 0; i < shown; i++) {
         sources |= ranked[i].peer->sources;
         corrupt = corrupt || ranked[i].peer->blocks_corrupt;
     }
-    size_t n = (size_t)snprintf(line, sizeof line, "via:");
-    for (unsigned i = 0; i < SK_SOURCE_COUNT; i++) {
+    for (unsigned i = 0; i < SK_SOURCE_COUNT && columns & (1u << PEER_SOURCES); i++) {
         if (!(sources & (1u << i)))
             continue;
         n += (size_t)snprintf(line + n, sizeof line - n, "%s%c %s", comma, SOURCE_LETTERS[i],
                               sk_source_name(i));
         comma = ", ";
     }
-    if (corrupt)
-        snprintf(line + n, sizeof line - n, "; blocks: verified %scorrupt", bad_mark(text->screen));
-    sk_ink_wrap(text->screen, SK_INK_DIM, line, 0, text->out);
+    if (corrupt && columns & (1u << PEER_BLOCKS))
+        n += (size_t)snprintf(line + n, sizeof line - n, "%sblocks: verified %scorrupt",
+                              n ? "; " : "", bad_mark(text->screen));
+    if (n)
+        sk_ink_wrap(text->screen, SK_INK_DIM, line, 0, text->out);
 }
 
 int sk_report_write_peers(const struct sk_report_text *text)
@@ -261,9 +265,10 @@ int sk_report_write_peers(const struct sk_report_text *text)
         for (size_t i = 0; i < shown; i++)
             set_peer(text, ranked[i].peer, cells + i * PEER_COLUMNS);
         sk_buf_text(text->out, "\n");
-        sk_table_write(text->screen, peer_columns, PEER_COLUMNS, cells, shown, text->out);
+        unsigned columns =
+            sk_table_write(text->screen, peer_columns, PEER_COLUMNS, cells, shown, text->out);
         put_rest(text, ranked + shown, count - shown);
-        put_legend(text, ranked, shown);
+        put_legend(text, ranked, shown, columns);
     }
     sk_mem_free(cells);
     sk_mem_free(ranked);

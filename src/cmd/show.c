@@ -162,11 +162,13 @@ static int load(const char *target, struct sk_show *show)
 
 static int print(const struct sk_show *show, bool json)
 {
-    int err = json ? sk_show_json(show, stdout) : sk_show_text(show, stdout);
+    int err = json ? sk_show_json(show, stdout) : 0;
     if (err) {
         sk_complain("%s", skep_err_text(err));
         return SK_EXIT_FAILED;
     }
+    if (!json)
+        sk_show_text(show, stdout);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         sk_complain("standard output: %s", strerror(errno));
         return SK_EXIT_STORAGE;

@@ -17,8 +17,9 @@ struct sk_show {
     bool all_files; /* text: list every file, however many */
 };
 
-/* Both write to `to`; whether that failed is in ferror(to). SKEP_ERR_NOMEM. */
-int sk_show_text(const struct sk_show *show, FILE *to);
+/* Both write to `to`; whether that failed is in ferror(to). */
+void sk_show_text(const struct sk_show *show, FILE *to);
+/* SKEP_ERR_NOMEM, and then nothing was written. */
 int sk_show_json(const struct sk_show *show, FILE *to);
 
 #endif

@@ -10,8 +10,8 @@
 #include <jansson.h>
 
 /*
- * jansson refuses to add NULL, which is what it returns itself where memory ends: so a failure
- * anywhere shows in the last step, if each step is looked at. These collect that.
+ * Where memory ends jansson gives NULL, and adding NULL, or to NULL, fails: so *failed shows at the
+ * end whether anything is missing.
  */
 static void set(json_t *object, const char *key, json_t *value, bool *failed)
 {

@@ -1,7 +1,5 @@
 #include "cmd/show.h"
 
-#include <skep/err.h>
-
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -199,11 +197,10 @@ static void print_magnet(FILE *to, const struct sk_magnet *m)
     print_selection(to, m);
 }
 
-int sk_show_text(const struct sk_show *show, FILE *to)
+void sk_show_text(const struct sk_show *show, FILE *to)
 {
     if (show->torrent)
         print_torrent(to, show->torrent, show->all_files);
     else
         print_magnet(to, show->magnet);
-    return 0;
 }

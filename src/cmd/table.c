@@ -98,9 +98,9 @@ static void write_row(const struct sk_screen *screen, const struct sk_table_colu
     sk_buf_text(out, "\n");
 }
 
-void sk_table_write(const struct sk_screen *screen, const struct sk_table_column *columns,
-                    size_t columns_count, const struct sk_table_cell *cells, size_t rows,
-                    struct sk_buf *out)
+unsigned sk_table_write(const struct sk_screen *screen, const struct sk_table_column *columns,
+                        size_t columns_count, const struct sk_table_cell *cells, size_t rows,
+                        struct sk_buf *out)
 {
     struct layout layout;
     SK_ASSERT(columns_count <= SK_TABLE_COLUMNS_MAX);
@@ -109,4 +109,8 @@ void sk_table_write(const struct sk_screen *screen, const struct sk_table_column
     write_row(screen, columns, columns_count, &layout, NULL, out);
     for (size_t row = 0; row < rows; row++)
         write_row(screen, columns, columns_count, &layout, cells + row * columns_count, out);
+    unsigned written = 0;
+    for (size_t i = 0; i < columns_count; i++)
+        written |= (unsigned)(layout.natural[i] > 0) << i;
+    return written;
 }

@@ -27,9 +27,9 @@ struct sk_table_cell {
 };
 
 /* cells[row * columns_count + column], SK_TABLE_COLUMNS_MAX columns at most. Errors show in
- * out->failed. */
-void sk_table_write(const struct sk_screen *screen, const struct sk_table_column *columns,
-                    size_t columns_count, const struct sk_table_cell *cells, size_t rows,
-                    struct sk_buf *out);
+ * out->failed. Returns the set of columns that were written, column i as bit i. */
+unsigned sk_table_write(const struct sk_screen *screen, const struct sk_table_column *columns,
+                        size_t columns_count, const struct sk_table_cell *cells, size_t rows,
+                        struct sk_buf *out);
 
 #endif

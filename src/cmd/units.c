@@ -81,8 +81,12 @@ char *sk_units_duration(double seconds, char ret_text[SK_UNITS_MAX])
         size_t i = seconds < 3599.5 ? 0 : seconds < 86370 ? 1 : 2;
         double parts = round(seconds / steps[i].part), each = steps[i].whole / steps[i].part;
         double whole = floor(parts / each);
-        snprintf(ret_text, SK_UNITS_MAX, "%.0f %s %.0f %s", whole, steps[i].whole_name,
-                 parts - whole * each, steps[i].part_name);
+        parts -= whole * each;
+        if (parts > 0)
+            snprintf(ret_text, SK_UNITS_MAX, "%.0f %s %.0f %s", whole, steps[i].whole_name, parts,
+                     steps[i].part_name);
+        else
+            snprintf(ret_text, SK_UNITS_MAX, "%.0f %s", whole, steps[i].whole_name);
     }
     return ret_text;
 }

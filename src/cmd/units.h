@@ -15,7 +15,7 @@ char *sk_units_bytes(double bytes, char ret_text[SK_UNITS_MAX]);
 char *sk_units_rate(double bytes_s, char ret_text[SK_UNITS_MAX]);
 /* How far a rate may be off, as a number in the unit in which sk_units_rate() writes it: "0.3". */
 char *sk_units_rate_error(double bytes_s, double error_bytes_s, char ret_text[SK_UNITS_MAX]);
-/* "0.4 ms", "23 ms", "1.1 s", "42 s", "2 min 5 s", "3 h 20 min", "5 d 1 h". */
+/* "0.4 ms", "23 ms", "1.1 s", "42 s", "1 min", "2 min 5 s", "3 h 20 min", "5 d 1 h". */
 char *sk_units_duration(double seconds, char ret_text[SK_UNITS_MAX]);
 /* "52.1%", "100%". Rounds down: only all of it is 100%; and what is there is never 0%: "<0.1%". */
 char *sk_units_share(double share, char ret_text[SK_UNITS_MAX]);

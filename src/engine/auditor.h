@@ -14,6 +14,7 @@
 #include "audit/observation.h"
 #include "audit/report.h"
 #include "audit/stopping.h"
+#include "swarm/source.h"
 
 #include <skep/engine.h>
 
@@ -47,25 +48,26 @@ void sk_auditor_tick(struct sk_auditor *auditor, uint64_t now_ns);
 /* The rule that holds; SK_STOPPING_GO_ON while none does. */
 enum sk_stopping_rule sk_auditor_rule(const struct sk_auditor *auditor);
 
-/* For the live display. */
+/* For the live display. The name is raw, NULL while it is unknown. */
+const char *sk_auditor_name(const struct sk_auditor *auditor);
 struct sk_auditor_counts {
-    uint32_t known, open, unsettled, measured, failed, probing, waiting;
+    uint32_t known, open, untried, measured, failed; /* addresses; duplicates left out */
+    uint32_t seeds, leechers;
+    uint32_t sources[SK_SOURCE_COUNT]; /* addresses that each told */
     uint32_t old_run;
-    unsigned sources;
     uint64_t bytes;
     double elapsed_s;
-    bool has_metadata;
 };
 void sk_auditor_counts(const struct sk_auditor *auditor, uint64_t now_ns,
                        struct sk_auditor_counts *ret_counts);
-/* Walks the peers as they are now; false at the end. `ret_state` gets a word ("probing 3.1 s"). */
+/* Walks the peers as they are now, in the order they were heard of; false at the end. */
 struct sk_auditor_row {
     struct sk_endpoint endpoint;
-    const char *client;
+    const char *client;  /* escaped; "" unknown */
     double share;        /* NAN unknown */
-    double rate_bytes_s; /* over the probe so far; NAN unknown */
-    const char *state;   /* "probing", "choked", "served", "waiting", ...; static */
-    bool live;           /* something is going on with it */
+    double rate_bytes_s; /* over its probe so far; NAN unknown */
+    double done;         /* 0..1 of its budget of bytes or time, whichever is further */
+    bool probing;
 };
 bool sk_auditor_row(const struct sk_auditor *auditor, size_t i, uint64_t now_ns,
                     struct sk_auditor_row *ret_row);

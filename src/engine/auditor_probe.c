@@ -50,8 +50,8 @@ static struct sk_assembly_copy *choose_shared(const struct sk_auditor *auditor,
                                               const struct sk_record *record)
 {
     struct sk_assembly_copy *copy = sk_assembly_shared(&auditor->assembly, NULL);
-    while (copy && !(can_give(record, copy->piece) &&
-                     memchr(copy->states, SK_BLOCK_FREE, copy->blocks)))
+    while (copy &&
+           !(can_give(record, copy->piece) && memchr(copy->states, SK_BLOCK_FREE, copy->blocks)))
         copy = sk_assembly_shared(&auditor->assembly, copy);
     return copy;
 }

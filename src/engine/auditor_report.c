@@ -200,42 +200,40 @@ int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint6
 
 /* ---- live ---- */
 
+const char *sk_auditor_name(const struct sk_auditor *auditor)
+{
+    return skep_torrent_name(auditor->torrent);
+}
+
+static void count_record(const struct sk_record *record, struct sk_auditor_counts *counts)
+{
+    const struct sk_report_peer *seen = &record->seen;
+    if (seen->same_as.family)
+        return;
+    counts->known++;
+    counts->measured += seen->delivered_bytes > 0;
+    counts->failed += record->final && !record->opened_ns;
+    counts->untried += !record->final && !record->peer;
+    if (seen->has_share) {
+        counts->seeds += seen->share >= 1;
+        counts->leechers += seen->share < 1;
+    }
+    for (int i = 0; i < SK_SOURCE_COUNT; i++)
+        counts->sources[i] += seen->sources >> i & 1;
+    counts->bytes += seen->delivered_bytes;
+}
+
 void sk_auditor_counts(const struct sk_auditor *auditor, uint64_t now_ns,
                        struct sk_auditor_counts *ret_counts)
 {
     struct sk_auditor_counts counts = {
-        .known = (uint32_t)auditor->count,
         .open = skep_torrent_open(auditor->torrent),
-        .unsettled = auditor->unsettled,
-        .probing = auditor->running,
         .old_run = auditor->coverage.old_run,
         .elapsed_s = (double)(now_ns - auditor->started_ns) / 1e9,
-        .has_metadata = auditor->has_assembly,
     };
-    for (size_t i = 0; i < auditor->count; i++) {
-        const struct sk_record *record = auditor->records[i];
-        counts.measured += record->seen.delivered_bytes > 0;
-        counts.failed += record->final && !record->opened_ns;
-        counts.waiting += record->peer && record->probe.state == SK_PROBE_WAITING;
-        counts.bytes += record->seen.delivered_bytes;
-        counts.sources |= record->seen.sources;
-    }
+    for (size_t i = 0; i < auditor->count; i++)
+        count_record(auditor->records[i], &counts);
     *ret_counts = counts;
-}
-
-static const char *live_state(const struct sk_auditor *auditor, const struct sk_record *record,
-                              bool *ret_live)
-{
-    static const char *const names[] = {
-        [SK_PROBE_IDLE] = "connected",  [SK_PROBE_WAITING] = "choked", [SK_PROBE_READY] = "queued",
-        [SK_PROBE_RUNNING] = "probing", [SK_PROBE_DONE] = "served",
-    };
-    *ret_live = record->peer && !record->settled;
-    if (record->peer && record->probe.state != SK_PROBE_DONE)
-        return names[record->probe.state];
-    if (!record->final && !record->peer)
-        return record->opened_ns ? "redialing" : "dialing";
-    return sk_peer_outcome_name(outcome_of(auditor, record));
 }
 
 bool sk_auditor_row(const struct sk_auditor *auditor, size_t i, uint64_t now_ns,
@@ -244,16 +242,19 @@ bool sk_auditor_row(const struct sk_auditor *auditor, size_t i, uint64_t now_ns,
     if (i >= auditor->count)
         return false;
     const struct sk_record *record = auditor->records[i];
+    const struct sk_probe *probe = &record->probe;
     struct sk_auditor_row row = {
         .endpoint = record->seen.endpoint,
         .client = record->seen.client,
         .share = record->seen.has_share ? record->seen.share : NAN,
         .rate_bytes_s = NAN,
+        .probing = probe->state == SK_PROBE_RUNNING,
     };
-    double seconds = sk_probe_seconds(&record->probe, now_ns);
-    if (record->seen.delivered_bytes && seconds > 0)
-        row.rate_bytes_s = (double)record->seen.delivered_bytes / seconds;
-    row.state = live_state(auditor, record, &row.live);
+    double seconds = sk_probe_seconds(probe, now_ns);
+    if (probe->got && seconds > 0)
+        row.rate_bytes_s = (double)probe->got / seconds;
+    row.done = fmin(1, fmax((double)probe->got / (double)probe->budget,
+                            seconds / auditor->config.probe_seconds));
     *ret_row = row;
     return true;
 }

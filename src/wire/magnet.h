@@ -36,8 +36,8 @@ struct sk_magnet {
  * broken other parameters are passed over. `ret_reason` as in metainfo.h.
  */
 int sk_magnet_parse(const char *uri, struct sk_magnet **ret_magnet, const char **ret_reason);
-/* A magnet of nothing but an info-hash in 40 or 64 hex digits (or 32 base32). SKEP_ERR_INVALID where
- * the text is anything else, SKEP_ERR_NOMEM. */
+/* A magnet of nothing but an info-hash in 40 or 64 hex digits (or 32 base32). SKEP_ERR_INVALID
+ * where the text is anything else, SKEP_ERR_NOMEM. */
 int sk_magnet_from_hash(const char *hex, struct sk_magnet **ret_magnet);
 void sk_magnet_free(struct sk_magnet *magnet);
 

@@ -138,13 +138,15 @@ struct urls {
     const char **items;
     uint32_t *tiers; /* NULL where there are none */
     uint32_t count;
+    uint32_t tried; /* how many were looked at: repeated ones cost time too */
 };
 
 /* Takes an address that can be one; others are passed over, as are those that come again. */
 static int add_url(struct sk_metainfo_own *own, struct urls *urls, struct sk_bytes url,
                    uint32_t tier)
 {
-    if (url.n == 0 || url.n > SK_METAINFO_URL_MAX || urls->count == SK_METAINFO_TRACKERS_MAX)
+    if (url.n == 0 || url.n > SK_METAINFO_URL_MAX || urls->count == SK_METAINFO_TRACKERS_MAX ||
+        urls->tried++ >= 10 * SK_METAINFO_TRACKERS_MAX)
         return 0;
     for (size_t i = 0; i < url.n; i++)
         if (url.p[i] <= ' ' || url.p[i] == 0x7f)

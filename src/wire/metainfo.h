@@ -6,7 +6,7 @@
  * One owned object; all views in it borrow bytes that it holds itself. Piece numbers are those of
  * the peer protocol. In a hybrid torrent the v1 and v2 halves must describe the same files (names,
  * lengths, alignment by padding files) or the parse fails with SKEP_ERR_MISMATCH.
- * Memory: the input plus about 64 bytes a file.
+ * Memory: the input plus about 64 bytes and the path for each file.
  */
 #ifndef SK_WIRE_METAINFO_H
 #define SK_WIRE_METAINFO_H
@@ -69,10 +69,15 @@ struct sk_metainfo {
  * version above 2), SKEP_ERR_LIMIT, SKEP_ERR_NOMEM. `ret_reason`, when not NULL, is set on failure
  * to a static English phrase for the user ("piece length is not a power of two").
  *
+ * Keys may come in any order (old programs write them so; the hash is over the bytes as they
+ * stand), but not twice. What lies outside the info dictionary is advice: what is broken there is
+ * passed over, but for the piece layers, which a v2 torrent must have whole.
+ *
  * Names are made safe for disks as they are read: no absolute path, "." or "..", no NUL, control
  * character or separator in an element, no element over 255 bytes (cut, keeping the extension),
- * nothing empty; invalid UTF-8 is replaced. Two files whose safe paths are equal when case is
- * folded are told apart by a number.
+ * nothing empty, no device name of other systems ("_" goes before "CON" or "nul.txt"); invalid
+ * UTF-8 is replaced. Files whose safe paths are equal to another's or to a directory's when case is
+ * folded (ASCII, Latin, Greek, Cyrillic, Armenian, fullwidth) are told apart by a number.
  */
 int sk_metainfo_parse(struct sk_bytes torrent, struct sk_metainfo **ret_metainfo,
                       const char **ret_reason);

@@ -17,7 +17,7 @@ class Aria2(Client):
         argv = ["aria2c", "--no-conf=true", "--enable-rpc=true", f"--rpc-listen-port={RPC_PORT}",
                 f"--listen-port={PORT}", "--dir=" + self.data, "--seed-ratio=0.0",
                 "--check-integrity=true", "--file-allocation=none", "--allow-overwrite=true",
-                "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false",
+                "--enable-dht=false", "--enable-dht6=false", f"--bt-enable-lpd={'true' if self.lsd else 'false'}",
                 "--enable-peer-exchange=true", "--summary-interval=0", "--quiet=true"]
         if self.encryption == "require":
             argv += ["--bt-require-crypto=true", "--bt-min-crypto-level=arc4",

@@ -13,16 +13,16 @@ class Client:
     """One real client with one torrent. A subclass knows how to run and to question it.
 
     held are the pieces that it starts with, files those that it wants (None: all). encryption is
-    "require", "off" or "prefer". unchokes is False for one that serves nobody, where the client can be
-    told that.
+    "require", "off" or "prefer". unchokes is False for one that serves nobody (libtorrent only),
+    lsd is True for one that takes part in local service discovery.
     """
 
     shows_as = None  # what the client calls itself to others
 
     def __init__(self, host, torrent, folder, held, files=None, encryption="prefer",
-                 unchokes=True):
+                 unchokes=True, lsd=False):
         self.host, self.torrent, self.held, self.files = host, torrent, held, files
-        self.encryption, self.unchokes = encryption, unchokes
+        self.encryption, self.unchokes, self.lsd = encryption, unchokes, lsd
         self.folder = os.path.join(folder, host.name)
         self.data = os.path.join(self.folder, "data")
         os.makedirs(self.data)

@@ -26,7 +26,7 @@ class LibtorrentPeer(Client):
     def start(self):
         order = {"torrent": self.torrent.path, "data": self.data, "held": sorted(self.held),
                  "wants_rest": self.wants_rest, "encryption": self.encryption,
-                 "unchokes": self.unchokes, "addresses": self.host.addresses()}
+                 "unchokes": self.unchokes, "lsd": self.lsd, "addresses": self.host.addresses()}
         self.launch([sys.executable, "-m", "lab.libtorrent_peer"],
                     env={"PYTHONPATH": ":".join(sys.path)},
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
@@ -62,14 +62,14 @@ class LibtorrentPeer(Client):
         self._ask({"do": "meet", "endpoints": endpoints})
 
 
-def open_session(addresses, encryption, unchokes):
+def open_session(addresses, encryption, unchokes, lsd):
     """A session that keeps to the lab, unchokes all or nobody and keeps every connection."""
     forced = POLICY[encryption]
     level = lt.enc_level.rc4 if encryption == "require" else lt.enc_level.both
     return lt.session({
         "listen_interfaces": ",".join(f"[{a}]:{PORT}" if ":" in a else f"{a}:{PORT}"
                                       for a in addresses),
-        "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+        "enable_dht": False, "enable_lsd": lsd, "enable_upnp": False, "enable_natpmp": False,
         "enable_outgoing_utp": False, "enable_incoming_utp": False,
         "in_enc_policy": int(forced), "out_enc_policy": int(forced),
         "allowed_enc_level": int(level),
@@ -101,7 +101,8 @@ def wait_checked(session, handle):
 
 def main():
     order = json.loads(sys.stdin.readline())
-    session = open_session(order["addresses"], order["encryption"], order["unchokes"])
+    session = open_session(order["addresses"], order["encryption"], order["unchokes"],
+                           order["lsd"])
     params = lt.add_torrent_params()
     params.ti = lt.torrent_info(order["torrent"])
     params.save_path = order["data"]

@@ -17,7 +17,7 @@ def _bytes(seed, size):
 class Torrent:
     """A torrent, its payload and where a copy of any part of it comes from.
 
-    files is a list of (name, size in bytes). The first files of a good payload end on a piece's
+    files is a list of (name, size in bytes), by name. The first files of a good payload end on a piece's
     end, so that a client that takes whole files holds whole pieces.
     """
 
@@ -30,11 +30,12 @@ class Torrent:
             with open(os.path.join(self.source, name, file_name), "wb") as out:
                 out.write(_bytes(f"{name}/{file_name}", size))
         self.path = os.path.join(folder, f"{name}-{kind}.torrent")
-        self._make(trackers)
+        self._make(files, trackers)
 
-    def _make(self, trackers):
+    def _make(self, files, trackers):
         storage = lt.file_storage()
-        lt.add_files(storage, os.path.join(self.source, self.name))
+        for file_name, size in files:
+            storage.add_file(os.path.join(self.name, file_name), size)
         flags = {V1: lt.create_torrent.v1_only, V2: lt.create_torrent.v2_only, HYBRID: 0}[self.kind]
         maker = lt.create_torrent(storage, self.piece_size, flags)
         for tier, url in enumerate(trackers):

@@ -27,7 +27,7 @@ class Transmission(Client):
             "download-dir": self.data, "incomplete-dir-enabled": False,
             "rename-partial-files": False, "preallocation": 0,
             "encryption": {"off": 0, "prefer": 1, "require": 2}[self.encryption],
-            "dht-enabled": False, "lpd-enabled": False, "pex-enabled": True,
+            "dht-enabled": False, "lpd-enabled": self.lsd, "pex-enabled": True,
             "utp-enabled": False, "port-forwarding-enabled": False,
             "upload-slots-per-torrent": 50, "ratio-limit-enabled": False,
             "idle-seeding-limit-enabled": False, "seed-queue-enabled": False,

@@ -1,0 +1,445 @@
+/* skep audit: options, the run, and what is written where. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "cmd/audit_live.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "cmd/report_text.h"
+#include "cmd/target.h"
+#include "cmd/terminal.h"
+#include "engine/auditor.h"
+#include "store/report_csv.h"
+#include "store/report_json.h"
+#include "store/report_sqlite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    KEY_PROBE_BYTES = 500,
+    KEY_PROBE_SECONDS,
+    KEY_PROBES,
+    KEY_NO_PROBE,
+    KEY_PATIENCE,
+    KEY_SAVE,
+    KEY_GIVE,
+    KEY_DB,
+    KEY_JSON,
+};
+
+#define TICK_S 0.1
+#define GOODBYE_S 3.0 /* for telling the trackers that we leave */
+#define REPORT_MAX ((size_t)1 << 30)
+
+struct audit {
+    struct sk_options options;
+    struct sk_auditor_config config;
+    const char *target_text, *db, *json;
+    struct skep_runtime *runtime;
+    struct skep_torrent *torrent;
+    struct sk_auditor *auditor;
+    struct sk_report_store *store;
+    struct sk_anonymizer anonymizer;
+    struct sk_report_style style;
+    struct sk_audit_live *live;
+    uint64_t started_ns;
+    enum sk_stopped stopped;
+    bool stopping;
+    int interrupts;
+};
+
+/* ---- options ---- */
+
+static void expect(bool ok, const char *option, const char *arg, const char *expected)
+{
+    if (ok)
+        return;
+    sk_complain("%s='%.80s': expected %s", option, arg, expected);
+    exit(SK_EXIT_USAGE);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct audit *audit = state->input;
+    struct sk_auditor_config *c = &audit->config;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &audit->options;
+        return 0;
+    case KEY_PROBE_BYTES:
+        expect(sk_parse_size(arg, &c->probe_bytes) && c->probe_bytes >= 16384, "--probe-bytes", arg,
+               "a size of at least 16k, such as 1M");
+        return 0;
+    case KEY_PROBE_SECONDS:
+        expect(sk_parse_seconds(arg, &c->probe_seconds) && c->probe_seconds > 0, "--probe-seconds",
+               arg, "seconds above 0");
+        return 0;
+    case KEY_PROBES:
+        expect(sk_parse_count(arg, 1000, &c->probes_max) && c->probes_max, "--probes", arg,
+               "a number, 1 to 1000");
+        return 0;
+    case KEY_NO_PROBE:
+        c->no_probe = true;
+        return 0;
+    case KEY_PATIENCE:
+        expect(sk_parse_seconds(arg, &c->patience_s) && c->patience_s > 0, "--patience", arg,
+               "seconds above 0");
+        return 0;
+    case KEY_SAVE:
+        expect(*arg, "--save", arg, "a directory");
+        audit->options.net.save_dir = arg;
+        return 0;
+    case KEY_GIVE:
+        audit->options.net.give = true;
+        return 0;
+    case KEY_DB:
+        audit->db = arg;
+        return 0;
+    case KEY_JSON:
+        audit->json = arg;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (audit->target_text) {
+            sk_complain("audit: one TARGET, not several");
+            exit(SK_EXIT_USAGE);
+        }
+        audit->target_text = arg;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        sk_complain("audit: a TARGET is missing (skep audit --help)");
+        exit(SK_EXIT_USAGE);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option argp_options[] = {
+    {.doc = "Probing:", .group = 1},
+    {"probe-bytes", KEY_PROBE_BYTES, "SIZE", 0, "take at most so much of a peer (default 1M)", 1},
+    {"probe-seconds", KEY_PROBE_SECONDS, "SECONDS", 0, "or for so long (default 10)", 1},
+    {"probes", KEY_PROBES, "N", 0, "probe so many peers at a time (default 32)", 1},
+    {"no-probe", KEY_NO_PROBE, NULL, 0, "look at what peers hold, take nothing", 1},
+    {"patience", KEY_PATIENCE, "SECONDS", 0, "how long to wait for a choking peer (default 40)", 1},
+    {"save", KEY_SAVE, "DIR", 0, "keep verified pieces in this directory", 1},
+    {"give", KEY_GIVE, NULL, 0, "serve what is kept back to the swarm (with --save)", 1},
+    {"db", KEY_DB, "FILE", 0, "write the observations and the result to this SQLite file", 5},
+    {"json", KEY_JSON, "FILE", 0, "write the JSON document to this file as well", 5},
+    {0},
+};
+
+static const struct argp_child children[] = {{&sk_options_argp, 0, NULL, 0}, {0}};
+
+static const struct argp argp = {
+    .options = argp_options,
+    .parser = parse,
+    .args_doc = "TARGET",
+    .doc = "Goes to every peer of a torrent, reads what it holds, takes blocks from it and reports "
+           "what is true.\v"
+           "A TARGET is a .torrent file, a magnet link, an info-hash of 40 or 64 digits, the "
+           "http(s) address of a .torrent file, or - for standard input.\n\n"
+           "Exit codes: 0 converged; 2 wrong usage; 3 no peer found; 4 the network failed; 5 "
+           "partial: interrupted, or time ran out; 6 the torrent is broken; 7 a file could not be "
+           "written.",
+    .children = children,
+};
+
+/* ---- the run ---- */
+
+static double unix_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void leave(struct audit *audit, enum sk_stopped why)
+{
+    if (audit->stopping)
+        return;
+    audit->stopping = true;
+    audit->stopped = why;
+    skep_runtime_stop(audit->runtime);
+}
+
+static void on_done(void *ctx)
+{
+    leave(ctx, SK_STOPPED_CONVERGED);
+}
+
+static void on_signal(struct skep_runtime *runtime, int signal, void *ctx)
+{
+    struct audit *audit = ctx;
+    if (audit->interrupts++)
+        _exit(128 + signal);
+    leave(audit, SK_STOPPED_INTERRUPTED);
+}
+
+static void on_tick(struct skep_runtime *runtime, void *ctx)
+{
+    struct audit *audit = ctx;
+    uint64_t now = skep_runtime_now(runtime);
+    if (audit->stopping)
+        return;
+    sk_auditor_tick(audit->auditor, now);
+    sk_audit_live_draw(audit->live, audit->auditor, now);
+    double elapsed = (double)(now - audit->started_ns) / 1e9;
+    if (audit->options.time_s > 0 && elapsed >= audit->options.time_s)
+        leave(audit, SK_STOPPED_TIME);
+    if (audit->store && sk_report_store_take_error(audit->store))
+        sk_complain("%s: %s (the audit goes on without it)", audit->db,
+                    sk_report_store_reason(audit->store));
+}
+
+static void on_goodbye_tick(struct skep_runtime *runtime, void *ctx)
+{
+    struct audit *audit = ctx;
+    if (skep_torrent_stopped(audit->torrent))
+        skep_runtime_stop(runtime);
+}
+
+static int add_extras(struct audit *audit)
+{
+    for (size_t i = 0; i < audit->options.trackers.count; i++) {
+        const char *url = audit->options.trackers.list[i];
+        if (skep_torrent_add_tracker(audit->torrent, url)) {
+            sk_complain("--tracker='%.200s': not a tracker's address that can be asked", url);
+            return SK_EXIT_USAGE;
+        }
+    }
+    for (size_t i = 0; i < audit->options.peers.count; i++) {
+        const char *address = audit->options.peers.list[i];
+        if (skep_torrent_add_peer(audit->torrent, address)) {
+            sk_complain("'%.200s': expected HOST:PORT, or [ADDRESS]:PORT for IPv6", address);
+            return SK_EXIT_USAGE;
+        }
+    }
+    return SK_EXIT_DONE;
+}
+
+static int open_store(struct audit *audit, double started_unix_s)
+{
+    char reason[SK_STORE_REASON_MAX];
+    if (!audit->db)
+        return SK_EXIT_DONE;
+    if (sk_report_store_open(audit->db, &audit->style, &audit->store, reason)) {
+        sk_complain("%s: %s", audit->db, reason);
+        return SK_EXIT_STORAGE;
+    }
+    if (sk_report_store_begin(audit->store, started_unix_s, audit->started_ns,
+                              skep_torrent_info_hash(audit->torrent))) {
+        sk_complain("%s: %s", audit->db, sk_report_store_reason(audit->store));
+        return SK_EXIT_STORAGE;
+    }
+    audit->config.observe = sk_report_store_observe;
+    audit->config.observe_ctx = audit->store;
+    return SK_EXIT_DONE;
+}
+
+static int start(struct audit *audit)
+{
+    struct sk_options *options = &audit->options;
+    audit->started_ns = skep_runtime_now(audit->runtime);
+    audit->config.started_unix_s = unix_now();
+    int code = open_store(audit, audit->config.started_unix_s);
+    if (code)
+        return code;
+    audit->config.only_given = options->net.no_trackers && options->net.no_pex &&
+                               options->net.no_lsd && options->trackers.count == 0;
+    audit->config.save = options->net.save_dir != NULL;
+    audit->config.connections_max = options->net.connections_max;
+    audit->config.done = on_done;
+    audit->config.done_ctx = audit;
+    if (getrandom(&audit->config.seed, sizeof audit->config.seed, 0) < 0)
+        audit->config.seed = audit->started_ns;
+    int err = sk_auditor_new(skep_runtime_engine(audit->runtime), audit->torrent, &audit->config,
+                             audit->started_ns, &audit->auditor);
+    if (err) {
+        sk_complain("%s", skep_err_text(err));
+        return sk_exit_of(err);
+    }
+    return add_extras(audit);
+}
+
+static int run(struct audit *audit)
+{
+    skep_runtime_on_signal(audit->runtime, on_signal, audit);
+    skep_runtime_every(audit->runtime, TICK_S, on_tick, audit);
+    skep_torrent_start(audit->torrent, skep_runtime_now(audit->runtime));
+    int err = skep_runtime_run(audit->runtime, -1);
+    sk_audit_live_end(audit->live);
+    if (err)
+        sk_complain("%s", skep_err_text(err));
+    return sk_exit_of(err);
+}
+
+static void say_goodbye(struct audit *audit)
+{
+    skep_torrent_stop(audit->torrent, skep_runtime_now(audit->runtime));
+    if (skep_torrent_stopped(audit->torrent))
+        return;
+    skep_runtime_every(audit->runtime, 0.02, on_goodbye_tick, audit);
+    skep_runtime_run(audit->runtime, GOODBYE_S);
+}
+
+/* ---- the result ---- */
+
+/* Writes the report in one format; complains; an exit code. */
+static int write_report(const struct audit *audit, const struct sk_report *report,
+                        enum sk_format format, FILE *to, const char *name)
+{
+    struct sk_buf out;
+    struct sk_screen screen;
+    int err = 0;
+    sk_buf_init(&out, REPORT_MAX);
+    sk_terminal_look(fileno(to), &screen);
+    switch (format) {
+    case SK_FORMAT_TEXT:
+        err = sk_report_write_text(report, &screen, &audit->style, &out);
+        break;
+    case SK_FORMAT_JSON:
+        err = sk_report_write_json(report, &audit->style, &out);
+        break;
+    case SK_FORMAT_JSONL:
+        err = sk_report_write_jsonl(report, &audit->style, &out);
+        break;
+    case SK_FORMAT_CSV:
+        err = sk_report_write_csv(report, &audit->style, &out);
+        break;
+    }
+    int code = sk_exit_of(err);
+    if (err) {
+        sk_complain("%s", skep_err_text(err));
+    } else if (fwrite(out.p, 1, out.n, to) != out.n || fflush(to)) {
+        sk_complain("%s: %s", name, strerror(errno));
+        code = SK_EXIT_STORAGE;
+    }
+    sk_buf_deinit(&out);
+    return code;
+}
+
+static int write_json_file(const struct audit *audit, const struct sk_report *report)
+{
+    FILE *file = audit->json ? fopen(audit->json, "w") : NULL;
+    if (!audit->json)
+        return SK_EXIT_DONE;
+    if (!file) {
+        sk_complain("%s: %s", audit->json, strerror(errno));
+        return SK_EXIT_STORAGE;
+    }
+    int code = write_report(audit, report, SK_FORMAT_JSON, file, audit->json);
+    fclose(file);
+    return code;
+}
+
+static int exit_code(const struct audit *audit, const struct sk_report *report)
+{
+    if (audit->stopped != SK_STOPPED_CONVERGED)
+        return SK_EXIT_PARTIAL;
+    if (report->connected)
+        return SK_EXIT_DONE;
+    if (report->known)
+        return SK_EXIT_NETWORK;
+    bool answered = report->claims_count == 0;
+    for (size_t i = 0; i < report->claims_count; i++)
+        answered = answered || !report->claims[i].error;
+    return answered ? SK_EXIT_NOTHING : SK_EXIT_NETWORK;
+}
+
+/* One line that says why there is nothing to see. */
+static void explain(const struct sk_report *report, int code)
+{
+    if (code == SK_EXIT_NOTHING)
+        sk_complain("no peers found: no source knows one (give some with --peer or --tracker)");
+    else if (code == SK_EXIT_NETWORK && report->known)
+        sk_complain("none of the %u known peers could be reached", report->known);
+    else if (code == SK_EXIT_NETWORK)
+        sk_complain("no tracker answered and no peer is known");
+    else if (code == SK_EXIT_DONE && !report->has_metadata)
+        sk_complain("no peer gave the torrent's metadata");
+}
+
+static int finish(struct audit *audit)
+{
+    struct sk_report report;
+    uint64_t now = skep_runtime_now(audit->runtime);
+    int err = sk_auditor_report(audit->auditor, audit->stopped, now, &report);
+    say_goodbye(audit);
+    if (err) {
+        sk_complain("%s", skep_err_text(err));
+        return sk_exit_of(err);
+    }
+    int code = write_report(audit, &report, audit->options.format, stdout, "standard output");
+    if (!code)
+        code = write_json_file(audit, &report);
+    if (!code) {
+        code = exit_code(audit, &report);
+        explain(&report, code);
+    }
+    if (audit->store && sk_report_store_finish(audit->store, &report)) {
+        sk_complain("%s: %s", audit->db, sk_report_store_reason(audit->store));
+        code = SK_EXIT_STORAGE;
+    }
+    sk_report_deinit(&report);
+    return code;
+}
+
+static int with_runtime(struct audit *audit, struct sk_target *target)
+{
+    const char *reason = NULL;
+    int err = skep_runtime_new(&audit->options.net, &audit->runtime, &reason);
+    if (err) {
+        sk_complain("%s", reason ? reason : skep_err_text(err));
+        return sk_exit_of(err);
+    }
+    int code = sk_target_add(target, audit->runtime, &audit->torrent);
+    if (!code)
+        code = start(audit);
+    if (!code)
+        code = run(audit);
+    if (!code)
+        code = finish(audit);
+    skep_runtime_free(audit->runtime);
+    sk_auditor_free(audit->auditor);
+    sk_report_store_close(audit->store);
+    return code;
+}
+
+static int check(const struct audit *audit)
+{
+    if (audit->options.net.give && !audit->options.net.save_dir) {
+        sk_complain("--give needs --save DIR: only what is kept can be given back");
+        return SK_EXIT_USAGE;
+    }
+    return SK_EXIT_DONE;
+}
+
+int sk_cmd_audit(int argc, char **argv)
+{
+    struct audit audit = {0};
+    struct sk_target target;
+    if (!sk_options_init(&audit.options))
+        return SK_EXIT_USAGE;
+    argp_err_exit_status = SK_EXIT_USAGE;
+    int code = argp_parse(&argp, argc, argv, 0, NULL, &audit) ? SK_EXIT_USAGE : check(&audit);
+    if (!code && audit.options.anonymize) {
+        if (sk_anonymizer_init(&audit.anonymizer, NULL))
+            code = SK_EXIT_FAILED;
+        audit.style.anonymizer = &audit.anonymizer;
+    }
+    if (!code)
+        code = sk_target_read(audit.target_text, &target);
+    if (!code) {
+        audit.live = sk_audit_live_new(&audit.options, &audit.style);
+        code = with_runtime(&audit, &target);
+        sk_audit_live_free(audit.live);
+        sk_target_deinit(&target);
+    }
+    sk_options_deinit(&audit.options);
+    return code;
+}
