@@ -126,6 +126,8 @@ uint32_t skep_torrent_piece_length(const struct skep_torrent *torrent, uint32_t 
 /* 1 right, 0 wrong, SKEP_ERR_NOT_FOUND no hash known (yet; v2 hashes come from peers). */
 int skep_torrent_verify(const struct skep_torrent *torrent, uint32_t piece, const void *bytes,
                         size_t n);
+/* Whether hashes that verify pieces are still to come from peers (v2 torrents from a magnet). */
+bool skep_torrent_hashes_waiting(const struct skep_torrent *torrent);
 /* Connections open, and addresses that wait to be dialled or are being dialled. */
 uint32_t skep_torrent_open(const struct skep_torrent *torrent);
 uint32_t skep_torrent_untried(const struct skep_torrent *torrent);

@@ -51,11 +51,12 @@ uint8_t *sk_buf_reserve(struct sk_buf *buf, size_t n)
 int sk_buf_append(struct sk_buf *buf, const void *p, size_t n)
 {
     bool fits = n <= buf->max - buf->n;
+    if (n == 0 && !buf->failed)
+        return 0; /* nothing may be allocated yet */
     uint8_t *to = sk_buf_reserve(buf, n);
     if (!to)
         return fits ? SKEP_ERR_NOMEM : SKEP_ERR_LIMIT;
-    if (n)
-        memcpy(to, p, n);
+    memcpy(to, p, n);
     buf->n += n;
     return 0;
 }

@@ -181,8 +181,24 @@ static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, unsigned bits
     return rest == 0 || ((addr[bits / 8] ^ prefix[bits / 8]) >> (8 - rest)) == 0;
 }
 
+/* IPv6 addresses that only wrap an IPv4 one are as public as that one is. */
+static const struct {
+    uint8_t bits, at; /* prefix; where the IPv4 address stands */
+    uint8_t prefix[16];
+} wrappers[] = {
+    {96, 12, {0x00, 0x64, 0xff, 0x9b}}, /* NAT64 */
+    {16, 2, {0x20, 0x02}},              /* 6to4 */
+};
+
 enum sk_scope sk_endpoint_scope(const struct sk_endpoint *endpoint)
 {
+    for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0]; i++) {
+        if (endpoint->family != SK_FAMILY_V6 ||
+            !has_prefix(endpoint->addr, wrappers[i].prefix, wrappers[i].bits))
+            continue;
+        struct sk_endpoint inner = sk_endpoint_v4(endpoint->addr + wrappers[i].at, 0);
+        return sk_endpoint_scope(&inner);
+    }
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
         if (ranges[i].family == endpoint->family &&
             has_prefix(endpoint->addr, ranges[i].prefix, ranges[i].bits))

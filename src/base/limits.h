@@ -5,20 +5,20 @@
 #define SK_BASE_LIMITS_H
 
 /* Formats (wire) */
-#define SK_BENCODE_DEPTH_MAX 64            /* nested lists and dictionaries */
-#define SK_METAINFO_BYTES_MAX (256u << 20) /* a .torrent file */
-#define SK_METADATA_BYTES_MAX (32u << 20)  /* an info dictionary fetched from peers */
-#define SK_METAINFO_FILES_MAX 1000000      /* files in a torrent */
-#define SK_METAINFO_PATH_MAX 4096          /* bytes of a file's path with its directories */
-#define SK_METAINFO_PIECES_MAX (1u << 26)  /* pieces in a torrent */
+#define SK_BENCODE_DEPTH_MAX 64               /* nested lists and dictionaries */
+#define SK_METAINFO_BYTES_MAX (256u << 20)    /* a .torrent file */
+#define SK_METADATA_BYTES_MAX (32u << 20)     /* an info dictionary fetched from peers */
+#define SK_METAINFO_FILES_MAX 1000000         /* files in a torrent */
+#define SK_METAINFO_PATH_MAX 4096             /* bytes of a file's path with its directories */
+#define SK_METAINFO_PIECES_MAX (1u << 26)     /* pieces in a torrent */
 #define SK_METAINFO_PIECE_SIZE_MAX (1u << 30) /* bytes of a piece */
 #define SK_METAINFO_NAMES_MAX 2000000         /* files and directories of a torrent together */
-#define SK_METAINFO_TRACKERS_MAX 200       /* trackers read from a torrent or magnet */
-#define SK_METAINFO_URL_MAX 2048           /* bytes of a tracker's or web seed's address */
-#define SK_MAGNET_BYTES_MAX (256u << 10)   /* a magnet link */
-#define SK_MAGNET_PEERS_MAX 200            /* x.pe entries */
-#define SK_BLOCK_SIZE 16384                /* bytes of a block, as every client asks for */
-#define SK_BLOCK_SIZE_MAX (128u << 10)     /* the largest request that we read as sane */
+#define SK_METAINFO_TRACKERS_MAX 200          /* trackers read from a torrent or magnet */
+#define SK_METAINFO_URL_MAX 2048              /* bytes of a tracker's or web seed's address */
+#define SK_MAGNET_BYTES_MAX (256u << 10)      /* a magnet link */
+#define SK_MAGNET_PEERS_MAX 200               /* x.pe entries */
+#define SK_BLOCK_SIZE 16384                   /* bytes of a block, as every client asks for */
+#define SK_BLOCK_SIZE_MAX (128u << 10)        /* the largest request that we read as sane */
 #define SK_PEER_MESSAGE_MAX                                                                        \
     (9u << 20)                                /* a length prefix above this is a protocol error:   \
                                                  a bitfield of SK_METAINFO_PIECES_MAX fits */
@@ -43,27 +43,38 @@
 #define SK_MSE_IA_MAX 65535
 
 /* Swarms (swarm, engine) */
-#define SK_BOOK_ADDRESSES_MAX 200000  /* addresses known of one torrent */
-#define SK_BOOK_PORTS_PER_IP_MAX 32   /* of one IP, dialled because strangers told them */
-#define SK_BOOK_PORT_MIN 1024         /* lower ports are dialled only when given by the user */
-#define SK_BOOK_DIALS_MAX 4           /* attempts at one address, both handshakes counted */
+#define SK_BOOK_ADDRESSES_MAX 200000 /* addresses known of one torrent */
+#define SK_BOOK_PORTS_PER_IP_MAX 32  /* of one IP, dialled because strangers told them */
+#define SK_BOOK_PORT_MIN 1024        /* lower ports are dialled only when given by the user */
+#define SK_BOOK_DIALS_MAX 4          /* attempts at one address, both handshakes counted */
 #define SK_ENGINE_TORRENTS_MAX 64
 #define SK_ENGINE_HOOKS_MAX 64
-#define SK_ENGINE_SLOTS_MAX 4         /* states that hooks keep on a peer */
-#define SK_ENGINE_HALF_OPEN_MAX 1000  /* connections being made at a time */
+#define SK_ENGINE_SLOTS_MAX 4        /* states that hooks keep on a peer */
+#define SK_ENGINE_HALF_OPEN_MAX 1000 /* connections being made at a time */
 #define SK_ENGINE_CONNECTIONS_MAX 18000
-#define SK_ENGINE_ALLOWED_FAST_MAX 64 /* allowed-fast pieces kept of one peer */
-#define SK_ENGINE_GIVE_SLOTS 8        /* peers unchoked at a time when giving */
-#define SK_ENGINE_GIVE_QUEUE_MAX 256  /* requests of one peer that wait for the disk */
-#define SK_ENGINE_STORE_MAX (64u << 20) /* bytes on their way to the disk */
-#define SK_ASSEMBLY_FAILED_MAX 64 /* wrong shared pieces remembered */
+#define SK_ENGINE_ALLOWED_FAST_MAX 64      /* allowed-fast pieces kept of one peer */
+#define SK_ENGINE_GIVE_SLOTS 8             /* peers unchoked at a time when giving */
+#define SK_ENGINE_GIVE_QUEUE_MAX 256       /* requests of one peer that wait for the disk */
+#define SK_ENGINE_STORE_MAX (64u << 20)    /* bytes on their way to the disk */
+#define SK_ASSEMBLY_FAILED_MAX 64          /* wrong shared pieces remembered */
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
 
 /* The world (driver) */
-#define SK_RESOLVER_ADDRESSES_MAX 8           /* of one name */
+#define SK_RESOLVER_ADDRESSES_MAX 8 /* of one name */
 #define SK_HTTP_REDIRECTS_MAX 5
-#define SK_HTTP_HEADER_BYTES_MAX (64u << 10)  /* of all answers of one request */
-#define SK_DISK_QUEUE_BYTES_MAX (256u << 20)  /* reads and writes under way */
-#define SK_DISK_FILES_MAX 64                  /* descriptors kept open */
+#define SK_HTTP_HEADER_BYTES_MAX (64u << 10) /* of all answers of one request */
+#define SK_DISK_QUEUE_BYTES_MAX (256u << 20) /* reads and writes under way */
+#define SK_DISK_FILES_MAX 64                 /* descriptors kept open */
+
+/* Labs (swarm, driver) */
+#define SK_LAB_SIZE_MAX (UINT64_C(4) << 30) /* bytes of a lab's torrent */
+#define SK_LAB_PIECES_MAX (1u << 20)
+#define SK_LAB_PEERS_MAX 10000
+#define SK_LAB_GROUPS_MAX 200
+#define SK_LAB_SCENARIO_BYTES_MAX (1u << 20)
+#define SK_LAB_CONNS_MAX 16000    /* connections at a time */
+#define SK_LAB_REQUESTS_MAX 2048  /* of one connection that wait */
+#define SK_LAB_LEDGER_MAX 64      /* remotes that a peer keeps account of */
+#define SK_LAB_DIALS_MAX 64       /* connections that a peer makes by itself */
 
 #endif

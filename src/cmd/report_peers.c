@@ -139,9 +139,11 @@ static void set_peer(const struct sk_report_text *text, const struct sk_report_p
     for (unsigned i = 0; i < SK_SOURCE_COUNT; i++)
         if (peer->sources & (1u << i))
             *letter++ = SOURCE_LETTERS[i];
-    snprintf(row[PEER_STATE].text, SK_TABLE_CELL_MAX, "%s", sk_peer_outcome_name(peer->outcome));
+    const char *state = sk_peer_outcome_name(peer->outcome);
+    snprintf(row[PEER_STATE].text, SK_TABLE_CELL_MAX, "%s", state);
     row[PEER_STATE].ink = state_ink(peer);
-    snprintf(row[PEER_REASON].text, SK_TABLE_CELL_MAX, "%s", peer->reason ? peer->reason : "");
+    if (peer->reason && strcmp(peer->reason, state) != 0)
+        snprintf(row[PEER_REASON].text, SK_TABLE_CELL_MAX, "%s", peer->reason);
 }
 
 /* Lower is more interesting: who delivers what is wrong, who serves, who could. */

@@ -6,8 +6,8 @@
 
 #include "cmd/ink.h"
 
-#define SK_TERMINAL_COLUMNS 160 /* where there is no terminal: files are not cut to fit a screen   \
-                                 */
+/* Where there is no terminal: a file is not cut to fit a screen. */
+#define SK_TERMINAL_COLUMNS 160
 #define SK_TERMINAL_ROWS 24
 
 /*

@@ -53,6 +53,11 @@ int skep_torrent_verify(const struct skep_torrent *torrent, uint32_t piece, cons
     return sk_metainfo_verify_piece(meta, piece, sk_bytes(bytes, n));
 }
 
+bool skep_torrent_hashes_waiting(const struct skep_torrent *torrent)
+{
+    return sk_layers_waiting(torrent);
+}
+
 uint32_t skep_torrent_open(const struct skep_torrent *torrent)
 {
     return torrent->open;

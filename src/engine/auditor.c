@@ -18,7 +18,8 @@
 
 static double seconds_in(const struct sk_auditor *auditor, uint64_t at_ns)
 {
-    return (double)(at_ns - auditor->started_ns) / 1e9;
+    /* Given peers are entered while the audit is being set up. */
+    return at_ns > auditor->started_ns ? (double)(at_ns - auditor->started_ns) / 1e9 : 0;
 }
 
 static struct sk_record *find_record(const struct sk_auditor *auditor, const char *address)
@@ -79,7 +80,7 @@ void sk_auditor_observe(struct sk_auditor *auditor, const struct sk_record *reco
 {
     if (!auditor->config.observe)
         return;
-    observation.at_ns = now_ns;
+    observation.at_ns = SK_MAX(now_ns, auditor->started_ns);
     if (record)
         observation.peer = record->seen.endpoint;
     auditor->config.observe(&observation, auditor->config.observe_ctx);
@@ -572,6 +573,7 @@ static void on_metadata(const struct skep_event *event, void *ctx)
         return;
     auditor->has_assembly =
         sk_assembly_init(&auditor->assembly, skep_torrent_pieces(event->torrent)) == 0;
+    auditor->metadata_ns = event->now_ns;
 }
 
 /* ---- life ---- */

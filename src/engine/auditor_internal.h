@@ -47,6 +47,7 @@ struct sk_auditor {
     uint32_t running, unsettled;
     struct sk_assembly assembly;
     bool has_assembly;
+    uint64_t metadata_ns; /* when it became known */
     struct sk_coverage coverage;
     struct sk_audit_claim *claims;
     size_t claims_count;

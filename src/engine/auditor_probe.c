@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#define HASHES_WAIT_S 15.0
+
 static bool may_ask(const struct sk_record *record)
 {
     return record->peer && !skep_peer_choked(record->peer);
@@ -135,8 +137,18 @@ static void finish(struct sk_auditor *auditor, struct sk_record *record, uint64_
     sk_auditor_update(auditor, record, now_ns);
 }
 
+/* The hashes of a v2 torrent may still be on their way: what comes before them cannot be verified,
+ * so probes wait, but not for ever. */
+static bool wait_for_hashes(const struct sk_auditor *auditor, uint64_t now_ns)
+{
+    return skep_torrent_hashes_waiting(auditor->torrent) &&
+           (double)(now_ns - auditor->metadata_ns) / 1e9 < HASHES_WAIT_S;
+}
+
 void sk_auditor_fill_slots(struct sk_auditor *auditor, uint64_t now_ns)
 {
+    if (auditor->ready_first && wait_for_hashes(auditor, now_ns))
+        return; /* the next tick looks again */
     while (auditor->running < auditor->config.probes_max) {
         struct sk_record *record = pop_ready(auditor);
         if (!record)

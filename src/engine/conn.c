@@ -286,6 +286,7 @@ static void on_message(struct skep_peer *peer, const struct sk_msg *msg)
     case SK_MSG_HAVE_NONE:
         if (peer->torrent->metainfo)
             emit_peer(peer, SKEP_EVENT_HAVE_SET);
+        sk_layers_peer(peer);
         break;
     case SK_MSG_HASHES:
     case SK_MSG_HASH_REJECT:
@@ -481,6 +482,8 @@ int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *
         return 0;
     memcpy(ret_config->info_hash, torrent->info_hash, 20);
     ret_config->has_v2 = torrent->has_v2;
+    if (torrent->has_v1 && torrent->has_v2)
+        memcpy(ret_config->info_hash_other, torrent->hash_v2, 20);
     if (torrent->metainfo) {
         ret_config->pieces = torrent->metainfo->pieces;
         ret_config->piece_size = torrent->metainfo->piece_size;

@@ -5,6 +5,7 @@
 #include "wire/lsd.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -95,21 +96,34 @@ static enum sk_scope url_scope(const char *url)
     return sk_endpoint_scope(&endpoint);
 }
 
+/* The port that a tracker's address names, or its scheme's. */
+static unsigned url_port(const char *url)
+{
+    const char *at = strstr(url, "://") + 3;
+    const char *end = at + strcspn(at, "/?#");
+    const char *colon = NULL;
+    for (const char *c = at; c < end; c++)
+        colon = *c == ':' ? c : *c == ']' ? NULL : colon;
+    return colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 80;
+}
+
 /*
- * A torrent from a stranger must not make us call whatever service runs on this machine or network:
- * there an HTTP tracker's path has to be /announce, without a query of its own.
+ * A torrent from a stranger must not make us call whatever service runs on this machine: there an
+ * HTTP tracker's path has to be /announce, without a query of its own. Nor may it aim at low ports
+ * anywhere, those of the web excepted.
  */
 static bool may_ask(const char *url, enum sk_scope scope)
 {
-    if (scope == SK_SCOPE_PUBLIC || strncasecmp(url, "http", 4) != 0)
-        return true;
-    if (scope == SK_SCOPE_PRIVATE)
+    unsigned port = url_port(url);
+    if (port < SK_BOOK_PORT_MIN && port != 80 && port != 443)
+        return false;
+    if (scope != SK_SCOPE_LOOPBACK || strncasecmp(url, "http", 4) != 0)
         return true;
     const char *path = strchr(strstr(url, "://") + 3, '/');
     return path && strncmp(path, "/announce", 9) == 0 && !strchr(path, '?');
 }
 
-int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url)
+int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url, bool given)
 {
     struct skep_engine *engine = torrent->engine;
     if (torrent->trackers_count >= SK_METAINFO_TRACKERS_MAX)
@@ -118,7 +132,7 @@ int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url)
         if (strcmp(sk_tracker_url(torrent->trackers[i]->machine), url) == 0)
             return 0;
     enum sk_scope scope = url_scope(url);
-    if (!strstr(url, "://") || !may_ask(url, scope))
+    if (!strstr(url, "://") || !(given || may_ask(url, scope)))
         return SKEP_ERR_INVALID;
     struct sk_tracker_config config = {.url = url, .scrape = true, .prng = &engine->prng};
     memcpy(config.announce.info_hash, torrent->info_hash, 20);
@@ -139,6 +153,7 @@ int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url)
     }
     tracker->torrent = torrent;
     tracker->scope = scope;
+    tracker->given = given;
     torrent->trackers[torrent->trackers_count++] = tracker;
     if (torrent->state == SK_TORRENT_RUNNING)
         sk_discovery_tracker_timer(tracker);
@@ -211,7 +226,7 @@ static void http_get(struct sk_engine_tracker *tracker, const struct sk_tracker_
     struct sk_out out = {.kind = SK_OUT_HTTP_GET,
                          .owned = sk_mem_strdup(want->url),
                          .bytes_max = SK_TRACKER_ANSWER_MAX,
-                         .scope = tracker->scope};
+                         .scope = tracker->given ? SK_SCOPE_LOOPBACK : tracker->scope};
     if (!out.owned || sk_engine_ask(engine, &ask, &out.id)) {
         sk_mem_free(out.owned);
         return; /* the machine times out by itself */

@@ -88,6 +88,7 @@ struct sk_engine_tracker {
     struct skep_torrent *torrent;
     struct sk_engine_timer timer;
     enum sk_scope scope;       /* what its answers may point to */
+    bool given;                /* by the user */
     bool answered, first_done; /* answered: once; first_done: answered or failed once */
     uint64_t http_id;          /* the GET under way, 0 none */
     uint32_t http_request;
@@ -254,6 +255,8 @@ void sk_metadata_deinit(struct skep_torrent *torrent);
 
 /* layers.c */
 void sk_layers_start(struct skep_torrent *torrent);
+/* Whether files without a layer, and without v1 hashes in their stead, are left. */
+bool sk_layers_waiting(const struct skep_torrent *torrent);
 void sk_layers_peer(struct skep_peer *peer); /* it opened, or told what it has */
 void sk_layers_message(struct skep_peer *peer, const struct sk_msg *msg);
 void sk_layers_peer_gone(struct skep_peer *peer);
@@ -261,7 +264,8 @@ void sk_layers_on_timer(struct skep_torrent *torrent);
 void sk_layers_deinit(struct skep_torrent *torrent);
 
 /* discovery.c */
-int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url);
+/* given: the user named it, so no rule against strangers' torrents applies. */
+int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url, bool given);
 void sk_discovery_start(struct skep_torrent *torrent);
 void sk_discovery_stop(struct skep_torrent *torrent);
 bool sk_discovery_stopped(const struct skep_torrent *torrent);

@@ -74,6 +74,7 @@ void sk_engine_tick(struct skep_engine *engine, uint64_t now_ns);
 void sk_engine_conn_connected(struct skep_engine *engine, struct sk_conn *conn, uint64_t now_ns);
 void sk_engine_conn_failed(struct skep_engine *engine, struct sk_conn *conn,
                            enum sk_conn_failure failure, uint64_t now_ns);
+/* conn_failed is answered with SK_OUT_CLOSE, after which nothing follows for this conn. */
 /* An incoming connection: NULL when the engine does not want it (limits); close it then. */
 struct sk_conn *sk_engine_conn_accepted(struct skep_engine *engine,
                                         const struct sk_endpoint *endpoint, uint64_t now_ns);

@@ -61,9 +61,12 @@ static void next_range(const struct skep_torrent *torrent, struct sk_hash_range 
 
 static bool can_ask(const struct skep_peer *peer)
 {
-    return peer->stage == SK_STAGE_TALKING && peer->opened && !peer->metadata_bad &&
-           (sk_peer_view(peer->session)->reserved & SK_RESERVED_V2) &&
-           sk_peer_view(peer->session)->have.set > 0;
+    if (peer->stage != SK_STAGE_TALKING || !peer->opened || peer->metadata_bad)
+        return false;
+    const struct sk_peer_view *view = sk_peer_view(peer->session);
+    /* Who answers to a v2-only torrent speaks v2, and libtorrent leaves the bit out there. */
+    bool speaks_v2 = !peer->torrent->has_v1 || (view->reserved & SK_RESERVED_V2);
+    return speaks_v2 && view->have.set > 0;
 }
 
 /* Chooses the next file without a layer; false when all are there. */
@@ -92,7 +95,8 @@ static bool choose_file(struct skep_torrent *torrent)
 static void ask(struct skep_torrent *torrent, struct skep_peer *peer)
 {
     struct sk_layer_fetch *fetch = &torrent->layers;
-    if (!torrent->metainfo || fetch->done || fetch->from || !can_ask(peer))
+    bool needed = torrent->metainfo && !torrent->has_v1; /* v1 hashes verify as well */
+    if (!needed || fetch->done || fetch->from || !can_ask(peer))
         return;
     if (!fetch->hashes && !choose_file(torrent))
         return;
@@ -112,6 +116,17 @@ static void ask_anyone(struct skep_torrent *torrent)
          peer = peer->next)
         if (peer->torrent == torrent && peer->session)
             ask(torrent, peer);
+}
+
+bool sk_layers_waiting(const struct skep_torrent *torrent)
+{
+    const struct sk_metainfo *meta = torrent->metainfo;
+    if (!meta || meta->has_v1 || torrent->layers.done)
+        return false;
+    for (uint32_t i = torrent->layers.next_file; i < meta->files_count; i++)
+        if (wants_layer(meta, &meta->files[i]))
+            return true;
+    return false;
 }
 
 void sk_layers_start(struct skep_torrent *torrent)

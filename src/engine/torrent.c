@@ -87,7 +87,7 @@ int skep_engine_add_file(struct skep_engine *engine, const void *bytes, size_t n
     torrent->metainfo = meta;
     take_hashes(torrent, meta);
     for (uint32_t i = 0; i < meta->trackers_count && !engine->config.no_trackers; i++)
-        (void)sk_discovery_add_tracker(torrent, meta->trackers[i]);
+        (void)sk_discovery_add_tracker(torrent, meta->trackers[i], false);
     admit(engine, torrent);
     *ret_torrent = torrent;
     return 0;
@@ -114,7 +114,7 @@ int skep_engine_add_link(struct skep_engine *engine, const char *link,
     if (magnet->name)
         torrent->name = sk_mem_strdup(magnet->name);
     for (size_t i = 0; i < magnet->trackers_count && !engine->config.no_trackers; i++)
-        (void)sk_discovery_add_tracker(torrent, magnet->trackers[i]);
+        (void)sk_discovery_add_tracker(torrent, magnet->trackers[i], false);
     admit(engine, torrent);
     for (size_t i = 0; i < magnet->peers_count; i++)
         (void)skep_torrent_add_peer(torrent, magnet->peers[i]);
@@ -175,7 +175,7 @@ int skep_torrent_add_peer(struct skep_torrent *torrent, const char *address)
 
 int skep_torrent_add_tracker(struct skep_torrent *torrent, const char *url)
 {
-    return sk_discovery_add_tracker(torrent, url);
+    return sk_discovery_add_tracker(torrent, url, true);
 }
 
 int skep_torrent_start(struct skep_torrent *torrent, uint64_t now_ns)

@@ -12,7 +12,6 @@
 
 #define FLUSH_NS UINT64_C(1000000000)
 #define BUSY_MS 5000           /* how long another writer's burst is waited for */
-#define WAL_PAGES 4000         /* of 4 KiB, before they are moved into the file */
 #define OBSERVATION_BIG 65536u /* bytes of one above which it is not queued */
 
 struct sk_report_store {
@@ -110,7 +109,7 @@ static int set_up(struct sk_report_store *store)
         err = execute(store, "PRAGMA journal_mode=WAL");
     if (!err)
         err = execute(store, "PRAGMA synchronous=NORMAL");
-    if (!err && sqlite3_wal_autocheckpoint(store->db, WAL_PAGES) != SQLITE_OK)
+    if (!err && sqlite3_wal_autocheckpoint(store->db, 0) != SQLITE_OK)
         err = fail(store);
     if (!err && sqlite3_prepare_v3(store->db, SK_STORE_INSERT_OBSERVATION, -1,
                                    SQLITE_PREPARE_PERSISTENT, &store->insert, NULL) != SQLITE_OK)
@@ -441,6 +440,8 @@ int sk_report_store_finish(struct sk_report_store *store, const struct sk_report
         err = write_peers(store, report);
     err = end_transaction(store, err);
     store->audit = 0;
+    if (!err)
+        sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return err;
 }
 

@@ -12,8 +12,9 @@
  *
  * Observations are queued (SK_STORE_QUEUE_MAX bytes) and written in bursts of one transaction each,
  * when the queue is full or a second old, so that the file is never locked between bursts. The file
- * is in WAL mode while we have it: a commit then waits for no disk, which would stall a
- * measurement. On close it goes back to a single file.
+ * is in WAL mode while we have it, and the log is moved into the file only when an audit is
+ * finished: a burst waits for no disk, which would stall a measurement. On close it goes back to a
+ * single file.
  *
  * The file is ours when its application_id and user_version say so; another database is refused
  * before anything is written to it.

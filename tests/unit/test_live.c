@@ -163,7 +163,7 @@ static void test_frame(void **state)
         "47 known, 31 connected (20 seeds, 1 leecher), 12 measured, 9 failed, 7 to go",
         terminal_row(&terminal, 1));
     assert_string_equal(
-        "4.2 MB/s, 8.0 MiB taken; from tracker 40, pex 22, incoming 3; 37 of 120 dra#",
+        "4.2 MB/s, 8.0 MiB taken; from tracker 40, pex 22, incoming 3; 37 of 120 draws #",
         terminal_row(&terminal, 2));
     assert_string_equal("PROBING         CLIENT              HOLDS      RATE  PROBE",
                         terminal_row(&terminal, 3));

@@ -29,12 +29,14 @@ static const char *render(const struct sk_report *report, unsigned columns, bool
 
 static void assert_has(const char *text, const char *part)
 {
+    SK_ASSERT(text);
     if (!strstr(text, part))
         fail_msg("\"%s\" is not in:\n%s", part, text);
 }
 
 static void assert_lacks(const char *text, const char *part)
 {
+    SK_ASSERT(text);
     if (strstr(text, part))
         fail_msg("\"%s\" is in:\n%s", part, text);
 }
@@ -51,7 +53,7 @@ static const char *line_of(const char *text, const char *start)
         }
     }
     fail_msg("no line \"%s\" in:\n%s", start, text);
-    return NULL;
+    return "";
 }
 
 static void test_at_120_columns(void **state)
