@@ -20,7 +20,7 @@ LIFTED = {
     "in_enc_policy": int(lt.enc_policy.pe_disabled),
     # No limit on how many, and how fast.
     "connections_limit": 1000000,
-    "connection_speed": 1000000,
+    "connection_speed": 2000,
     "torrent_connect_boost": 255,
     "smooth_connects": False,
     "tick_interval": 100,
@@ -29,6 +29,8 @@ LIFTED = {
     "allow_multiple_connections_per_ip": True,
     "close_redundant_connections": False,
     "peer_turnover": 0,
+    "peer_connect_timeout": 120,
+    "handshake_timeout": 120,
     "unchoke_slots_limit": -1,
     "ignore_limits_on_local_network": False,
     # No alerts that nobody reads.

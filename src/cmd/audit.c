@@ -192,8 +192,7 @@ static void on_tick(struct skep_runtime *runtime, void *ctx)
     if (audit->options.time_s > 0 && elapsed >= audit->options.time_s)
         leave(audit, SK_STOPPED_TIME);
     if (audit->store && sk_report_store_take_error(audit->store))
-        sk_complain("%s: %s (the audit goes on without it)", audit->db,
-                    sk_report_store_reason(audit->store));
+        sk_complain("%s (the audit goes on without it)", sk_report_store_reason(audit->store));
 }
 
 static void on_goodbye_tick(struct skep_runtime *runtime, void *ctx)
@@ -228,12 +227,12 @@ static int open_store(struct audit *audit, double started_unix_s)
     if (!audit->db)
         return SK_EXIT_DONE;
     if (sk_report_store_open(audit->db, &audit->style, &audit->store, reason)) {
-        sk_complain("%s: %s", audit->db, reason);
+        sk_complain("%s", reason);
         return SK_EXIT_STORAGE;
     }
     if (sk_report_store_begin(audit->store, started_unix_s, audit->started_ns,
                               skep_torrent_info_hash(audit->torrent))) {
-        sk_complain("%s: %s", audit->db, sk_report_store_reason(audit->store));
+        sk_complain("%s", sk_report_store_reason(audit->store));
         return SK_EXIT_STORAGE;
     }
     audit->config.observe = sk_report_store_observe;
@@ -357,7 +356,7 @@ static void explain(const struct sk_report *report, int code)
     if (code == SK_EXIT_NOTHING)
         sk_complain("no peers found: no source knows one (give some with --peer or --tracker)");
     else if (code == SK_EXIT_NETWORK && report->known)
-        sk_complain("none of the %u known peers could be reached", report->known);
+        sk_complain("no peer could be reached (%u tried)", report->known);
     else if (code == SK_EXIT_NETWORK)
         sk_complain("no tracker answered and no peer is known");
     else if (code == SK_EXIT_DONE && !report->has_metadata)
@@ -382,7 +381,7 @@ static int finish(struct audit *audit)
         explain(&report, code);
     }
     if (audit->store && sk_report_store_finish(audit->store, &report)) {
-        sk_complain("%s: %s", audit->db, sk_report_store_reason(audit->store));
+        sk_complain("%s", sk_report_store_reason(audit->store));
         code = SK_EXIT_STORAGE;
     }
     sk_report_deinit(&report);

@@ -82,9 +82,14 @@ int main(int argc, char **argv)
         puts("skep " SKEP_VERSION);
         return SK_EXIT_DONE;
     }
-    for (size_t i = 0; i < SK_ARRAY_LEN(commands); i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+    for (size_t i = 0; i < SK_ARRAY_LEN(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        char name[32]; /* what help texts and complaints call the program */
+        snprintf(name, sizeof name, "skep %s", commands[i].name);
+        argv[1] = name;
+        return commands[i].run(argc - 1, argv + 1);
+    }
     sk_complain("there is no command '%.40s' (skep --help lists them)", argv[1]);
     return SK_EXIT_USAGE;
 }

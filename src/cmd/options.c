@@ -213,11 +213,6 @@ static const char *set_progress(struct sk_options *o, const char *arg)
     return NULL;
 }
 
-static const char *set_state_dir(struct sk_options *o, const char *arg)
-{
-    return *arg && keep_text(&o->state_dir, arg) ? NULL : "a directory";
-}
-
 /* Switches: "yes" or "no" in a config file, nothing on the command line. */
 static const char *set_switch(bool *place, const char *arg)
 {
@@ -278,7 +273,7 @@ static const struct {
     {"no-trackers", NULL, no_trackers, "ask no tracker", 2},
     {"no-pex", NULL, no_pex, "take no addresses from peers", 2},
     {"no-lsd", NULL, no_lsd, "no local service discovery", 2},
-    {"no-dht", NULL, no_dht, "do not ask the DHT", 2},
+    {"no-dht", NULL, no_dht, "do not ask the DHT (this version has none yet)", 2},
     {"bind", "ADDRESS", set_bind, "bind every socket to this address, or fail", 3},
     {"port", "N", set_port, "listen on this port, TCP and UDP (default: any)", 3},
     {"no-listen", NULL, no_listen, "take no incoming connections", 3},
@@ -292,7 +287,6 @@ static const struct {
     {"progress", "HOW", set_progress, "auto (default), tty, plain, json or none", 5},
     {"quiet", 0, set_quiet, "no progress, only the result and errors", 5},
     {"anonymize", NULL, set_anonymize, "replace addresses by keyed hashes in every output", 5},
-    {"state-dir", "DIR", set_state_dir, "where state is kept", 5},
 };
 
 #define KEY_BASE 1000 /* above all characters: these options have no short form */
@@ -413,6 +407,4 @@ void sk_options_deinit(struct sk_options *options)
     texts_deinit(&options->peers);
     texts_deinit(&options->trackers);
     sk_mem_free(options->bind);
-    sk_mem_free(options->state_dir);
-    sk_mem_free(options->save_dir);
 }

@@ -32,7 +32,7 @@ struct sk_options {
     bool quiet, anonymize;
     double time_s; /* 0 = none */
     struct sk_texts peers, trackers;
-    char *bind, *state_dir, *save_dir;
+    char *bind;
 };
 
 /* The argp child with all shared options; its input is a struct sk_options. */

@@ -287,6 +287,11 @@ static int cut(struct job *job, uint64_t offset)
         uint64_t from = SK_MAX(begin, offset), to = SK_MIN(reached, end);
         if (from >= to)
             continue;
+        if (!path) { /* padding is not on the disk */
+            if (!job->write)
+                memset(job->bytes + (from - offset), 0, (size_t)(to - from));
+            continue;
+        }
         int err = add_span(job, &(struct span){.file = i,
                                                .path = (char *)path,
                                                .offset = from - begin,

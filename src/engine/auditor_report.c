@@ -86,12 +86,16 @@ static void finish_peer(const struct sk_auditor *auditor, const struct sk_record
         ret_peer->reason = ret_peer->unchokes ? "unchoked, gave nothing" : "has no pieces";
     if (ret_peer->outcome == SK_OUTCOME_CHOKED && !ret_peer->reason)
         ret_peer->reason = "choked all the time";
+    if (!record->opened_ns)
+        ret_peer->seen_s = NAN;
+    if (ret_peer->reason && strcmp(ret_peer->reason, sk_peer_outcome_name(ret_peer->outcome)) == 0)
+        ret_peer->reason = NULL; /* the outcome says it */
     struct sk_rate_estimate estimate;
     sk_rate_estimate(&record->probe.arrivals, &estimate);
     ret_peer->delivered = estimate.rate;
     ret_peer->delivered_how = estimate.how;
     ret_peer->delivered_samples = estimate.samples;
-    ret_peer->delivered_span_s = estimate.span_s;
+    ret_peer->delivered_span_s = estimate.how ? estimate.span_s : NAN;
     ret_peer->gap_median_s = estimate.gap_median_s;
 }
 
@@ -186,10 +190,12 @@ int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint6
         .unseen_share_max = sk_coverage_unseen_max(&auditor->coverage),
         .given_bytes = auditor->given_bytes,
     };
-    snprintf(report.stop_rule, sizeof report.stop_rule, "%s",
-             stopped == SK_STOPPED_CONVERGED ? auditor->rule_text
-             : stopped == SK_STOPPED_TIME    ? "the time that it was given ran out"
-                                             : "interrupted");
+    if (stopped == SK_STOPPED_CONVERGED)
+        snprintf(report.stop_rule, sizeof report.stop_rule, "%s", auditor->rule_text);
+    else
+        snprintf(report.stop_rule, sizeof report.stop_rule,
+                 "%u of %zu known addresses were not settled yet", auditor->unsettled,
+                 auditor->count);
     int err = fill(auditor, now_ns, &report);
     if (err)
         sk_report_deinit(&report);

@@ -15,7 +15,8 @@ int sk_engine_new(const struct skep_config *config, uint64_t now_ns, struct skep
 /* The driver closed all its handles before. */
 void sk_engine_free(struct skep_engine *engine);
 /* A torrent's file layout for the driver's disk: file `i` of torrent number `torrent`. Returns
- * false past the last. Padding files are passed over. `ret_path` is relative and safe. */
+ * false past the last. `ret_path` is relative and safe, valid until the next call; NULL for files
+ * that are not on the disk (padding: all zero bytes). */
 bool sk_engine_file(const struct skep_engine *engine, uint32_t torrent, uint32_t i,
                     const char **ret_path, uint64_t *ret_offset, uint64_t *ret_length);
 

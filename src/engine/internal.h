@@ -147,6 +147,7 @@ struct skep_torrent {
     struct sk_bitfield stored; /* pieces on our disk, served with config.give */
     uint64_t given, taken;     /* block bytes */
     uint32_t open;
+    char path[SK_METAINFO_PATH_MAX + 260]; /* of the file last asked for, see sk_engine_file() */
 };
 
 struct sk_hook {

@@ -217,12 +217,15 @@ bool sk_engine_file(const struct skep_engine *engine, uint32_t torrent, uint32_t
                     const char **ret_path, uint64_t *ret_offset, uint64_t *ret_length)
 {
     SK_ASSERT(torrent < engine->torrents_count);
-    const struct sk_metainfo *meta = engine->torrents[torrent]->metainfo;
+    struct skep_torrent *of = engine->torrents[torrent];
+    const struct sk_metainfo *meta = of->metainfo;
     if (!meta || i >= meta->files_count)
         return false;
     const struct sk_file *file = &meta->files[i];
-    bool padding = file->flags & (SK_FILE_PADDING | SK_FILE_SYMLINK);
-    *ret_path = padding ? NULL : file->path;
+    bool absent = file->flags & (SK_FILE_PADDING | SK_FILE_SYMLINK);
+    if (!absent && !meta->single_file)
+        snprintf(of->path, sizeof of->path, "%s/%s", meta->name, file->path);
+    *ret_path = absent ? NULL : meta->single_file ? file->path : of->path;
     *ret_offset = file->offset;
     *ret_length = file->length;
     return true;

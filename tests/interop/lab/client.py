@@ -65,10 +65,6 @@ class Client:
         """The set of pieces that the client itself says it has."""
         raise NotImplementedError
 
-    def meet(self, endpoints):
-        """Have the client connect to these "address:port"; where it can be told to."""
-        raise NotImplementedError
-
 
 def wait_for(what, test, seconds=20):
     """Wait until test() is true; a refused or reset connection counts as not yet."""

@@ -13,6 +13,7 @@ from lab.client import PORT, Client
 
 POLICY = {"require": lt.enc_policy.forced, "prefer": lt.enc_policy.enabled,
           "off": lt.enc_policy.disabled}
+RECONNECT_S = 60  # libtorrent's own default
 
 
 class LibtorrentPeer(Client):
@@ -59,7 +60,11 @@ class LibtorrentPeer(Client):
         return self._ask({"do": "status"})["peers"]
 
     def meet(self, endpoints):
+        """Connect to these "address:port", trying again every second until calm()."""
         self._ask({"do": "meet", "endpoints": endpoints})
+
+    def calm(self):
+        self._ask({"do": "calm"})
 
 
 def open_session(addresses, encryption, unchokes, lsd):
@@ -76,7 +81,7 @@ def open_session(addresses, encryption, unchokes, lsd):
         "unchoke_slots_limit": -1 if unchokes else 0, "allowed_fast_set_size": 0,
         "close_redundant_connections": False,
         "allow_multiple_connections_per_ip": False, "tracker_backoff": 0,
-        "connection_speed": 200, "min_reconnect_time": 1, "torrent_connect_boost": 100,
+        "connection_speed": 200, "torrent_connect_boost": 100,
         "alert_mask": int(lt.alert.category_t.error_notification),
     })
 
@@ -116,9 +121,12 @@ def main():
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "meet":
+            session.apply_settings({"min_reconnect_time": 1})
             for endpoint in order["endpoints"]:
                 address, port = endpoint.rsplit(":", 1)
                 handle.connect_peer((address.strip("[]"), int(port)))
+        elif order["do"] == "calm":
+            session.apply_settings({"min_reconnect_time": RECONNECT_S})
         print(json.dumps(describe(handle)), flush=True)
 
 

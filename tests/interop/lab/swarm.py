@@ -9,12 +9,11 @@ import sys
 import time
 
 from lab import namespaces
+from lab.addresses import AUDITOR, TRACKER
 from lab.client import wait_for
 from lab.opentracker import Opentracker
 from lab.torrents import Torrent
 
-TRACKER = "10.99.0.1"
-AUDITOR = ("10.99.9.9", "fd99::9:9")
 FOLDER = "/run/lab"  # gone with the private /run of the test
 V4, V6, DUAL = "v4", "v6", "dual"
 
@@ -93,6 +92,7 @@ class Swarm:
         center.meet([c.endpoints()[0] for c in others])
         for client in others:
             wait_for(f"{center.name} meets {client.name}", lambda: self._met(center, client))
+        center.calm()
 
     @staticmethod
     def _met(center, client):
