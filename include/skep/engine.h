@@ -39,6 +39,7 @@ enum skep_event_kind {
     SKEP_EVENT_CLAIM,    /* a tracker answered: text = its address, claim */
     SKEP_EVENT_CLAIM_FAILED, /* a tracker failed: text = its address, reason = its words */
     SKEP_EVENT_STORED,       /* skep_torrent_store() ended: piece, error */
+    SKEP_EVENT_LEAVES,       /* block hashes of `piece` are here: see skep_torrent_verify_block() */
     SKEP_EVENT_KIND_COUNT,
 };
 
@@ -126,6 +127,10 @@ uint32_t skep_torrent_piece_length(const struct skep_torrent *torrent, uint32_t 
 /* 1 right, 0 wrong, SKEP_ERR_NOT_FOUND no hash known (yet; v2 hashes come from peers). */
 int skep_torrent_verify(const struct skep_torrent *torrent, uint32_t piece, const void *bytes,
                         size_t n);
+/* The same for one 16 KiB block of a v2 piece, once skep_peer_request_leaves() brought its hashes.
+ */
+int skep_torrent_verify_block(const struct skep_torrent *torrent, uint32_t piece, uint32_t begin,
+                              const void *bytes, size_t n);
 /* Whether hashes that verify pieces are still to come from peers (v2 torrents from a magnet). */
 bool skep_torrent_hashes_waiting(const struct skep_torrent *torrent);
 /* Connections open, and addresses that wait to be dialled or are being dialled. */
@@ -162,6 +167,9 @@ uint32_t skep_peer_pending(const struct skep_peer *peer);     /* our requests on
 int skep_peer_interest(struct skep_peer *peer, bool interested);
 int skep_peer_request(struct skep_peer *peer, uint32_t piece, uint32_t begin, uint32_t length);
 int skep_peer_cancel(struct skep_peer *peer, uint32_t piece, uint32_t begin, uint32_t length);
+/* Asks for the hashes of a v2 piece's blocks; SKEP_EVENT_LEAVES follows when they are right.
+ * SKEP_ERR_UNSUPPORTED: no v2 torrent or peer, or the piece's own hash is not known. */
+int skep_peer_request_leaves(struct skep_peer *peer, uint32_t piece);
 void skep_peer_close(struct skep_peer *peer);
 
 #endif

@@ -53,6 +53,7 @@
 #define SK_ENGINE_HALF_OPEN_MAX 1000 /* connections being made at a time */
 #define SK_ENGINE_CONNECTIONS_MAX 18000
 #define SK_ENGINE_ALLOWED_FAST_MAX 64      /* allowed-fast pieces kept of one peer */
+#define SK_ENGINE_LEAVES_MAX 64            /* v2 pieces whose block hashes are kept */
 #define SK_ENGINE_GIVE_SLOTS 8             /* peers unchoked at a time when giving */
 #define SK_ENGINE_GIVE_QUEUE_MAX 256       /* requests of one peer that wait for the disk */
 #define SK_ENGINE_STORE_MAX (64u << 20)    /* bytes on their way to the disk */
@@ -72,9 +73,9 @@
 #define SK_LAB_PEERS_MAX 10000
 #define SK_LAB_GROUPS_MAX 200
 #define SK_LAB_SCENARIO_BYTES_MAX (1u << 20)
-#define SK_LAB_CONNS_MAX 16000    /* connections at a time */
-#define SK_LAB_REQUESTS_MAX 2048  /* of one connection that wait */
-#define SK_LAB_LEDGER_MAX 64      /* remotes that a peer keeps account of */
-#define SK_LAB_DIALS_MAX 64       /* connections that a peer makes by itself */
+#define SK_LAB_CONNS_MAX 16000   /* connections at a time */
+#define SK_LAB_REQUESTS_MAX 2048 /* of one connection that wait */
+#define SK_LAB_LEDGER_MAX 64     /* remotes that a peer keeps account of */
+#define SK_LAB_DIALS_MAX 64      /* connections that a peer makes by itself */
 
 #endif

@@ -22,8 +22,9 @@
 #include <unistd.h>
 
 #define URL_MAX 64
-#define BLOCKED_NS (SK_SECOND_NS / 20) /* how soon a full socket is looked at again at most */
-#define ACCEPTS_MAX 256                /* of one wake-up */
+#define SOONEST_NS (SK_SECOND_NS / 1000) /* a connection is looked at again, at most so often, */
+#define BLOCKED_NS (SK_SECOND_NS / 20)   /* and so often where its socket is full */
+#define ACCEPTS_MAX 256                  /* of one wake-up */
 
 struct link; /* a connection and its socket */
 
@@ -143,7 +144,7 @@ static void pump(struct link *link)
         uv_poll_start(&link->poll, UV_READABLE | (blocked ? UV_WRITABLE : 0), on_poll);
     }
     uint64_t at = sk_lab_conn_deadline(link->conn);
-    set_timer(lab, &link->timer, blocked ? SK_MAX(at, now + BLOCKED_NS) : at);
+    set_timer(lab, &link->timer, SK_MAX(at, now + (blocked ? BLOCKED_NS : SOONEST_NS)));
 }
 
 static void read_link(struct link *link)
@@ -197,6 +198,7 @@ static void open_link(struct sk_lab *lab, struct sk_lab_peer *peer,
         return;
     }
     link->lab = lab;
+    link->conn->owner = link;
     link->fd = fd;
     link->timer.kind = TIMER_LINK;
     link->connecting = dialed;
@@ -301,9 +303,8 @@ static void on_gain(struct sk_lab *lab, struct gain *gain, uint64_t now_ns)
     sk_lab_peer_tick(&lab->swarm, gain->peer, now_ns);
     set_timer(lab, &gain->timer, gain->peer->gain_ns);
     /* Its connections have something to say. */
-    for (struct link *link = lab->links; link; link = link->next)
-        if (link->conn->peer == gain->peer)
-            set_timer(lab, &link->timer, now_ns);
+    for (struct sk_lab_conn *conn = gain->peer->conns; conn; conn = conn->peer_next)
+        set_timer(lab, &((struct link *)conn->owner)->timer, now_ns);
 }
 
 static void on_tick(uv_timer_t *tick)

@@ -2,6 +2,7 @@
 
 #include <skep/err.h>
 
+#include "base/assert.h"
 #include "driver/socket.h"
 #include "wire/tracker_udp.h"
 

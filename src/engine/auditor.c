@@ -557,6 +557,13 @@ static void on_rejected(const struct skep_event *event, void *ctx)
         sk_auditor_on_rejected(auditor, record, event);
 }
 
+static void on_leaves(const struct skep_event *event, void *ctx)
+{
+    struct sk_auditor *auditor = ctx;
+    if (auditor->has_assembly)
+        sk_auditor_on_leaves(auditor, event->piece);
+}
+
 static void on_sent(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
@@ -582,14 +589,23 @@ static const struct {
     enum skep_event_kind kind;
     skep_hook_fn fn;
 } hooks[] = {
-    {SKEP_EVENT_HEARD, on_heard},       {SKEP_EVENT_LOST, on_lost},
-    {SKEP_EVENT_DIALED, on_dialed},     {SKEP_EVENT_FAILED, on_failed},
-    {SKEP_EVENT_OPEN, on_open},         {SKEP_EVENT_ADDRESS, on_address},
-    {SKEP_EVENT_CLIENT, on_client},     {SKEP_EVENT_HAVE_SET, on_have_set},
-    {SKEP_EVENT_ARRIVAL, on_arrival},   {SKEP_EVENT_BLOCK, on_block},
-    {SKEP_EVENT_REJECTED, on_rejected}, {SKEP_EVENT_SENT, on_sent},
-    {SKEP_EVENT_CLOSED, on_closed},     {SKEP_EVENT_METADATA, on_metadata},
-    {SKEP_EVENT_CLAIM, on_claim},       {SKEP_EVENT_CLAIM_FAILED, on_claim_failed},
+    {SKEP_EVENT_HEARD, on_heard},
+    {SKEP_EVENT_LOST, on_lost},
+    {SKEP_EVENT_DIALED, on_dialed},
+    {SKEP_EVENT_FAILED, on_failed},
+    {SKEP_EVENT_OPEN, on_open},
+    {SKEP_EVENT_ADDRESS, on_address},
+    {SKEP_EVENT_CLIENT, on_client},
+    {SKEP_EVENT_HAVE_SET, on_have_set},
+    {SKEP_EVENT_ARRIVAL, on_arrival},
+    {SKEP_EVENT_BLOCK, on_block},
+    {SKEP_EVENT_REJECTED, on_rejected},
+    {SKEP_EVENT_SENT, on_sent},
+    {SKEP_EVENT_CLOSED, on_closed},
+    {SKEP_EVENT_METADATA, on_metadata},
+    {SKEP_EVENT_LEAVES, on_leaves},
+    {SKEP_EVENT_CLAIM, on_claim},
+    {SKEP_EVENT_CLAIM_FAILED, on_claim_failed},
 };
 
 static const struct {

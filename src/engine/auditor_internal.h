@@ -67,6 +67,7 @@ void sk_auditor_allowed(struct sk_auditor *auditor, struct sk_record *record, ui
 void sk_auditor_choked(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
 void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,
                          const struct skep_event *event);
+void sk_auditor_on_leaves(struct sk_auditor *auditor, uint32_t piece);
 void sk_auditor_on_rejected(struct sk_auditor *auditor, struct sk_record *record,
                             const struct skep_event *event);
 void sk_auditor_leave(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);

@@ -77,7 +77,11 @@ static struct sk_assembly_copy *choose_copy(struct sk_auditor *auditor, struct s
         owner = SK_ASSEMBLY_NOBODY;
     }
     uint32_t length = skep_torrent_piece_length(auditor->torrent, piece);
-    return sk_assembly_begin(assembly, piece, length, owner, &copy) ? NULL : copy;
+    if (sk_assembly_begin(assembly, piece, length, owner, &copy))
+        return NULL;
+    /* A v2 peer's blocks can be checked one by one; others refuse, and the piece decides. */
+    (void)skep_peer_request_leaves(record->peer, piece);
+    return copy;
 }
 
 static void ask_more(struct sk_auditor *auditor, struct sk_record *record)
@@ -170,6 +174,9 @@ void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint6
         return;
     if (skep_peer_interest(record->peer, true))
         return;
+    /* More than it holds cannot be taken without taking the same again. */
+    uint64_t held = (uint64_t)record->seen.pieces * skep_torrent_piece_size(auditor->torrent);
+    record->probe.budget = SK_MIN(auditor->config.probe_bytes, held);
     sk_probe_interested(&record->probe, now_ns);
     if (may_ask(record))
         sk_auditor_allowed(auditor, record, now_ns);
@@ -247,6 +254,29 @@ static void complete(struct sk_auditor *auditor, struct sk_record *record,
     sk_assembly_finish(&auditor->assembly, copy, result, judge, auditor);
 }
 
+/* Checks the held blocks of a copy by hashes of their own, where a v2 torrent's are known. */
+static void check_blocks(struct sk_auditor *auditor, struct sk_assembly_copy *copy)
+{
+    for (uint32_t i = 0; i < copy->blocks; i++) {
+        if (copy->states[i] != SK_BLOCK_HELD)
+            continue;
+        uint32_t begin = i * SK_BLOCK_SIZE;
+        uint32_t length = SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin);
+        int right = skep_torrent_verify_block(auditor->torrent, copy->piece, begin,
+                                              copy->data + begin, length);
+        if (right >= 0)
+            sk_assembly_check(copy, i, right, judge, auditor);
+    }
+}
+
+/* Hashes of a piece's blocks came: what is held of it can be checked block by block. */
+void sk_auditor_on_leaves(struct sk_auditor *auditor, uint32_t piece)
+{
+    for (struct sk_assembly_copy *copy = auditor->assembly.copies; copy; copy = copy->next)
+        if (copy->piece == piece)
+            check_blocks(auditor, copy);
+}
+
 void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,
                          const struct skep_event *event)
 {
@@ -271,7 +301,9 @@ void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,
                          message->data, length, &taken);
     if (!taken)
         record->seen.blocks_unverified++;
-    if (copy)
+    if (taken)
+        sk_auditor_on_leaves(auditor, message->index);
+    if (copy && copy->held == copy->blocks)
         complete(auditor, record, copy, now_ns);
     sk_auditor_pump(auditor, record, now_ns);
 }

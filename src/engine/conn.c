@@ -291,6 +291,7 @@ static void on_message(struct skep_peer *peer, const struct sk_msg *msg)
     case SK_MSG_HASHES:
     case SK_MSG_HASH_REJECT:
         sk_layers_message(peer, msg);
+        sk_leaves_message(peer, msg);
         break;
     case SK_MSG_INTERESTED:
     case SK_MSG_NOT_INTERESTED:

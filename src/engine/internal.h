@@ -6,6 +6,7 @@
  * dial.c        whom to dial, by which handshake, what a failure means
  * torrent.c     torrents and their metadata
  * metadata.c    the info dictionary from peers (BEP 9)
+ * leaves.c      block hashes of v2 pieces from peers (BEP 52)
  * layers.c      piece layers of v2 torrents from peers (BEP 52)
  * discovery.c   trackers, LSD, PEX into the peer book
  * give.c        stored pieces served to others
@@ -118,6 +119,12 @@ struct sk_layer_fetch {
     bool done;
 };
 
+/* Hashes of a piece's blocks that lead to the piece's own hash. */
+struct sk_leaves {
+    uint32_t piece, count;
+    uint8_t *hashes; /* NULL: free place */
+};
+
 struct sk_store_job {
     struct skep_torrent *torrent;
     uint32_t piece;
@@ -144,6 +151,8 @@ struct skep_torrent {
     struct sk_engine_timer dial_timer, lsd_timer;
     struct sk_metadata_fetch metadata;
     struct sk_layer_fetch layers;
+    struct sk_leaves leaves[SK_ENGINE_LEAVES_MAX];
+    uint32_t leaves_next;
     struct sk_bitfield stored; /* pieces on our disk, served with config.give */
     uint64_t given, taken;     /* block bytes */
     uint32_t open;
@@ -263,6 +272,13 @@ void sk_layers_message(struct skep_peer *peer, const struct sk_msg *msg);
 void sk_layers_peer_gone(struct skep_peer *peer);
 void sk_layers_on_timer(struct skep_torrent *torrent);
 void sk_layers_deinit(struct skep_torrent *torrent);
+
+/* Whether this peer answers hash requests. */
+bool sk_layers_speaks_v2(const struct skep_peer *peer);
+
+/* leaves.c */
+void sk_leaves_message(struct skep_peer *peer, const struct sk_msg *msg);
+void sk_leaves_deinit(struct skep_torrent *torrent);
 
 /* discovery.c */
 /* given: the user named it, so no rule against strangers' torrents applies. */

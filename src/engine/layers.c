@@ -59,14 +59,17 @@ static void next_range(const struct skep_torrent *torrent, struct sk_hash_range 
     };
 }
 
+bool sk_layers_speaks_v2(const struct skep_peer *peer)
+{
+    /* Who answers to a v2-only torrent speaks v2, and libtorrent leaves the bit out there. */
+    return peer->torrent->has_v2 &&
+           (!peer->torrent->has_v1 || (sk_peer_view(peer->session)->reserved & SK_RESERVED_V2));
+}
+
 static bool can_ask(const struct skep_peer *peer)
 {
-    if (peer->stage != SK_STAGE_TALKING || !peer->opened || peer->metadata_bad)
-        return false;
-    const struct sk_peer_view *view = sk_peer_view(peer->session);
-    /* Who answers to a v2-only torrent speaks v2, and libtorrent leaves the bit out there. */
-    bool speaks_v2 = !peer->torrent->has_v1 || (view->reserved & SK_RESERVED_V2);
-    return speaks_v2 && view->have.set > 0;
+    return peer->stage == SK_STAGE_TALKING && peer->opened && !peer->metadata_bad &&
+           sk_layers_speaks_v2(peer) && sk_peer_view(peer->session)->have.set > 0;
 }
 
 /* Chooses the next file without a layer; false when all are there. */

@@ -26,6 +26,7 @@ void sk_torrent_free(struct skep_torrent *torrent)
     sk_heap_remove(timers, &torrent->lsd_timer.base);
     sk_metadata_deinit(torrent);
     sk_layers_deinit(torrent);
+    sk_leaves_deinit(torrent);
     sk_bitfield_deinit(&torrent->stored);
     sk_peer_book_deinit(&torrent->book);
     sk_map_deinit(&torrent->by_peer_id);

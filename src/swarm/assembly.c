@@ -133,13 +133,21 @@ void sk_assembly_release(struct sk_assembly *assembly, uint32_t peer, uint32_t p
         copy->states[block] = SK_BLOCK_FREE;
 }
 
+static uint32_t count_state(const struct sk_assembly_copy *copy, enum sk_block_state state)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < copy->blocks; i++)
+        count += copy->states[i] == state;
+    return count;
+}
+
 void sk_assembly_leave(struct sk_assembly *assembly, uint32_t peer, uint32_t *ret_held)
 {
     uint32_t held = 0;
     for (struct sk_assembly_copy *copy = assembly->copies, *next; copy; copy = next) {
         next = copy->next;
         if (copy->owner == peer) {
-            held += copy->held;
+            held += count_state(copy, SK_BLOCK_HELD);
             free_copy(assembly, copy);
             continue;
         }
@@ -178,12 +186,18 @@ static struct sk_bytes block_bytes(const struct sk_assembly_copy *copy, uint32_t
 static void judge_all(const struct sk_assembly_copy *copy, bool right, sk_assembly_judge_fn judge,
                       void *ctx)
 {
-    /* Blocks of one giver mostly stand together: one call a run. */
-    for (uint32_t i = 0, run; i < copy->blocks; i += run) {
-        for (run = 1; i + run < copy->blocks && copy->who[i + run] == copy->who[i]; run++)
-            ;
-        judge(copy->who[i], copy->piece, right ? run : 0, right ? 0 : run, ctx);
-    }
+    for (uint32_t i = 0; i < copy->blocks; i++)
+        if (copy->states[i] == SK_BLOCK_HELD)
+            judge(copy->who[i], copy->piece, right, !right, ctx);
+}
+
+void sk_assembly_check(struct sk_assembly_copy *copy, uint32_t block, bool right,
+                       sk_assembly_judge_fn judge, void *ctx)
+{
+    SK_ASSERT(block < copy->blocks && copy->states[block] == SK_BLOCK_HELD);
+    judge(copy->who[block], copy->piece, right, !right, ctx);
+    copy->states[block] = right ? SK_BLOCK_PROVED : SK_BLOCK_FREE;
+    copy->held -= !right;
 }
 
 static void judge_failed(struct sk_assembly *assembly, const struct sk_assembly_copy *right,

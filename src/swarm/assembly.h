@@ -23,7 +23,12 @@ struct sk_block {
     uint32_t piece, begin, length;
 };
 
-enum sk_block_state { SK_BLOCK_FREE, SK_BLOCK_ASKED, SK_BLOCK_HELD };
+enum sk_block_state {
+    SK_BLOCK_FREE,
+    SK_BLOCK_ASKED,
+    SK_BLOCK_HELD,
+    SK_BLOCK_PROVED, /* held, found right by a hash of its own, and its giver told */
+};
 
 struct sk_assembly_copy {
     struct sk_assembly_copy *next;
@@ -84,6 +89,12 @@ struct sk_assembly_copy *sk_assembly_take(struct sk_assembly *assembly, uint32_t
 /* Called for each peer that gave blocks: `right` and `wrong` of them. */
 typedef void (*sk_assembly_judge_fn)(uint32_t peer, uint32_t piece, uint32_t right, uint32_t wrong,
                                      void *ctx);
+/*
+ * A held block was checked by a hash of its own. Right: it is proved. Wrong: it is free again. The
+ * giver is judged at once, and not again when the copy ends.
+ */
+void sk_assembly_check(struct sk_assembly_copy *copy, uint32_t block, bool right,
+                       sk_assembly_judge_fn judge, void *ctx);
 /*
  * Ends a complete copy: ok says whether its hash was right, unknown that it could not be checked
  * (nobody is judged). Frees the copy.

@@ -31,6 +31,7 @@ struct sk_lab_conn {
     struct sk_lab_conn *peer_next, *peer_prev; /* of the same peer */
     struct sk_lab_swarm *swarm;
     struct sk_lab_peer *peer;
+    void *owner; /* whoever moves its bytes; set and used by him */
     struct sk_endpoint remote;
     struct sk_peer *session; /* NULL: mute */
     struct sk_lab_given *given;

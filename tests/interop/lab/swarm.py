@@ -100,7 +100,7 @@ class Swarm:
         return any(peer["address"].rsplit(":", 1)[0].strip("[]") in client.host.addresses()
                    and set(peer["pieces"]) == client.held for peer in center.peers())
 
-    def audit(self, *arguments, seconds=60):
+    def audit(self, *arguments, seconds=40):
         """Run skep audit on the auditor's host."""
         argv = [os.environ["SKEP"], "audit", *arguments, "--format=json", "--progress=none",
                 f"--time={seconds}"]
