@@ -336,6 +336,16 @@ static void on_extended(struct skep_peer *peer, const struct sk_peer_event *even
         sk_metadata_peer(peer);
 }
 
+/* We answer with the hash that we were called by, v1 or v2. */
+static int answer_config(struct skep_peer *peer, const struct sk_handshake *hello,
+                         struct sk_peer_config *ret_config)
+{
+    int err = sk_conn_session_config(peer, ret_config);
+    if (!err)
+        memcpy(ret_config->info_hash, hello->info_hash, sizeof ret_config->info_hash);
+    return err;
+}
+
 /* An incoming handshake named its torrent. */
 static void on_hello(struct skep_peer *peer, const struct sk_handshake *hello)
 {
@@ -352,7 +362,7 @@ static void on_hello(struct skep_peer *peer, const struct sk_handshake *hello)
     if (sk_peer_book_hear(&torrent->book, &peer->conn.endpoint, SK_SOURCE_INCOMING,
                           sk_endpoint_scope(&peer->conn.endpoint), engine->now_ns, &entry,
                           &is_new) ||
-        sk_conn_session_config(peer, &config) || sk_peer_accept(peer->session, &config)) {
+        answer_config(peer, hello, &config) || sk_peer_accept(peer->session, &config)) {
         sk_conn_close(peer, "out of memory", false);
         return;
     }
@@ -501,7 +511,7 @@ static int start_session(struct skep_peer *peer)
     if (err)
         return err;
     if (!peer->conn.outgoing)
-        sk_peer_set_skeys(peer->session, peer->engine->skeys, peer->engine->torrents_count);
+        sk_peer_set_skeys(peer->session, peer->engine->skeys, peer->engine->skeys_count);
     peer->stage = SK_STAGE_TALKING;
     sk_conn_touch(peer);
     return 0;

@@ -195,7 +195,8 @@ struct skep_engine {
     uint32_t peers_count, half_open;
     struct skep_torrent *torrents[SK_ENGINE_TORRENTS_MAX];
     uint32_t torrents_count;
-    struct sk_peer_skey skeys[SK_ENGINE_TORRENTS_MAX];
+    struct sk_peer_skey skeys[2 * SK_ENGINE_TORRENTS_MAX]; /* both hashes of hybrid ones */
+    uint32_t skeys_count;
     struct sk_hook hooks[SK_ENGINE_HOOKS_MAX];
     uint32_t hooks_count;
     uint64_t hooked; /* bit per event kind that has a hook */

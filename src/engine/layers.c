@@ -61,9 +61,12 @@ static void next_range(const struct skep_torrent *torrent, struct sk_hash_range 
 
 bool sk_layers_speaks_v2(const struct skep_peer *peer)
 {
-    /* Who answers to a v2-only torrent speaks v2, and libtorrent leaves the bit out there. */
+    /*
+     * Of a hybrid torrent only who took us up on the v2 hash: libtorrent hangs up on hash requests
+     * over a connection that was made with the v1 hash, whatever its reserved bits say.
+     */
     return peer->torrent->has_v2 &&
-           (!peer->torrent->has_v1 || (sk_peer_view(peer->session)->reserved & SK_RESERVED_V2));
+           (!peer->torrent->has_v1 || sk_peer_view(peer->session)->other_hash);
 }
 
 static bool can_ask(const struct skep_peer *peer)

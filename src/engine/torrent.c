@@ -8,9 +8,12 @@
 
 struct skep_torrent *sk_torrent_find(struct skep_engine *engine, const uint8_t info_hash[20])
 {
-    for (uint32_t i = 0; i < engine->torrents_count; i++)
-        if (memcmp(engine->torrents[i]->info_hash, info_hash, 20) == 0)
-            return engine->torrents[i];
+    for (uint32_t i = 0; i < engine->torrents_count; i++) {
+        struct skep_torrent *torrent = engine->torrents[i];
+        if (memcmp(torrent->info_hash, info_hash, 20) == 0 ||
+            (torrent->has_v2 && memcmp(torrent->hash_v2, info_hash, 20) == 0))
+            return torrent;
+    }
     return NULL;
 }
 
@@ -55,11 +58,18 @@ static int new_torrent(struct skep_engine *engine, const uint8_t info_hash[20],
     return 0;
 }
 
+static void add_skey(struct skep_engine *engine, const uint8_t *info_hash)
+{
+    struct sk_peer_skey *skey = &engine->skeys[engine->skeys_count++];
+    memcpy(skey->info_hash, info_hash, 20);
+    sk_mse_hash_req2(info_hash, skey->req2);
+}
+
 static void admit(struct skep_engine *engine, struct skep_torrent *torrent)
 {
-    struct sk_peer_skey *skey = &engine->skeys[engine->torrents_count];
-    memcpy(skey->info_hash, torrent->info_hash, 20);
-    sk_mse_hash_req2(torrent->info_hash, skey->req2);
+    add_skey(engine, torrent->info_hash);
+    if (torrent->has_v1 && torrent->has_v2)
+        add_skey(engine, torrent->hash_v2);
     engine->torrents[engine->torrents_count++] = torrent;
 }
 

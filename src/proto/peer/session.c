@@ -131,6 +131,7 @@ int sk_peer_new(const struct sk_peer_config *config, uint64_t now_ns, struct sk_
     if (!peer)
         return SKEP_ERR_NOMEM;
     peer->config = *config;
+    peer->view.other_hash = false;
     peer->now_ns = peer->useless_ns = now_ns;
     peer->follow = SK_PEER_NO_EVENT;
     peer->view.outgoing = config->outgoing;
@@ -429,6 +430,7 @@ static enum step step_handshake(struct sk_peer *peer, struct sk_peer_event *ret_
     skip(peer, SK_HANDSHAKE_SIZE);
     peer->view.reserved = hello.reserved;
     memcpy(peer->view.peer_id, hello.peer_id, sizeof hello.peer_id);
+    peer->view.other_hash = memcmp(hello.info_hash, peer->config.info_hash, 20) != 0;
     if ((peer->config.outgoing || peer->view.mse) && !is_our_torrent(peer, hello.info_hash)) {
         sk_peer_end(peer, SK_PEER_REASON_WRONG_INFO_HASH);
     } else if (!peer->config.outgoing) {

@@ -150,6 +150,7 @@ struct sk_peer_view {
     uint64_t reserved;
     unsigned encryption; /* SK_MSE_PLAIN or SK_MSE_RC4 of the payload stream */
     bool mse;            /* the handshake was MSE */
+    bool other_hash;     /* it named info_hash_other: speaks for a hybrid torrent's v2 half */
     bool fast, extended; /* both sides support BEP 6, BEP 10 */
     bool choked;         /* they choke us */
     bool choking;        /* we choke them */

@@ -1,0 +1,381 @@
+/*
+ * An audit held against the truth. Every check is one function and one line in a table; what it
+ * says of a peer goes into the list of differences.
+ */
+#include "cmd/lab_truth.h"
+
+#include <skep/err.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/table.h"
+#include "cmd/units.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define RATE_TOLERANCE 0.10      /* of the rate that was set */
+#define GROWTH_SLACK_S 1.0       /* how old the last HAVE may be when the audit ends */
+#define BYTES_SLACK (256u << 10) /* on the way when a probe ends: asked for, and not waited for */
+#define TEXT_MAX 120
+
+enum verdict { NOT_ASKED, RIGHT, WRONG };
+
+/* One peer, in both documents. */
+struct pair {
+    const json_t *truth, *audit; /* audit NULL: it was not found */
+    double lab_started, audit_started, audit_ended;
+    json_int_t pieces;
+    bool complete; /* the lab was over when its truth was written: it knows what it gave */
+    char text[TEXT_MAX];
+};
+
+/* ---- reading ---- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static json_int_t integer_of(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static double number_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static bool is_true(const json_t *object, const char *key)
+{
+    return json_is_true(json_object_get(object, key));
+}
+
+__attribute__((format(printf, 2, 3))) static enum verdict wrong(struct pair *pair,
+                                                                const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(pair->text, sizeof pair->text, format, args);
+    va_end(args);
+    return WRONG;
+}
+
+/* Whether the audit can have read its pieces. */
+static bool is_readable(const struct pair *pair)
+{
+    return pair->audit && is_true(json_object_get(pair->truth, "share"), "readable");
+}
+
+static bool is_served(const struct pair *pair)
+{
+    return pair->audit && strcmp(text_of(pair->truth, "expected"), "served") == 0 &&
+           strcmp(text_of(pair->audit, "state"), "served") == 0;
+}
+
+/* What it gave to all who came. */
+static json_int_t gave(const struct pair *pair, const char *what)
+{
+    const json_t *list = json_object_get(pair->truth, "gave"), *given;
+    json_int_t sum = 0;
+    size_t i;
+    json_array_foreach(list, i, given) sum += integer_of(given, what);
+    return sum;
+}
+
+/* ---- the checks ---- */
+
+static enum verdict check_found(struct pair *pair)
+{
+    return pair->audit ? RIGHT : wrong(pair, "not found");
+}
+
+static enum verdict check_outcome(struct pair *pair)
+{
+    const char *expected = text_of(pair->truth, "expected"), *got = text_of(pair->audit, "state");
+    if (!pair->audit)
+        return NOT_ASKED;
+    if (strcmp(expected, got) == 0)
+        return RIGHT;
+    return wrong(pair, "%s (%s), and should be %s", got, text_of(pair->audit, "reason"), expected);
+}
+
+/* Pieces that a growing peer held at a time. */
+static double held_at(const struct pair *pair, double unix_s)
+{
+    const json_t *share = json_object_get(pair->truth, "share");
+    double gained = floor(fmax(unix_s - pair->lab_started, 0) * number_of(share, "pieces_s"));
+    return fmin((double)integer_of(share, "pieces_start") + gained, (double)pair->pieces);
+}
+
+static enum verdict check_share(struct pair *pair)
+{
+    if (!is_readable(pair))
+        return NOT_ASKED;
+    double least = held_at(pair, pair->audit_ended - GROWTH_SLACK_S);
+    double most = held_at(pair, pair->audit_ended + GROWTH_SLACK_S);
+    double got = number_of(pair->audit, "pieces");
+    if (got >= least && got <= most)
+        return RIGHT;
+    if (isnan(got))
+        return wrong(pair, "share unknown, and has %.0f pieces", least);
+    return wrong(pair, "%.0f pieces, and has %.0f", got, least);
+}
+
+static enum verdict check_rate(struct pair *pair)
+{
+    char got_text[SK_UNITS_MAX], set_text[SK_UNITS_MAX];
+    double set = number_of(pair->truth, "rate_bytes_s");
+    bool steady = isnan(number_of(pair->truth, "choke_after_s"));
+    if (!is_served(pair) || isnan(set) || !steady)
+        return NOT_ASKED;
+    double got = number_of(json_object_get(pair->audit, "delivered"), "rate_bytes_s");
+    if (fabs(got - set) <= RATE_TOLERANCE * set)
+        return RIGHT;
+    return wrong(pair, "%s measured, and %s set", sk_units_rate(got, got_text),
+                 sk_units_rate(set, set_text));
+}
+
+static enum verdict check_bytes(struct pair *pair)
+{
+    char got_text[SK_UNITS_MAX], gave_text[SK_UNITS_MAX];
+    if (!is_served(pair) || !pair->complete)
+        return NOT_ASKED;
+    json_int_t got = integer_of(json_object_get(pair->audit, "delivered"), "bytes");
+    json_int_t sent = gave(pair, "bytes");
+    if (got <= sent && sent - got <= BYTES_SLACK)
+        return RIGHT;
+    return wrong(pair, "%s counted, and %s sent", sk_units_bytes((double)got, got_text),
+                 sk_units_bytes((double)sent, gave_text));
+}
+
+static enum verdict check_corrupt(struct pair *pair)
+{
+    if (!is_served(pair))
+        return NOT_ASKED;
+    json_int_t got = integer_of(pair->audit, "blocks_corrupt");
+    json_int_t verified = integer_of(pair->audit, "blocks_verified");
+    bool liar =
+        pair->complete ? gave(pair, "blocks_corrupt") > 0 : number_of(pair->truth, "corrupt") > 0;
+    if (liar && !got)
+        return wrong(pair, "sent corrupt blocks and was not caught");
+    if (!liar && got)
+        return wrong(pair, "%lld corrupt blocks, and sent none", (long long)got);
+    if (!liar && !verified)
+        return wrong(pair, "delivered, and nothing of it was verified");
+    return RIGHT;
+}
+
+static enum verdict check_client(struct pair *pair)
+{
+    if (!is_readable(pair))
+        return NOT_ASKED;
+    const char *got = text_of(pair->audit, "client"), *is = text_of(pair->truth, "client");
+    return strcmp(got, is) == 0 ? RIGHT : wrong(pair, "client '%s', and is '%s'", got, is);
+}
+
+static enum verdict check_stream(struct pair *pair)
+{
+    const char *allowed = text_of(pair->truth, "encryption");
+    const char *got = text_of(pair->audit, "encryption");
+    if (!is_readable(pair) || !*got)
+        return NOT_ASKED;
+    const char *contrary = strcmp(allowed, "plain") == 0      ? "rc4"
+                           : strcmp(allowed, "required") == 0 ? "plain"
+                                                              : "";
+    return strcmp(got, contrary) != 0 ? RIGHT : wrong(pair, "a %s stream, and refuses such", got);
+}
+
+static bool has_source(const struct pair *pair, const char *name)
+{
+    const json_t *list = json_object_get(pair->audit, "sources"), *value;
+    size_t i;
+    json_array_foreach(list, i, value) if (strcmp(json_string_value(value), name) == 0) return true;
+    return false;
+}
+
+static enum verdict check_source(struct pair *pair)
+{
+    if (!pair->audit)
+        return NOT_ASKED;
+    bool announced = is_true(pair->truth, "tracker");
+    if (has_source(pair, "tracker") == announced)
+        return RIGHT;
+    return announced ? wrong(pair, "not heard of from the tracker, and the tracker knows it")
+                     : wrong(pair, "heard of from the tracker, and the tracker does not know it");
+}
+
+static const struct {
+    enum verdict (*check)(struct pair *pair);
+    const char *what; /* "%u of %u ..." */
+} checks[] = {
+    {check_found, "peers found"},       {check_outcome, "outcomes as expected"},
+    {check_share, "shares exact"},      {check_rate, "rates within 10 %"},
+    {check_bytes, "byte counts right"}, {check_corrupt, "judged rightly by their blocks"},
+    {check_client, "clients named"},    {check_stream, "streams as allowed"},
+    {check_source, "sources right"},
+};
+
+/* ---- all of them ---- */
+
+struct comparison {
+    const struct sk_screen *screen;
+    struct sk_table_cell *cells; /* of differences, three a row */
+    size_t rows;
+    uint32_t asked[SK_ARRAY_LEN(checks)], right[SK_ARRAY_LEN(checks)];
+    uint32_t strangers; /* peers of the audit that are none of the lab's */
+};
+
+enum { COLUMNS = 3 };
+
+static int add_difference(struct comparison *c, const char *address, const char *kind,
+                          const char *text)
+{
+    struct sk_table_cell *cells = sk_mem_realloc(c->cells, (c->rows + 1) * COLUMNS, sizeof *cells);
+    if (!cells)
+        return SKEP_ERR_NOMEM;
+    c->cells = cells;
+    const char *const texts[COLUMNS] = {address, kind, text};
+    for (size_t i = 0; i < COLUMNS; i++) {
+        struct sk_table_cell *cell = &cells[c->rows * COLUMNS + i];
+        *cell = (struct sk_table_cell){.ink = i == 2 ? SK_INK_BAD : SK_INK_PLAIN};
+        /* Texts of the audit are escaped already: only what is no text at all would change. */
+        snprintf(cell->text, sizeof cell->text, "%s", texts[i]);
+    }
+    c->rows++;
+    return 0;
+}
+
+static const json_t *find_peer(const json_t *peers, const char *address)
+{
+    const json_t *peer;
+    size_t i;
+    json_array_foreach(peers, i,
+                       peer) if (strcmp(text_of(peer, "address"), address) == 0) return peer;
+    return NULL;
+}
+
+static int compare_peer(struct comparison *c, struct pair *pair)
+{
+    int err = 0;
+    for (size_t i = 0; i < SK_ARRAY_LEN(checks) && !err; i++) {
+        enum verdict verdict = checks[i].check(pair);
+        c->asked[i] += verdict != NOT_ASKED;
+        c->right[i] += verdict == RIGHT;
+        if (verdict == WRONG)
+            err = add_difference(c, text_of(pair->truth, "address"), text_of(pair->truth, "kind"),
+                                 pair->text);
+    }
+    return err;
+}
+
+/* Figures of the swarm as a whole. */
+static int compare_swarm(struct comparison *c, const json_t *truth, const json_t *audit)
+{
+    static const char *const keys[] = {"seeds", "leechers", "pieces_missing"};
+    int err = 0;
+    for (size_t i = 0; i < SK_ARRAY_LEN(keys) && !err; i++) {
+        char text[TEXT_MAX];
+        json_int_t is = integer_of(truth, keys[i]), got = integer_of(audit, keys[i]);
+        snprintf(text, sizeof text, "%s: %lld, and are %lld", keys[i], (long long)got,
+                 (long long)is);
+        if (got != is)
+            err = add_difference(c, "the swarm", "", text);
+    }
+    return err;
+}
+
+/* Peers that the audit has and the lab has not; a peer's second address is none. */
+static int compare_strangers(struct comparison *c, const json_t *truth, const json_t *audit)
+{
+    const json_t *peer;
+    size_t i;
+    int err = 0;
+    json_array_foreach(audit, i, peer)
+    {
+        const char *state = text_of(peer, "state"), *address = text_of(peer, "address");
+        if (err || strcmp(state, "duplicate") == 0 || strcmp(state, "self") == 0 ||
+            find_peer(truth, address))
+            continue;
+        c->strangers++;
+        err = add_difference(c, address, "", "no peer of the lab");
+    }
+    return err;
+}
+
+static void write_result(const struct comparison *c, struct sk_buf *out)
+{
+    static const struct sk_table_column columns[COLUMNS] = {
+        {.title = "PEER"}, {.title = "KIND"}, {.title = "DIFFERENCE", .least = 20}};
+    char line[600];
+    size_t n = 0;
+    if (c->rows) {
+        sk_table_write(c->screen, columns, COLUMNS, c->cells, c->rows, out);
+        sk_buf_text(out, "\n");
+    }
+    for (size_t i = 0; i < SK_ARRAY_LEN(checks); i++)
+        if (c->asked[i])
+            n += (size_t)snprintf(line + n, sizeof line - n, "%u of %u %s, ", c->right[i],
+                                  c->asked[i], checks[i].what);
+    snprintf(line + n, sizeof line - n, c->rows ? "%zu difference%s" : "no difference", c->rows,
+             c->rows == 1 ? "" : "s");
+    sk_ink_wrap(c->screen, c->rows ? SK_INK_BAD : SK_INK_GOOD, line, 0, out);
+}
+
+static int compare(struct comparison *c, const json_t *truth, const json_t *audit)
+{
+    const json_t *peers = json_object_get(truth, "peers"), *peer;
+    const json_t *found = json_object_get(audit, "peers");
+    struct pair pair = {
+        .lab_started = number_of(truth, "started"),
+        .audit_started = number_of(audit, "started"),
+        .audit_ended = number_of(audit, "started") + number_of(audit, "seconds"),
+        .pieces = integer_of(json_object_get(truth, "torrent"), "pieces"),
+        .complete = !json_is_null(json_object_get(truth, "ended")),
+    };
+    size_t i;
+    int err = 0;
+    json_array_foreach(peers, i, peer)
+    {
+        pair.truth = peer;
+        pair.audit = find_peer(found, text_of(peer, "address"));
+        if (!err)
+            err = compare_peer(c, &pair);
+    }
+    if (!err)
+        err = compare_strangers(c, peers, found);
+    if (!err)
+        err = compare_swarm(c, json_object_get(truth, "swarm"), json_object_get(audit, "swarm"));
+    return err;
+}
+
+static bool is_document(const json_t *document, const char *schema)
+{
+    return strcmp(text_of(document, "schema"), schema) == 0 &&
+           json_is_array(json_object_get(document, "peers")) &&
+           json_is_object(json_object_get(document, "swarm"));
+}
+
+int sk_lab_compare(const json_t *truth, const json_t *audit, const struct sk_screen *screen,
+                   struct sk_buf *out, struct sk_lab_score *ret_score)
+{
+    struct comparison c = {.screen = screen};
+    if (!is_document(truth, SK_LAB_SCHEMA) || !is_document(audit, "skep.audit/1"))
+        return SKEP_ERR_MALFORMED;
+    int err = compare(&c, truth, audit);
+    if (!err)
+        write_result(&c, out);
+    sk_mem_free(c.cells);
+    if (err || out->failed)
+        return err ? err : SKEP_ERR_NOMEM;
+    *ret_score = (struct sk_lab_score){
+        .peers = (uint32_t)json_array_size(json_object_get(truth, "peers")),
+        .differences = (uint32_t)c.rows,
+    };
+    return 0;
+}
