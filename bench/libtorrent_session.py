@@ -20,7 +20,7 @@ LIFTED = {
     "in_enc_policy": int(lt.enc_policy.pe_disabled),
     # No limit on how many, and how fast.
     "connections_limit": 1000000,
-    "connection_speed": 4000,
+    "connection_speed": 1000000,
     "torrent_connect_boost": 255,
     "smooth_connects": False,
     "tick_interval": 100,

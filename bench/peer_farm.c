@@ -394,6 +394,10 @@ static void accept_all(int listener)
             fprintf(stderr, "peer_farm: too many connections\n");
             exit(1);
         }
+        /* Whoever hangs up gets a reset: thousands of connections in TIME_WAIT would hold ports
+         * that the next run needs. */
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         int on = 1;
         if (opt.serve)
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

@@ -37,7 +37,8 @@ enum skep_event_kind {
     SKEP_EVENT_CLOSED,   /* the connection ended: peer, reason; the peer is gone afterwards */
     SKEP_EVENT_METADATA, /* the torrent's metadata is known (also at the start of a run) */
     SKEP_EVENT_CLAIM,    /* a tracker answered: text = its address, claim */
-    SKEP_EVENT_CLAIM_FAILED, /* a tracker failed: text = its address, reason = its words */
+    SKEP_EVENT_CLAIM_FAILED, /* a tracker failed: text = its address, reason = its words, claim:
+                                only next_draw_ns and scrape */
     SKEP_EVENT_STORED,       /* skep_torrent_store() ended: piece, error */
     SKEP_EVENT_LEAVES,       /* block hashes of `piece` are here: see skep_torrent_verify_block() */
     SKEP_EVENT_KIND_COUNT,
@@ -136,10 +137,18 @@ bool skep_torrent_hashes_waiting(const struct skep_torrent *torrent);
 /* Connections open, and addresses that wait to be dialled or are being dialled. */
 uint32_t skep_torrent_open(const struct skep_torrent *torrent);
 uint32_t skep_torrent_untried(const struct skep_torrent *torrent);
+/* Of them those that wait. */
+uint32_t skep_torrent_queued(const struct skep_torrent *torrent);
+/* Peers given by name whose addresses are being looked up. */
+uint32_t skep_torrent_names_waiting(const struct skep_torrent *torrent);
+/* How many more connections can be made now: up to connections_max, or to what the system had
+ * sockets for. */
+uint32_t skep_engine_room(const struct skep_engine *engine);
 /* Trackers whose answer to the first announce is still awaited. */
 uint32_t skep_torrent_trackers_waiting(const struct skep_torrent *torrent);
 /* Keeps a verified piece (needs `save_dir`); SKEP_EVENT_STORED follows. With `give` it is then
- * announced and served to the swarm. SKEP_ERR_STATE without a directory. */
+ * announced and served to the swarm. SKEP_ERR_STATE without a directory, SKEP_ERR_INVALID for a
+ * piece or size that cannot be, SKEP_ERR_LIMIT while the disk is behind. */
 int skep_torrent_store(struct skep_torrent *torrent, uint32_t piece, const void *bytes, size_t n);
 
 /* What is known of a peer. Texts live as long as the peer; client is "" before it is known. */
@@ -157,6 +166,8 @@ bool skep_peer_has(const struct skep_peer *peer, uint32_t piece);
 uint32_t skep_peer_have_count(const struct skep_peer *peer);
 const uint8_t *skep_peer_bitfield(const struct skep_peer *peer, size_t *ret_n); /* NULL unknown */
 bool skep_peer_allowed_fast(const struct skep_peer *peer, uint32_t piece);
+/* Whether it holds a piece that it gives although it chokes us (BEP 6). */
+bool skep_peer_offers(const struct skep_peer *peer);
 uint64_t skep_peer_payload_in(const struct skep_peer *peer); /* block bytes, unfinished included */
 uint64_t
 skep_peer_connect_ns(const struct skep_peer *peer); /* how long connecting took; 0 unknown */

@@ -21,6 +21,11 @@ void sk_probe_interested(struct sk_probe *probe, uint64_t now_ns)
         probe->interested_ns = now_ns;
 }
 
+double sk_probe_wanted_s(const struct sk_probe *probe, uint64_t now_ns)
+{
+    return (double)(now_ns - probe->interested_ns) / 1e9;
+}
+
 void sk_probe_allowed(struct sk_probe *probe)
 {
     if (probe->state == SK_PROBE_WAITING)
@@ -84,12 +89,23 @@ void sk_probe_lost(struct sk_probe *probe, uint32_t length)
         probe->pending--;
 }
 
+static uint64_t run_ns(const struct sk_probe *probe, uint64_t now_ns)
+{
+    return probe->run_ns + (probe->state == SK_PROBE_RUNNING ? now_ns - probe->since_ns : 0);
+}
+
+void sk_probe_arrived(struct sk_probe *probe, uint64_t bytes, uint64_t now_ns)
+{
+    if (probe->state != SK_PROBE_RUNNING)
+        return;
+    probe->arrived += bytes;
+    /* Without memory one arrival less is known. */
+    (void)sk_arrivals_add(&probe->arrivals, run_ns(probe, now_ns), probe->arrived);
+}
+
 double sk_probe_seconds(const struct sk_probe *probe, uint64_t now_ns)
 {
-    uint64_t ns = probe->run_ns;
-    if (probe->state == SK_PROBE_RUNNING)
-        ns += now_ns - probe->since_ns;
-    return (double)ns / 1e9;
+    return (double)run_ns(probe, now_ns) / 1e9;
 }
 
 bool sk_probe_over(const struct sk_probe *probe, double seconds_max, uint64_t now_ns)
@@ -97,6 +113,16 @@ bool sk_probe_over(const struct sk_probe *probe, double seconds_max, uint64_t no
     if (probe->state != SK_PROBE_RUNNING)
         return false;
     return sk_probe_seconds(probe, now_ns) >= seconds_max || probe->got >= probe->budget;
+}
+
+void sk_probe_put_off(struct sk_probe *probe)
+{
+    SK_ASSERT(probe->state == SK_PROBE_RUNNING && probe->got == 0);
+    probe->state = SK_PROBE_WAITING;
+    probe->run_ns = 0;
+    probe->asked = 0;
+    probe->pending = 0;
+    probe->window = SK_PROBE_WINDOW_FIRST;
 }
 
 void sk_probe_end(struct sk_probe *probe, uint64_t now_ns)

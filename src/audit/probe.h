@@ -34,12 +34,15 @@ struct sk_probe {
     uint64_t interested_ns; /* when interest was first shown; 0 never */
     uint64_t run_ns;        /* time spent RUNNING before `since_ns` */
     uint64_t since_ns;      /* RUNNING: since when */
+    uint64_t arrived;       /* bytes that came while RUNNING, unfinished blocks included */
     struct sk_arrivals arrivals;
 };
 
 void sk_probe_init(struct sk_probe *probe, uint64_t budget);
 void sk_probe_deinit(struct sk_probe *probe);
 void sk_probe_interested(struct sk_probe *probe, uint64_t now_ns);
+/* Seconds since interest was first shown. */
+double sk_probe_wanted_s(const struct sk_probe *probe, uint64_t now_ns);
 /* The peer lets us ask (unchoked, or allowed-fast pieces). */
 void sk_probe_allowed(struct sk_probe *probe);
 void sk_probe_choked(struct sk_probe *probe, uint64_t now_ns);
@@ -51,6 +54,11 @@ uint64_t sk_probe_left(const struct sk_probe *probe);
 void sk_probe_asked(struct sk_probe *probe, uint32_t length);
 void sk_probe_came(struct sk_probe *probe, uint32_t length, uint32_t request_max);
 void sk_probe_lost(struct sk_probe *probe, uint32_t length);
+/* Block bytes came. The rate is that of the time spent RUNNING, over all connections: neither being
+ * choked nor being away counts. */
+void sk_probe_arrived(struct sk_probe *probe, uint64_t bytes, uint64_t now_ns);
+/* RUNNING and nothing came: back to WAITING, as if it had not begun. */
+void sk_probe_put_off(struct sk_probe *probe);
 /* Whether time or budget is used up (RUNNING only). */
 bool sk_probe_over(const struct sk_probe *probe, double seconds_max, uint64_t now_ns);
 void sk_probe_end(struct sk_probe *probe, uint64_t now_ns);

@@ -15,7 +15,7 @@ void sk_arrivals_deinit(struct sk_arrivals *arrivals)
 
 static void note_gap(struct sk_arrivals *arrivals, uint64_t at_ns)
 {
-    if (arrivals->last_ns) {
+    if (arrivals->skipped) {
         uint64_t us = (at_ns - arrivals->last_ns) / 1000;
         unsigned bin = us ? 64u - (unsigned)__builtin_clzll(us) : 0;
         arrivals->gaps[SK_MIN(bin, 31u)]++;

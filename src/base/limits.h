@@ -47,11 +47,14 @@
 #define SK_BOOK_PORTS_PER_IP_MAX 32  /* of one IP, dialled because strangers told them */
 #define SK_BOOK_PORT_MIN 1024        /* lower ports are dialled only when given by the user */
 #define SK_BOOK_DIALS_MAX 4          /* attempts at one address, both handshakes counted */
+#define SK_BOOK_STARVED_MAX 60       /* attempts at one address that our system had no socket for */
 #define SK_ENGINE_TORRENTS_MAX 64
 #define SK_ENGINE_HOOKS_MAX 64
 #define SK_ENGINE_SLOTS_MAX 4        /* states that hooks keep on a peer */
 #define SK_ENGINE_HALF_OPEN_MAX 1000 /* connections being made at a time */
 #define SK_ENGINE_CONNECTIONS_MAX 18000
+#define SK_ENGINE_CONNECTIONS_MIN 16       /* kept on trying for, however short of sockets */
+#define SK_ENGINE_PEX_NEW_MAX 2000         /* addresses that one connection can add to the book */
 #define SK_ENGINE_ALLOWED_FAST_MAX 64      /* allowed-fast pieces kept of one peer */
 #define SK_ENGINE_LEAVES_MAX 64            /* v2 pieces whose block hashes are kept */
 #define SK_ENGINE_GIVE_SLOTS 8             /* peers unchoked at a time when giving */
@@ -74,7 +77,7 @@
 #define SK_LAB_GROUPS_MAX 200
 #define SK_LAB_SCENARIO_BYTES_MAX (1u << 20)
 #define SK_LAB_CONNS_MAX 16000   /* connections at a time */
-#define SK_LAB_REQUESTS_MAX 2048 /* of one connection that wait */
+#define SK_LAB_REQUESTS_MAX 512 /* of one connection that wait: twice what we say we take */
 #define SK_LAB_LEDGER_MAX 64     /* remotes that a peer keeps account of */
 #define SK_LAB_DIALS_MAX 64      /* connections that a peer makes by itself */
 

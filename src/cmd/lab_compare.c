@@ -18,7 +18,7 @@
 
 #define RATE_TOLERANCE 0.10      /* of the rate that was set */
 #define GROWTH_SLACK_S 1.0       /* how old the last HAVE may be when the audit ends */
-#define BYTES_SLACK (256u << 10) /* on the way when a probe ends: asked for, and not waited for */
+#define BYTES_SLACK (512u << 10) /* on the way when a probe ends: asked for, and not waited for */
 #define TEXT_MAX 120
 
 enum verdict { NOT_ASKED, RIGHT, WRONG };
@@ -244,8 +244,7 @@ static int add_difference(struct comparison *c, const char *address, const char 
     for (size_t i = 0; i < COLUMNS; i++) {
         struct sk_table_cell *cell = &cells[c->rows * COLUMNS + i];
         *cell = (struct sk_table_cell){.ink = i == 2 ? SK_INK_BAD : SK_INK_PLAIN};
-        /* Texts of the audit are escaped already: only what is no text at all would change. */
-        snprintf(cell->text, sizeof cell->text, "%s", texts[i]);
+        sk_text_escape(sk_bytes_text(texts[i]), cell->text, sizeof cell->text);
     }
     c->rows++;
     return 0;

@@ -71,6 +71,22 @@ uint32_t skep_torrent_untried(const struct skep_torrent *torrent)
     return torrent->book.waiting + dialing;
 }
 
+uint32_t skep_torrent_queued(const struct skep_torrent *torrent)
+{
+    return torrent->book.waiting;
+}
+
+uint32_t skep_torrent_names_waiting(const struct skep_torrent *torrent)
+{
+    return torrent->names_waiting;
+}
+
+uint32_t skep_engine_room(const struct skep_engine *engine)
+{
+    uint32_t max = engine->config.connections_max;
+    return max > engine->peers_count ? max - engine->peers_count : 0;
+}
+
 uint32_t skep_torrent_trackers_waiting(const struct skep_torrent *torrent)
 {
     uint32_t waiting = 0;
@@ -163,6 +179,14 @@ bool skep_peer_allowed_fast(const struct skep_peer *peer, uint32_t piece)
 {
     for (uint32_t i = 0; i < peer->allowed_fast_count; i++)
         if (peer->allowed_fast[i] == piece)
+            return true;
+    return false;
+}
+
+bool skep_peer_offers(const struct skep_peer *peer)
+{
+    for (uint32_t i = 0; i < peer->allowed_fast_count; i++)
+        if (skep_peer_has(peer, peer->allowed_fast[i]))
             return true;
     return false;
 }

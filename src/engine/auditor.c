@@ -8,15 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SETTLE_S 5.0    /* a peer that told no pieces by then has none */
-#define LAZY_S 2.0      /* HAVEs this soon after a bitfield belong to it (lazy bitfields) */
-#define PEX_WAIT_S 15.0 /* for a peer's first word over PEX, where trackers know the swarm too */
-#define PEX_ONLY_S 35.0 /* the same where PEX is all there is */
-#define LINGER_S 5.0    /* for LSD and incoming peers where nothing else is there */
+#define LAZY_S 2.0     /* HAVEs this soon after a bitfield belong to it (lazy bitfields) */
+#define PEX_OLD_MAX 20 /* old draws of one peer's PEX that count: it alone proves nothing */
 
 /* ---- records ---- */
 
-static double seconds_in(const struct sk_auditor *auditor, uint64_t at_ns)
+double sk_auditor_seconds(const struct sk_auditor *auditor, uint64_t at_ns)
 {
     /* Given peers are entered while the audit is being set up. */
     return at_ns > auditor->started_ns ? (double)(at_ns - auditor->started_ns) / 1e9 : 0;
@@ -75,6 +72,12 @@ static struct sk_record *record_of(const struct sk_auditor *auditor, const struc
     return event->peer ? skep_peer_data(event->peer, auditor->slot) : NULL;
 }
 
+/* The engine may have other torrents. */
+static bool is_ours(const struct sk_auditor *auditor, const struct skep_event *event)
+{
+    return event->torrent == auditor->torrent;
+}
+
 void sk_auditor_observe(struct sk_auditor *auditor, const struct sk_record *record,
                         struct sk_observation observation, uint64_t now_ns)
 {
@@ -99,13 +102,13 @@ static bool is_settled(const struct sk_auditor *auditor, const struct sk_record 
     if (!auditor->has_assembly)
         return open_s >= auditor->config.patience_s;
     if (!seen->has_share)
-        return open_s >= SETTLE_S;
+        return open_s >= SK_AUDITOR_SETTLE_S;
     if (auditor->config.no_probe || probe->state == SK_PROBE_DONE)
         return true;
     if (probe->state == SK_PROBE_IDLE)
-        return open_s >= SETTLE_S;
-    double wanted_s = (double)(now_ns - probe->interested_ns) / 1e9;
-    return probe->state == SK_PROBE_WAITING && wanted_s >= auditor->config.patience_s;
+        return open_s >= SK_AUDITOR_SETTLE_S;
+    return probe->state == SK_PROBE_WAITING &&
+           sk_probe_wanted_s(probe, now_ns) >= auditor->config.patience_s;
 }
 
 void sk_auditor_update(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
@@ -125,22 +128,23 @@ void sk_auditor_update(struct sk_auditor *auditor, struct sk_record *record, uin
 static void on_heard(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
-    struct sk_record *record = get_record(auditor, event->text);
-    sk_coverage_draw(&auditor->coverage, (enum sk_source)event->source, event->is_new,
-                     event->now_ns);
+    struct sk_record *record = is_ours(auditor, event) ? get_record(auditor, event->text) : NULL;
     if (!record)
         return;
+    struct sk_record *teller =
+        event->source == SKEP_SOURCE_PEX ? find_record(auditor, event->by) : NULL;
+    if (event->is_new || !teller || teller->pex_old++ < PEX_OLD_MAX)
+        sk_coverage_draw(&auditor->coverage, (enum sk_source)event->source, event->is_new,
+                         event->now_ns);
     unsigned index = (unsigned)__builtin_ctz(event->source);
     if (!(record->seen.sources & event->source))
-        record->seen.heard_s[index] = seconds_in(auditor, event->now_ns);
+        record->seen.heard_s[index] = sk_auditor_seconds(auditor, event->now_ns);
     record->seen.sources |= event->source;
-    const struct sk_record *teller =
-        event->source == SKEP_SOURCE_PEX ? find_record(auditor, event->by) : NULL;
     struct sk_observation observation = {
         .kind = SK_OBS_HEARD, .source = event->source, .a = event->flags, .b = event->is_new};
     if (teller) {
         observation.by = teller->seen.endpoint;
-        ((struct sk_record *)teller)->pex_spoke = true;
+        teller->pex_spoke = true;
     } else if (event->by) {
         observation.bytes = sk_bytes_text(event->by);
     }
@@ -150,8 +154,8 @@ static void on_heard(const struct skep_event *event, void *ctx)
 static void on_lost(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
-    struct sk_record *record = find_record(auditor, event->text);
-    struct sk_record *teller = find_record(auditor, event->by);
+    struct sk_record *record = is_ours(auditor, event) ? find_record(auditor, event->text) : NULL;
+    struct sk_record *teller = record_of(auditor, event);
     if (teller)
         teller->pex_spoke = true;
     if (record && teller)
@@ -183,12 +187,14 @@ static struct sk_audit_claim *get_claim(struct sk_auditor *auditor, const char *
 
 static double unix_time(const struct sk_auditor *auditor, uint64_t now_ns)
 {
-    return auditor->config.started_unix_s + seconds_in(auditor, now_ns);
+    return auditor->config.started_unix_s + sk_auditor_seconds(auditor, now_ns);
 }
 
 static void on_claim(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
+    if (!is_ours(auditor, event))
+        return;
     struct sk_audit_claim *claim = get_claim(auditor, event->text);
     const struct skep_claim *said = &event->claim;
     sk_auditor_observe(auditor, NULL,
@@ -219,6 +225,8 @@ static void on_claim(const struct skep_event *event, void *ctx)
 static void on_claim_failed(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
+    if (!is_ours(auditor, event))
+        return;
     struct sk_audit_claim *claim = get_claim(auditor, event->text);
     char line[1024];
     snprintf(line, sizeof line, "%s\t%s", event->text, event->reason);
@@ -226,6 +234,8 @@ static void on_claim_failed(const struct skep_event *event, void *ctx)
         auditor, NULL,
         (struct sk_observation){.kind = SK_OBS_TRACKER_FAILED, .bytes = sk_bytes_text(line)},
         event->now_ns);
+    if (claim)
+        claim->next_draw_ns = event->claim.next_draw_ns;
     if (!claim || claim->answers)
         return; /* what it said before stands */
     sk_mem_free(claim->said.error);
@@ -238,17 +248,20 @@ static void on_claim_failed(const struct skep_event *event, void *ctx)
 static void on_dialed(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
-    const struct sk_record *record = find_record(auditor, event->text);
-    if (record)
-        sk_auditor_observe(auditor, record,
-                           (struct sk_observation){.kind = SK_OBS_DIALED, .a = event->flags},
-                           event->now_ns);
+    struct sk_record *record = is_ours(auditor, event) ? find_record(auditor, event->text) : NULL;
+    if (!record)
+        return;
+    sk_auditor_observe(auditor, record,
+                       (struct sk_observation){.kind = SK_OBS_DIALED, .a = event->flags},
+                       event->now_ns);
+    record->final = false; /* a better source may have lifted a rule against it */
+    sk_auditor_update(auditor, record, event->now_ns);
 }
 
 static void on_failed(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
-    struct sk_record *record = get_record(auditor, event->text);
+    struct sk_record *record = is_ours(auditor, event) ? get_record(auditor, event->text) : NULL;
     if (!record)
         return;
     sk_auditor_observe(
@@ -270,6 +283,8 @@ static void on_open(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
     struct skep_peer *peer = event->peer;
+    if (!is_ours(auditor, event))
+        return;
     struct sk_record *record = get_record(auditor, skep_peer_address(peer));
     if (!record) {
         skep_peer_close(peer);
@@ -280,9 +295,9 @@ static void on_open(const struct skep_event *event, void *ctx)
     record->peer = peer;
     record->final = false;
     if (!record->opened_ns)
-        seen->connected_s = seconds_in(auditor, event->now_ns);
+        seen->connected_s = sk_auditor_seconds(auditor, event->now_ns);
     record->opened_ns = event->now_ns;
-    record->unchoked_ns = 0;
+    record->unchoked_ns = record->payload_seen = 0;
     seen->incoming = skep_peer_incoming(peer);
     seen->has_peer_id = true;
     memcpy(seen->peer_id, skep_peer_id(peer), 20);
@@ -349,10 +364,11 @@ static void on_address(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
     struct sk_record *old = record_of(auditor, event);
-    struct sk_record *record = get_record(auditor, skep_peer_address(event->peer));
-    if (!old || !record || old == record)
+    struct sk_record *record = old ? get_record(auditor, skep_peer_address(event->peer)) : NULL;
+    if (!record || old == record)
         return;
     /* Everything seen moves over; the old address stays as another one of the same peer. */
+    sk_auditor_leave(auditor, old, event->now_ns);
     struct sk_record moved = *old;
     moved.number = record->number;
     moved.seen.endpoint = record->seen.endpoint;
@@ -360,10 +376,8 @@ static void on_address(const struct skep_event *event, void *ctx)
     for (int i = 0; i < SK_SOURCE_COUNT; i++)
         moved.seen.heard_s[i] = fmin(moved.seen.heard_s[i], record->seen.heard_s[i]);
     moved.settled = record->settled;
-    moved.in_ready = false;
-    moved.ready_next = NULL;
-    sk_auditor_leave(auditor, old, event->now_ns);
-    moved.probe = old->probe;
+    moved.in_ready = record->in_ready; /* places in the queue stay where they are */
+    moved.ready_next = record->ready_next;
     sk_probe_deinit(&record->probe);
     sk_bitfield_deinit(&record->last);
     struct sk_endpoint old_endpoint = old->seen.endpoint;
@@ -373,7 +387,8 @@ static void on_address(const struct skep_event *event, void *ctx)
     init_record(old, &old_endpoint);
     old->last = (struct sk_bitfield){0};
     old->peer = NULL;
-    old->opened_ns = old->unchoked_ns = 0;
+    old->opened_ns = old->unchoked_ns = old->set_ns = old->payload_seen = 0;
+    old->blocks = 0;
     old->seen.same_as = record->seen.endpoint;
     old->seen.reason = "duplicate";
     old->seen.sources = SK_SOURCE_INCOMING;
@@ -399,8 +414,8 @@ static void on_client(const struct skep_event *event, void *ctx)
 
 /* ---- hooks: what peers hold and do ---- */
 
-static void set_share(struct sk_auditor *auditor, struct sk_record *record, bool first,
-                      uint64_t now_ns)
+void sk_auditor_set_share(struct sk_auditor *auditor, struct sk_record *record, bool first,
+                          uint64_t now_ns)
 {
     struct sk_report_peer *seen = &record->seen;
     uint32_t pieces = skep_torrent_pieces(auditor->torrent);
@@ -431,7 +446,7 @@ static void on_have_set(const struct skep_event *event, void *ctx)
         auditor, record,
         (struct sk_observation){.kind = SK_OBS_BITFIELD, .bytes = sk_bytes(bits, bits ? n : 0)},
         event->now_ns);
-    set_share(auditor, record, true, event->now_ns);
+    sk_auditor_set_share(auditor, record, true, event->now_ns);
 }
 
 static void on_have(const struct skep_event *event, void *ctx)
@@ -445,7 +460,7 @@ static void on_have(const struct skep_event *event, void *ctx)
                        (struct sk_observation){.kind = SK_OBS_HAVE, .a = event->message.index},
                        event->now_ns);
     if (auditor->has_assembly)
-        set_share(auditor, record, false, event->now_ns);
+        sk_auditor_set_share(auditor, record, false, event->now_ns);
 }
 
 static void on_dont_have(const struct skep_event *event, void *ctx)
@@ -458,7 +473,7 @@ static void on_dont_have(const struct skep_event *event, void *ctx)
                        (struct sk_observation){.kind = SK_OBS_DONT_HAVE, .a = event->message.index},
                        event->now_ns);
     if (auditor->has_assembly && record->seen.has_share)
-        set_share(auditor, record, false, event->now_ns);
+        sk_auditor_set_share(auditor, record, false, event->now_ns);
 }
 
 static void on_choke(const struct skep_event *event, void *ctx)
@@ -537,8 +552,8 @@ static void on_arrival(const struct skep_event *event, void *ctx)
     sk_auditor_observe(auditor, record,
                        (struct sk_observation){.kind = SK_OBS_ARRIVAL, .a = (int64_t)bytes},
                        event->now_ns);
-    if (record->probe.state == SK_PROBE_RUNNING)
-        (void)sk_arrivals_add(&record->probe.arrivals, event->now_ns, bytes);
+    sk_probe_arrived(&record->probe, bytes - record->payload_seen, event->now_ns);
+    record->payload_seen = bytes;
 }
 
 static void on_block(const struct skep_event *event, void *ctx)
@@ -560,7 +575,7 @@ static void on_rejected(const struct skep_event *event, void *ctx)
 static void on_leaves(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
-    if (auditor->has_assembly)
+    if (is_ours(auditor, event) && auditor->has_assembly)
         sk_auditor_on_leaves(auditor, event->piece);
 }
 
@@ -568,15 +583,16 @@ static void on_sent(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
     struct sk_record *record = record_of(auditor, event);
+    if (!record)
+        return;
     auditor->given_bytes += event->message.length;
-    if (record)
-        record->seen.given_bytes += event->message.length;
+    record->seen.given_bytes += event->message.length;
 }
 
 static void on_metadata(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
-    if (auditor->has_assembly)
+    if (!is_ours(auditor, event) || auditor->has_assembly)
         return;
     auditor->has_assembly =
         sk_assembly_init(&auditor->assembly, skep_torrent_pieces(event->torrent)) == 0;
@@ -683,106 +699,4 @@ void sk_auditor_free(struct sk_auditor *auditor)
     if (auditor->has_assembly)
         sk_assembly_deinit(&auditor->assembly);
     sk_mem_free(auditor);
-}
-
-/* ---- stopping ---- */
-
-static void gather(const struct sk_auditor *auditor, uint64_t now_ns,
-                   struct sk_stopping_input *ret_input)
-{
-    struct sk_stopping_input in = {
-        .elapsed_s = seconds_in(auditor, now_ns),
-        .has_metadata = auditor->has_assembly,
-        .known = (uint32_t)auditor->count,
-        .unsettled = auditor->unsettled,
-        .trackers = (uint32_t)auditor->claims_count,
-        .trackers_waiting = skep_torrent_trackers_waiting(auditor->torrent),
-        .next_draw_s = INFINITY,
-        .old_run = auditor->coverage.old_run,
-        .since_new_s = INFINITY,
-        .sources_off = auditor->config.only_given,
-        .linger_s = LINGER_S,
-    };
-    if (auditor->coverage.last_new_ns)
-        in.since_new_s = (double)(now_ns - auditor->coverage.last_new_ns) / 1e9;
-    bool told = false;
-    for (size_t i = 0; i < auditor->claims_count; i++) {
-        const struct sk_audit_claim *claim = &auditor->claims[i];
-        in.tracker_repeats += claim->answers > 1 ? claim->answers - 1 : 0;
-        told = told || claim->said.peers_told;
-        if (!claim->answers)
-            continue;
-        double wait = claim->next_draw_ns == UINT64_MAX ? INFINITY
-                      : claim->next_draw_ns <= now_ns
-                          ? 0
-                          : (double)(claim->next_draw_ns - now_ns) / 1e9;
-        in.next_draw_s = fmin(in.next_draw_s, wait);
-    }
-    double pex_wait = told ? PEX_WAIT_S : PEX_ONLY_S;
-    for (size_t i = 0; i < auditor->count && !in.unsettled; i++) {
-        const struct sk_record *record = auditor->records[i];
-        if (!record->peer || !skep_peer_pex(record->peer) || auditor->config.only_given)
-            continue;
-        in.pex_peers++;
-        double open_s = (double)(now_ns - record->opened_ns) / 1e9;
-        in.pex_waiting += !record->pex_spoke && open_s < pex_wait;
-    }
-    *ret_input = in;
-}
-
-/* Settled peers make room when others wait to be dialled. */
-static void make_room(struct sk_auditor *auditor)
-{
-    uint32_t untried = skep_torrent_untried(auditor->torrent);
-    uint32_t open = skep_torrent_open(auditor->torrent);
-    uint32_t max = auditor->config.connections_max;
-    if (!untried || open + SK_MIN(untried, max / 4) < max)
-        return;
-    uint32_t spare = SK_MIN(untried, max / 4);
-    for (size_t i = 0; i < auditor->count && spare; i++) {
-        struct sk_record *record = auditor->records[i];
-        if (record->peer && record->settled) {
-            record->final = true;
-            skep_peer_close(record->peer);
-            spare--;
-        }
-    }
-}
-
-static void decide(struct sk_auditor *auditor, uint64_t now_ns)
-{
-    struct sk_stopping_input input;
-    if (auditor->rule != SK_STOPPING_GO_ON)
-        return;
-    gather(auditor, now_ns, &input);
-    auditor->rule = sk_stopping_decide(&input);
-    sk_stopping_text(auditor->rule, &input, auditor->rule_text, sizeof auditor->rule_text);
-    if (auditor->rule != SK_STOPPING_GO_ON && auditor->config.done)
-        auditor->config.done(auditor->config.done_ctx);
-}
-
-/* A peer that told nothing by now holds nothing: what else would it send a bitfield for? */
-static void assume_empty(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
-{
-    if (record->peer && auditor->has_assembly && !record->seen.has_share &&
-        (double)(now_ns - record->opened_ns) / 1e9 >= SETTLE_S)
-        set_share(auditor, record, true, now_ns);
-}
-
-void sk_auditor_tick(struct sk_auditor *auditor, uint64_t now_ns)
-{
-    for (size_t i = 0; i < auditor->count; i++) {
-        struct sk_record *record = auditor->records[i];
-        assume_empty(auditor, record, now_ns);
-        sk_auditor_pump(auditor, record, now_ns);
-        sk_auditor_update(auditor, record, now_ns);
-    }
-    sk_auditor_fill_slots(auditor, now_ns);
-    make_room(auditor);
-    decide(auditor, now_ns);
-}
-
-enum sk_stopping_rule sk_auditor_rule(const struct sk_auditor *auditor)
-{
-    return auditor->rule;
 }

@@ -10,6 +10,8 @@
 #include "engine/auditor.h"
 #include "swarm/assembly.h"
 
+#define SK_AUDITOR_SETTLE_S 5.0 /* a peer that told no pieces by then has none */
+
 /* What the auditor knows of an address. */
 struct sk_record {
     uint32_t number;            /* its place in the list, and its name in the assembly */
@@ -21,6 +23,9 @@ struct sk_record {
     uint64_t opened_ns, set_ns; /* set_ns: when its pieces were first read */
     uint64_t unchoked_ns;       /* 0 = choked */
     bool pex_spoke;
+    uint32_t pex_old;      /* old draws of its PEX that counted */
+    uint32_t blocks;       /* that it delivered */
+    uint64_t payload_seen; /* block bytes of this connection, up to the last arrival */
     struct sk_probe probe;
     struct sk_bitfield last;      /* what it held when the connection ended; else empty */
     struct sk_record *ready_next; /* queue of those that wait for a probing slot */
@@ -57,6 +62,11 @@ struct sk_auditor {
 };
 
 /* auditor.c */
+/* Seconds since the audit began. */
+double sk_auditor_seconds(const struct sk_auditor *auditor, uint64_t at_ns);
+/* Takes over what the peer holds now; `first`: told as a whole. */
+void sk_auditor_set_share(struct sk_auditor *auditor, struct sk_record *record, bool first,
+                          uint64_t now_ns);
 void sk_auditor_observe(struct sk_auditor *auditor, const struct sk_record *record,
                         struct sk_observation observation, uint64_t now_ns);
 void sk_auditor_update(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);

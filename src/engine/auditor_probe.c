@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define HASHES_WAIT_S 15.0
+#define CHOKES_MAX 6 /* more than any rechoke interval fits into an audit's patience */
 
 static bool may_ask(const struct sk_record *record)
 {
@@ -32,9 +33,15 @@ static bool choose_piece(struct sk_auditor *auditor, const struct sk_record *rec
 {
     uint32_t pieces = skep_torrent_pieces(auditor->torrent);
     uint32_t start = (uint32_t)sk_prng_below(&auditor->prng, pieces);
+    size_t size;
+    const uint8_t *bits = skep_peer_bitfield(record->peer, &size);
     bool found = false;
-    for (uint32_t i = 0; i < pieces; i++) {
-        uint32_t piece = (start + i) % pieces;
+    for (uint32_t i = 0; bits && i < pieces; i++) {
+        uint32_t piece = start + i < pieces ? start + i : start + i - pieces;
+        if (piece % 8 == 0 && bits[piece / 8] == 0) {
+            i += SK_MIN(7u, pieces - 1 - piece); /* eight at a time that it does not hold */
+            continue;
+        }
         if (!can_give(record, piece) ||
             skep_torrent_piece_length(auditor->torrent, piece) > bytes_max)
             continue;
@@ -46,6 +53,19 @@ static bool choose_piece(struct sk_auditor *auditor, const struct sk_record *rec
             break;
     }
     return found;
+}
+
+/* A shared piece that was wrong and that this peer can help to put together again: only when it
+ * comes right does it show who lied. */
+static bool choose_failed(const struct sk_auditor *auditor, const struct sk_record *record,
+                          uint32_t *ret_piece)
+{
+    const struct sk_assembly_failed *failed = auditor->assembly.failed;
+    while (failed && !can_give(record, failed->piece))
+        failed = failed->next;
+    if (failed)
+        *ret_piece = failed->piece;
+    return failed != NULL;
 }
 
 static struct sk_assembly_copy *choose_shared(const struct sk_auditor *auditor,
@@ -72,7 +92,9 @@ static struct sk_assembly_copy *choose_copy(struct sk_auditor *auditor, struct s
         return copy;
     if (!choose_piece(auditor, record, left, &piece)) {
         copy = choose_shared(auditor, record);
-        if (copy || record->probe.asked || !choose_piece(auditor, record, UINT64_MAX, &piece))
+        if (copy || record->probe.asked ||
+            !(choose_failed(auditor, record, &piece) ||
+              choose_piece(auditor, record, UINT64_MAX, &piece)))
             return copy;
         owner = SK_ASSEMBLY_NOBODY;
     }
@@ -133,9 +155,7 @@ static void finish(struct sk_auditor *auditor, struct sk_record *record, uint64_
     if (record->probe.state == SK_PROBE_RUNNING)
         auditor->running--;
     sk_probe_end(&record->probe, now_ns);
-    uint32_t held;
-    sk_assembly_leave(&auditor->assembly, record->number, &held);
-    record->seen.blocks_unverified += held;
+    sk_assembly_leave(&auditor->assembly, record->number);
     if (record->peer)
         (void)skep_peer_interest(record->peer, false);
     sk_auditor_update(auditor, record, now_ns);
@@ -149,11 +169,18 @@ static bool wait_for_hashes(const struct sk_auditor *auditor, uint64_t now_ns)
            (double)(now_ns - auditor->metadata_ns) / 1e9 < HASHES_WAIT_S;
 }
 
+/* One more probe must be able to begin a piece. */
+static bool has_room(const struct sk_auditor *auditor)
+{
+    return !auditor->running ||
+           sk_assembly_room(&auditor->assembly) >= skep_torrent_piece_size(auditor->torrent);
+}
+
 void sk_auditor_fill_slots(struct sk_auditor *auditor, uint64_t now_ns)
 {
     if (auditor->ready_first && wait_for_hashes(auditor, now_ns))
         return; /* the next tick looks again */
-    while (auditor->running < auditor->config.probes_max) {
+    while (auditor->running < auditor->config.probes_max && has_room(auditor)) {
         struct sk_record *record = pop_ready(auditor);
         if (!record)
             return;
@@ -178,7 +205,7 @@ void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint6
     uint64_t held = (uint64_t)record->seen.pieces * skep_torrent_piece_size(auditor->torrent);
     record->probe.budget = SK_MIN(auditor->config.probe_bytes, held);
     sk_probe_interested(&record->probe, now_ns);
-    if (may_ask(record))
+    if (may_ask(record) || skep_peer_offers(record->peer))
         sk_auditor_allowed(auditor, record, now_ns);
 }
 
@@ -197,6 +224,10 @@ void sk_auditor_choked(struct sk_auditor *auditor, struct sk_record *record, uin
     if (record->probe.state == SK_PROBE_RUNNING)
         auditor->running--;
     sk_probe_choked(&record->probe, now_ns);
+    /* One who chokes and unchokes for ever does not keep the audit going for ever. */
+    if (record->probe.state == SK_PROBE_WAITING && record->seen.chokes >= CHOKES_MAX &&
+        sk_probe_wanted_s(&record->probe, now_ns) >= auditor->config.patience_s)
+        finish(auditor, record, now_ns);
     sk_auditor_fill_slots(auditor, now_ns);
     sk_auditor_update(auditor, record, now_ns);
 }
@@ -204,11 +235,8 @@ void sk_auditor_choked(struct sk_auditor *auditor, struct sk_record *record, uin
 void sk_auditor_leave(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
 {
     struct sk_probe *probe = &record->probe;
-    if (auditor->has_assembly) {
-        uint32_t held;
-        sk_assembly_leave(&auditor->assembly, record->number, &held);
-        record->seen.blocks_unverified += held;
-    }
+    if (auditor->has_assembly)
+        sk_assembly_leave(&auditor->assembly, record->number);
     if (probe->state == SK_PROBE_RUNNING)
         auditor->running--;
     if (probe->state != SK_PROBE_DONE && probe->state != SK_PROBE_IDLE) {
@@ -245,36 +273,31 @@ static void complete(struct sk_auditor *auditor, struct sk_record *record,
     enum sk_assembly_result result = right < 0   ? SK_ASSEMBLY_UNKNOWN
                                      : right > 0 ? SK_ASSEMBLY_RIGHT
                                                  : SK_ASSEMBLY_WRONG;
-    if (result == SK_ASSEMBLY_UNKNOWN)
-        record->seen.blocks_unverified += copy->blocks;
-    else
+    if (result != SK_ASSEMBLY_UNKNOWN)
         note_verdict(auditor, record, copy, right > 0, now_ns);
     if (right > 0 && auditor->config.save)
         (void)skep_torrent_store(auditor->torrent, copy->piece, copy->data, copy->length);
     sk_assembly_finish(&auditor->assembly, copy, result, judge, auditor);
 }
 
-/* Checks the held blocks of a copy by hashes of their own, where a v2 torrent's are known. */
-static void check_blocks(struct sk_auditor *auditor, struct sk_assembly_copy *copy)
+/* Checks a held block of a copy by a hash of its own, where a v2 torrent's is known. */
+static void check_block(struct sk_auditor *auditor, struct sk_assembly_copy *copy, uint32_t block)
 {
-    for (uint32_t i = 0; i < copy->blocks; i++) {
-        if (copy->states[i] != SK_BLOCK_HELD)
-            continue;
-        uint32_t begin = i * SK_BLOCK_SIZE;
-        uint32_t length = SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin);
-        int right = skep_torrent_verify_block(auditor->torrent, copy->piece, begin,
-                                              copy->data + begin, length);
-        if (right >= 0)
-            sk_assembly_check(copy, i, right, judge, auditor);
-    }
+    uint32_t begin = block * SK_BLOCK_SIZE;
+    uint32_t length = SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin);
+    int right =
+        skep_torrent_verify_block(auditor->torrent, copy->piece, begin, copy->data + begin, length);
+    if (right >= 0)
+        sk_assembly_check(copy, block, right, judge, auditor);
 }
 
 /* Hashes of a piece's blocks came: what is held of it can be checked block by block. */
 void sk_auditor_on_leaves(struct sk_auditor *auditor, uint32_t piece)
 {
     for (struct sk_assembly_copy *copy = auditor->assembly.copies; copy; copy = copy->next)
-        if (copy->piece == piece)
-            check_blocks(auditor, copy);
+        for (uint32_t i = 0; copy->piece == piece && i < copy->blocks; i++)
+            if (copy->states[i] == SK_BLOCK_HELD)
+                check_block(auditor, copy, i);
 }
 
 void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,
@@ -295,14 +318,11 @@ void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,
                                                .c = (int64_t)(event->rtt_ns / 1000)},
                        now_ns);
     sk_probe_came(probe, length, skep_peer_request_max(record->peer));
-    bool taken;
-    struct sk_assembly_copy *copy =
-        sk_assembly_take(&auditor->assembly, record->number, message->index, message->begin,
-                         message->data, length, &taken);
-    if (!taken)
-        record->seen.blocks_unverified++;
-    if (taken)
-        sk_auditor_on_leaves(auditor, message->index);
+    record->blocks++;
+    struct sk_assembly_copy *copy = sk_assembly_take(
+        &auditor->assembly, record->number, message->index, message->begin, message->data, length);
+    if (copy)
+        check_block(auditor, copy, message->begin / SK_BLOCK_SIZE);
     if (copy && copy->held == copy->blocks)
         complete(auditor, record, copy, now_ns);
     sk_auditor_pump(auditor, record, now_ns);
@@ -343,6 +363,15 @@ void sk_auditor_pump(struct sk_auditor *auditor, struct sk_record *record, uint6
     }
     if (probe->pending)
         take_back(auditor, record);
+    if (probe->got == 0 && skep_peer_choked(record->peer)) {
+        /* What it offered although it chokes us did not come: it may yet unchoke us. */
+        sk_assembly_leave(&auditor->assembly, record->number);
+        auditor->running--;
+        sk_probe_put_off(probe);
+        sk_auditor_update(auditor, record, now_ns);
+        sk_auditor_fill_slots(auditor, now_ns);
+        return;
+    }
     finish(auditor, record, now_ns);
     sk_auditor_fill_slots(auditor, now_ns);
 }

@@ -77,6 +77,8 @@ static void finish_peer(const struct sk_auditor *auditor, const struct sk_record
 {
     *ret_peer = record->seen;
     ret_peer->outcome = outcome_of(auditor, record);
+    ret_peer->blocks_unverified =
+        record->blocks - ret_peer->blocks_verified - ret_peer->blocks_corrupt;
     if (record->peer) {
         ret_peer->seen_s += (double)(now_ns - record->opened_ns) / 1e9;
         if (record->unchoked_ns)

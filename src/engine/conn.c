@@ -26,6 +26,7 @@ struct skep_peer *sk_conn_new(struct skep_engine *engine, const struct sk_endpoi
         peer->next->prev = peer;
     engine->peers = peer;
     engine->peers_count++;
+    engine->incoming_count += !outgoing;
     return peer;
 }
 
@@ -40,8 +41,11 @@ void sk_engine_conn_gone(struct skep_engine *engine, struct sk_conn *conn)
     if (peer->next)
         peer->next->prev = peer->prev;
     engine->peers_count--;
-    if (peer->stage == SK_STAGE_CONNECTING)
+    engine->incoming_count -= !conn->outgoing;
+    engine->closes_lost -= peer->close_lost;
+    if (conn->outgoing && peer->stage == SK_STAGE_CONNECTING)
         engine->half_open--;
+    sk_give_peer_gone(peer);
     for (int i = 0; i < engine->slots_count; i++)
         if (peer->slots[i] && engine->slot_free[i])
             engine->slot_free[i](peer->slots[i]);
@@ -79,6 +83,27 @@ static void forget_open(struct skep_peer *peer)
     torrent->open--;
     sk_metadata_peer_gone(peer);
     sk_layers_peer_gone(peer);
+    sk_give_closed(peer);
+}
+
+/* A closing that found no memory to be told by is found by sk_engine_next_output(). */
+static void push_close(struct skep_peer *peer)
+{
+    struct skep_engine *engine = peer->engine;
+    struct sk_out out = {.kind = SK_OUT_CLOSE, .conn = &peer->conn};
+    peer->close_lost = sk_engine_push(engine, &out) != 0;
+    engine->closes_lost += peer->close_lost;
+}
+
+/* An incoming peer that was in the book did not open after all. */
+static void tell_incoming_failed(struct skep_peer *peer, const char *reason)
+{
+    sk_peer_book_settle(&peer->torrent->book, peer->entry, SK_DIAL_DONE, reason);
+    sk_engine_emit(peer->engine, &(struct skep_event){.kind = SKEP_EVENT_FAILED,
+                                                      .torrent = peer->torrent,
+                                                      .text = peer->address,
+                                                      .reason = reason,
+                                                      .final = true});
 }
 
 void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry)
@@ -86,7 +111,7 @@ void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry)
     struct skep_engine *engine = peer->engine;
     if (peer->stage == SK_STAGE_CLOSING)
         return;
-    if (peer->stage == SK_STAGE_CONNECTING)
+    if (peer->conn.outgoing && peer->stage == SK_STAGE_CONNECTING)
         engine->half_open--;
     peer->stage = SK_STAGE_CLOSING;
     sk_heap_remove(&engine->timers, &peer->timer.base);
@@ -106,9 +131,9 @@ void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry)
     } else if (owns_entry(peer)) {
         peer->entry->owner = NULL;
         if (!peer->conn.outgoing)
-            sk_peer_book_settle(&peer->torrent->book, peer->entry, SK_DIAL_DONE, reason);
+            tell_incoming_failed(peer, reason);
     }
-    sk_engine_push(engine, &(struct sk_out){.kind = SK_OUT_CLOSE, .conn = &peer->conn});
+    push_close(peer);
 }
 
 /* ---- keeping outputs and deadlines in step ---- */
@@ -128,8 +153,8 @@ void sk_conn_touch(struct skep_peer *peer)
     if (peer->stage != SK_STAGE_TALKING)
         return;
     if (!peer->send_queued && sk_peer_output(peer->session).n) {
-        peer->send_queued = true;
-        sk_engine_push(peer->engine, &(struct sk_out){.kind = SK_OUT_SEND, .conn = &peer->conn});
+        struct sk_out out = {.kind = SK_OUT_SEND, .conn = &peer->conn};
+        peer->send_queued = sk_engine_push(peer->engine, &out) == 0;
     }
     sk_conn_set_timer(peer);
 }
@@ -241,20 +266,59 @@ static bool resolve_duplicate(struct skep_peer *peer)
     return false;
 }
 
+/* One who came in is entered into the book when both handshakes are through: who shows then to be
+ * ourselves, or hangs up, is no peer. */
+static bool enter_book(struct skep_peer *peer)
+{
+    struct skep_torrent *torrent = peer->torrent;
+    const struct sk_endpoint *from = &peer->conn.endpoint;
+    bool is_new;
+    if (sk_peer_book_hear(&torrent->book, from, SK_SOURCE_INCOMING, sk_endpoint_scope(from),
+                          peer->engine->now_ns, &peer->entry, &is_new)) {
+        sk_conn_close(peer, "out of memory", false);
+        return false;
+    }
+    if (!peer->entry->owner)
+        peer->entry->owner = peer;
+    sk_engine_emit(peer->engine, &(struct skep_event){.kind = SKEP_EVENT_HEARD,
+                                                      .torrent = torrent,
+                                                      .text = peer->address,
+                                                      .source = SKEP_SOURCE_INCOMING,
+                                                      .is_new = is_new});
+    return peer->stage == SK_STAGE_TALKING; /* a hook may have ended it */
+}
+
+/* Whether another connection with this very address is open already. */
+static bool address_taken(const struct skep_peer *peer)
+{
+    const struct skep_peer *owner = peer->entry->owner;
+    return owner && owner != peer && owner->opened;
+}
+
 static void on_open(struct skep_peer *peer)
 {
     struct skep_torrent *torrent = peer->torrent;
     if (peer->conn.outgoing)
         peer->entry->mode_worked = (uint8_t)peer->mode;
-    if (!resolve_duplicate(peer))
+    else if (!enter_book(peer))
         return;
-    const uint8_t *id = sk_peer_view(peer->session)->peer_id;
-    if (sk_map_put(&torrent->by_peer_id, id, peer)) {
-        sk_conn_close(peer, "out of memory", false);
+    if (address_taken(peer)) {
+        sk_conn_close(peer, "duplicate", false);
         return;
     }
-    if (owns_entry(peer))
-        sk_peer_book_settle(&torrent->book, peer->entry, SK_DIAL_OPEN, NULL);
+    if (!resolve_duplicate(peer))
+        return;
+    /* A dial to the same address that is under way gives way. */
+    peer->entry->owner = peer;
+    const uint8_t *id = sk_peer_view(peer->session)->peer_id;
+    if (sk_map_put(&torrent->by_peer_id, id, peer)) {
+        if (peer->conn.outgoing)
+            sk_dial_failed(peer, "out of memory", false);
+        else
+            sk_conn_close(peer, "out of memory", false);
+        return;
+    }
+    sk_peer_book_settle(&torrent->book, peer->entry, SK_DIAL_OPEN, NULL);
     peer->opened = true;
     torrent->open++;
     set_client(peer);
@@ -355,31 +419,18 @@ static void on_hello(struct skep_peer *peer, const struct sk_handshake *hello)
         sk_conn_close(peer, "wrong-info-hash", false);
         return;
     }
-    struct sk_book_entry *entry;
-    bool is_new;
     peer->torrent = torrent;
     struct sk_peer_config config;
-    if (sk_peer_book_hear(&torrent->book, &peer->conn.endpoint, SK_SOURCE_INCOMING,
-                          sk_endpoint_scope(&peer->conn.endpoint), engine->now_ns, &entry,
-                          &is_new) ||
-        answer_config(peer, hello, &config) || sk_peer_accept(peer->session, &config)) {
+    if (answer_config(peer, hello, &config) || sk_peer_accept(peer->session, &config))
         sk_conn_close(peer, "out of memory", false);
-        return;
-    }
-    peer->entry = entry;
-    if (!entry->owner)
-        entry->owner = peer;
-    sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_HEARD,
-                                                .torrent = torrent,
-                                                .text = peer->address,
-                                                .source = SKEP_SOURCE_INCOMING,
-                                                .is_new = is_new});
 }
 
-static const char *closed_reason(const struct sk_peer_event *event)
+static const char *closed_reason(const struct skep_peer *peer, const struct sk_peer_event *event)
 {
     if (event->reason == SK_PEER_REASON_PROTOCOL)
         return sk_peer_violation_text(event->violation);
+    if (event->reason == SK_PEER_REASON_EOF && peer->was_reset)
+        return "reset";
     return sk_peer_reason_name(event->reason);
 }
 
@@ -390,7 +441,7 @@ static void on_closed(struct skep_peer *peer, const struct sk_peer_event *event)
         [SK_PEER_REASON_MSE] = 1,       [SK_PEER_REASON_ENCRYPTED_ONLY] = 1,
         [SK_PEER_REASON_EOF] = 1,       [SK_PEER_REASON_PROTOCOL] = 1,
     };
-    const char *reason = closed_reason(event);
+    const char *reason = closed_reason(peer, event);
     if (peer->opened || !peer->conn.outgoing) {
         bool theirs = event->reason == SK_PEER_REASON_EOF;
         sk_conn_close(peer, reason, theirs);
@@ -539,7 +590,7 @@ void sk_engine_conn_failed(struct skep_engine *engine, struct sk_conn *conn,
         [SK_CONN_REFUSED] = "refused",
         [SK_CONN_UNREACHABLE] = "unreachable",
         [SK_CONN_TIMEOUT] = "connect-timeout",
-        [SK_CONN_LOCAL] = "no sockets left here",
+        [SK_CONN_LOCAL] = SK_DIAL_NO_SOCKETS,
     };
     struct skep_peer *peer = (struct skep_peer *)conn;
     engine->now_ns = now_ns;
@@ -553,7 +604,8 @@ struct sk_conn *sk_engine_conn_accepted(struct skep_engine *engine,
                                         const struct sk_endpoint *endpoint, uint64_t now_ns)
 {
     engine->now_ns = now_ns;
-    if (engine->peers_count >= engine->config.connections_max + SK_ENGINE_HALF_OPEN_MAX)
+    /* Who comes in can take half of the places, so that dialling never comes to a stand. */
+    if (engine->incoming_count >= SK_MAX(engine->config.connections_max / 2, 1u))
         return NULL;
     struct skep_peer *peer = sk_conn_new(engine, endpoint, false);
     if (!peer)
@@ -566,29 +618,47 @@ struct sk_conn *sk_engine_conn_accepted(struct skep_engine *engine,
     return &peer->conn;
 }
 
+static void refill(struct skep_engine *engine)
+{
+    double rate = (double)engine->config.rate_limit_bytes_s;
+    double elapsed = (double)(engine->now_ns - engine->read_tokens_ns) / 1e9;
+    engine->read_tokens = SK_MIN(engine->read_tokens + elapsed * rate, rate / 10);
+    engine->read_tokens_ns = engine->now_ns;
+}
+
+static void wait_for_tokens(struct skep_engine *engine)
+{
+    double seconds = -engine->read_tokens / (double)engine->config.rate_limit_bytes_s;
+    sk_engine_set_timer(engine, &engine->read_timer, SK_TIMER_READ,
+                        engine->now_ns + (uint64_t)(seconds * 1e9) + 1);
+}
+
 /* Charges received bytes to the rate limit; over it, the connection is not read for a while. */
 static void charge(struct skep_peer *peer, size_t n)
 {
     struct skep_engine *engine = peer->engine;
-    double rate = (double)engine->config.rate_limit_bytes_s;
-    if (rate <= 0)
+    if (!engine->config.rate_limit_bytes_s)
         return;
-    double elapsed = (double)(engine->now_ns - engine->read_tokens_ns) / 1e9;
-    engine->read_tokens = SK_MIN(engine->read_tokens + elapsed * rate, rate / 10);
-    engine->read_tokens_ns = engine->now_ns;
+    refill(engine);
     engine->read_tokens -= (double)n;
     if (engine->read_tokens >= 0 || peer->paused || peer->stage != SK_STAGE_TALKING)
         return;
+    struct sk_out out = {.kind = SK_OUT_READ_PAUSE, .conn = &peer->conn};
+    if (sk_engine_push(engine, &out))
+        return;
     peer->paused = true;
     engine->paused_count++;
-    sk_engine_push(engine, &(struct sk_out){.kind = SK_OUT_READ_PAUSE, .conn = &peer->conn});
-    uint64_t wait = (uint64_t)(-engine->read_tokens / rate * 1e9) + 1;
     if (!engine->read_timer.base.slot)
-        sk_engine_set_timer(engine, &engine->read_timer, SK_TIMER_READ, engine->now_ns + wait);
+        wait_for_tokens(engine);
 }
 
 void sk_conn_pause_all_over(struct skep_engine *engine)
 {
+    refill(engine);
+    if (engine->read_tokens < 0) { /* others were charged after the timer was set */
+        wait_for_tokens(engine);
+        return;
+    }
     for (struct skep_peer *peer = engine->peers; peer && engine->paused_count; peer = peer->next) {
         if (!peer->paused || peer->stage != SK_STAGE_TALKING)
             continue;
@@ -619,10 +689,9 @@ void sk_engine_conn_eof(struct skep_engine *engine, struct sk_conn *conn, bool r
     if (peer->stage == SK_STAGE_CONNECTING) {
         sk_dial_failed(peer, "refused", false);
     } else if (peer->stage == SK_STAGE_TALKING) {
-        sk_peer_input_eof(peer->session, now_ns);
+        peer->was_reset = reset;
+        sk_peer_input_eof(peer->session, now_ns); /* its last event closes the connection */
         drain(peer);
-        if (peer->stage == SK_STAGE_TALKING)
-            sk_conn_close(peer, reset ? "reset" : "closed", true);
     }
     sk_dial_pump(engine);
 }
@@ -638,8 +707,10 @@ void sk_engine_conn_sent(struct skep_engine *engine, struct sk_conn *conn, size_
 {
     struct skep_peer *peer = (struct skep_peer *)conn;
     engine->now_ns = now_ns;
-    if (peer->session)
-        sk_peer_sent(peer->session, n, now_ns);
+    if (!peer->session)
+        return;
+    sk_peer_sent(peer->session, n, now_ns);
+    sk_give_sent(peer);
 }
 
 /* The number of pieces is known: sessions that opened before can make sense of what they kept. */
@@ -654,7 +725,8 @@ void sk_conn_apply_metadata(struct skep_torrent *torrent)
             sk_conn_close(peer, "out of memory", false);
             continue;
         }
-        if (peer->opened && sk_peer_view(peer->session)->has_bitfield)
+        const struct sk_peer_view *view = sk_peer_view(peer->session);
+        if (peer->opened && view->has_bitfield && view->state == SK_PEER_OPEN)
             emit_peer(peer, SKEP_EVENT_HAVE_SET);
         drain(peer);
     }

@@ -37,6 +37,42 @@ static enum sk_dial_mode next_mode(const struct skep_engine *engine,
     return 0;
 }
 
+/* The address is not dialled any more. */
+static void give_up(struct skep_torrent *torrent, struct sk_book_entry *entry, const char *reason)
+{
+    char text[SK_ENDPOINT_TEXT_MAX];
+    sk_peer_book_settle(&torrent->book, entry, SK_DIAL_DONE, reason);
+    sk_engine_emit(torrent->engine,
+                   &(struct skep_event){.kind = SKEP_EVENT_FAILED,
+                                        .torrent = torrent,
+                                        .text = sk_endpoint_text(&entry->endpoint, text),
+                                        .reason = reason,
+                                        .final = true});
+}
+
+/* Another attempt: with the other handshake, or later where it was us who had no sockets left. */
+static bool dial_again(const struct skep_peer *peer, const char *reason, bool handshake)
+{
+    struct skep_engine *engine = peer->engine;
+    struct sk_book_entry *entry = peer->entry;
+    uint64_t at_ns = engine->now_ns;
+    if (strcmp(reason, SK_DIAL_NO_SOCKETS) == 0) {
+        if (entry->starved++ >= SK_BOOK_STARVED_MAX)
+            return false;
+        entry->dials--;
+        entry->modes_tried &= (uint8_t)~peer->mode;
+        at_ns += SK_SECOND_NS;
+        /* The system gives no more than there are: settled ones have to make room. */
+        uint32_t others = engine->peers_count - 1;
+        engine->config.connections_max =
+            SK_MIN(engine->config.connections_max, SK_MAX(others, SK_ENGINE_CONNECTIONS_MIN));
+    } else if (!handshake || entry->mode_worked || !next_mode(engine, entry) ||
+               entry->dials >= SK_BOOK_DIALS_MAX) {
+        return false;
+    }
+    return sk_peer_book_retry(&peer->torrent->book, entry, at_ns) == 0;
+}
+
 void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
 {
     struct skep_engine *engine = peer->engine;
@@ -46,28 +82,13 @@ void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
     sk_conn_close(peer, reason, false);
     if (!mine)
         return;
-    bool running = torrent->state == SK_TORRENT_RUNNING;
-    bool ours = strcmp(reason, "no sockets left here") == 0;
-    bool another = handshake && !entry->mode_worked && next_mode(engine, entry);
-    if (running && (ours || another) && (ours || entry->dials < SK_BOOK_DIALS_MAX)) {
-        if (ours) {
-            entry->dials--;
-            entry->modes_tried &= (uint8_t)~peer->mode;
-        }
-        uint64_t wait = ours ? SK_SECOND_NS : 0;
-        if (!sk_peer_book_retry(&torrent->book, entry, engine->now_ns + wait))
-            return;
-    }
+    if (torrent->state == SK_TORRENT_RUNNING && dial_again(peer, reason, handshake))
+        return;
     /* Only an encrypted stream was ever wanted where PEX says so and we could not offer it. */
     if (handshake && engine->config.encryption == SKEP_ENCRYPTION_OFF &&
         (entry->pex_flags & SK_PEX_ENCRYPTION))
         reason = sk_peer_reason_name(SK_PEER_REASON_ENCRYPTED_ONLY);
-    sk_peer_book_settle(&torrent->book, entry, SK_DIAL_DONE, reason);
-    sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_FAILED,
-                                                .torrent = torrent,
-                                                .text = peer->address,
-                                                .reason = reason,
-                                                .final = true});
+    give_up(torrent, entry, reason);
 }
 
 static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)
@@ -76,7 +97,7 @@ static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)
     enum sk_dial_mode mode = next_mode(engine, entry);
     struct skep_peer *peer = mode ? sk_conn_new(engine, &entry->endpoint, true) : NULL;
     if (!peer) {
-        sk_peer_book_settle(&torrent->book, entry, SK_DIAL_DONE, mode ? "out of memory" : "closed");
+        give_up(torrent, entry, mode ? "out of memory" : "closed");
         return;
     }
     peer->torrent = torrent;
@@ -96,19 +117,22 @@ static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)
                                                 .flags = mode == SK_DIAL_MSE});
 }
 
-/* Public addresses are dialled at a bounded rate; on one's own machine or network nobody minds. */
-static bool take_token(struct skep_engine *engine, const struct sk_endpoint *endpoint)
+/*
+ * Public addresses are dialled at a bounded rate; on one's own machine or network nobody minds.
+ * Returns how long to wait for the next token, 0 where one was taken.
+ */
+static uint64_t take_token(struct skep_engine *engine, const struct sk_endpoint *endpoint)
 {
     if (sk_endpoint_scope(endpoint) != SK_SCOPE_PUBLIC)
-        return true;
+        return 0;
     double rate = engine->config.connect_rate;
     double elapsed = (double)(engine->now_ns - engine->dial_tokens_ns) / 1e9;
     engine->dial_tokens = SK_MIN(engine->dial_tokens + elapsed * rate, rate);
     engine->dial_tokens_ns = engine->now_ns;
     if (engine->dial_tokens < 1)
-        return false;
+        return (uint64_t)((1 - engine->dial_tokens) / rate * 1e9) + 1;
     engine->dial_tokens -= 1;
-    return true;
+    return 0;
 }
 
 static bool has_room(const struct skep_engine *engine)
@@ -121,21 +145,17 @@ static void pump_torrent(struct skep_torrent *torrent)
 {
     struct skep_engine *engine = torrent->engine;
     struct sk_peer_book *book = &torrent->book;
+    uint64_t wait = 0;
     /* A bounded burst a call, so that a book of thousands does not hold up what arrives. */
     for (int burst = 0; burst < 64 && has_room(engine); burst++) {
-        struct sk_book_entry *entry = sk_peer_book_next(book, engine->now_ns);
-        if (!entry)
+        const struct sk_book_entry *due = sk_peer_book_due(book, engine->now_ns);
+        if (!due || (wait = take_token(engine, &due->endpoint)) != 0)
             break;
-        if (!take_token(engine, &entry->endpoint)) {
-            entry->dials--;
-            sk_peer_book_retry(book, entry, engine->now_ns + SK_SECOND_NS / 20);
-            break;
-        }
-        dial(torrent, entry);
+        dial(torrent, sk_peer_book_next(book, engine->now_ns));
     }
     uint64_t at = sk_peer_book_deadline(book);
     if (at <= engine->now_ns)
-        at = has_room(engine) ? engine->now_ns : engine->now_ns + SK_SECOND_NS / 20;
+        at = engine->now_ns + (has_room(engine) ? wait : SK_SECOND_NS / 20);
     sk_engine_set_timer(engine, &torrent->dial_timer, SK_TIMER_DIAL, at);
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-void sk_discovery_hear(struct skep_torrent *torrent, const struct sk_endpoint *endpoint,
+bool sk_discovery_hear(struct skep_torrent *torrent, const struct sk_endpoint *endpoint,
                        enum sk_source source, enum sk_scope teller, const char *by, unsigned flags)
 {
     struct skep_engine *engine = torrent->engine;
@@ -17,7 +17,7 @@ void sk_discovery_hear(struct skep_torrent *torrent, const struct sk_endpoint *e
     bool is_new;
     if (sk_peer_book_hear(&torrent->book, endpoint, source, teller, engine->now_ns, &entry,
                           &is_new))
-        return; /* the book is full or memory is: what is known stays */
+        return false; /* the book is full or memory is: what is known stays */
     if (source == SK_SOURCE_PEX)
         entry->pex_flags |= (uint8_t)flags;
     char text[SK_ENDPOINT_TEXT_MAX];
@@ -28,12 +28,20 @@ void sk_discovery_hear(struct skep_torrent *torrent, const struct sk_endpoint *e
                                                 .source = (enum skep_source)source,
                                                 .flags = flags,
                                                 .is_new = is_new});
-    if (is_new && entry->state == SK_DIAL_SKIPPED)
+    if (is_new && entry->reason)
         sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_FAILED,
                                                     .torrent = torrent,
                                                     .text = text,
                                                     .reason = entry->reason,
                                                     .final = true});
+    return is_new;
+}
+
+/* What one peer can put into the book is bounded: a liar must not fill it alone. */
+static bool may_tell(const struct skep_peer *peer, const struct sk_endpoint *endpoint)
+{
+    return peer->pex_new < SK_ENGINE_PEX_NEW_MAX ||
+           sk_peer_book_find(&peer->torrent->book, endpoint);
 }
 
 void sk_discovery_pex(struct skep_peer *peer, const struct sk_pex_peer *peers, size_t count)
@@ -45,8 +53,9 @@ void sk_discovery_pex(struct skep_peer *peer, const struct sk_pex_peer *peers, s
     enum sk_scope teller = sk_endpoint_scope(&peer->conn.endpoint);
     for (size_t i = 0; i < count; i++) {
         if (!peers[i].dropped) {
-            sk_discovery_hear(torrent, &peers[i].endpoint, SK_SOURCE_PEX, teller, peer->address,
-                              peers[i].flags);
+            if (may_tell(peer, &peers[i].endpoint))
+                peer->pex_new += sk_discovery_hear(torrent, &peers[i].endpoint, SK_SOURCE_PEX,
+                                                   teller, peer->address, peers[i].flags);
             continue;
         }
         char text[SK_ENDPOINT_TEXT_MAX];
@@ -80,8 +89,18 @@ static bool url_host(const char *url, char *ret_host, size_t size)
     return true;
 }
 
-/* How narrow the addresses are that this tracker may lead to. A name is held to be in no narrower
- * place than a private network. */
+/* Whether the path is a tracker's: /announce, without a query of its own. */
+static bool plain_announce(const char *url)
+{
+    const char *at = strstr(url, "://");
+    const char *path = at ? strchr(at + 3, '/') : NULL;
+    return path && strncmp(path, "/announce", 9) == 0 && !strchr(path, '?');
+}
+
+/*
+ * How narrow the addresses are that this tracker may lead to. A name may stand for one in a private
+ * network where nothing else than a tracker can be meant by its path.
+ */
 static enum sk_scope url_scope(const char *url)
 {
     char host[256], with_port[300];
@@ -92,7 +111,7 @@ static enum sk_scope url_scope(const char *url)
         return SK_SCOPE_LOOPBACK;
     snprintf(with_port, sizeof with_port, strchr(host, ':') ? "[%s]" : "%s", host);
     if (sk_endpoint_parse(with_port, 1, &endpoint))
-        return SK_SCOPE_PRIVATE;
+        return plain_announce(url) ? SK_SCOPE_PRIVATE : SK_SCOPE_PUBLIC;
     return sk_endpoint_scope(&endpoint);
 }
 
@@ -108,19 +127,16 @@ static unsigned url_port(const char *url)
 }
 
 /*
- * A torrent from a stranger must not make us call whatever service runs on this machine: there an
- * HTTP tracker's path has to be /announce, without a query of its own. Nor may it aim at low ports
- * anywhere, those of the web excepted.
+ * A torrent from a stranger must not make us call whatever service runs on this machine or beside
+ * it: there an HTTP tracker's path has to be /announce, without a query of its own. Nor may it aim
+ * at low ports anywhere, those of the web excepted.
  */
 static bool may_ask(const char *url, enum sk_scope scope)
 {
     unsigned port = url_port(url);
     if (port < SK_BOOK_PORT_MIN && port != 80 && port != 443)
         return false;
-    if (scope != SK_SCOPE_LOOPBACK || strncasecmp(url, "http", 4) != 0)
-        return true;
-    const char *path = strchr(strstr(url, "://") + 3, '/');
-    return path && strncmp(path, "/announce", 9) == 0 && !strchr(path, '?');
+    return scope == SK_SCOPE_PUBLIC || strncasecmp(url, "http", 4) != 0 || plain_announce(url);
 }
 
 int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url, bool given)
@@ -203,11 +219,17 @@ static void on_result(struct sk_engine_tracker *tracker, const struct sk_tracker
         bool words = result.text[0] != 0;
         snprintf(reason, sizeof reason, words ? "%s: %s" : "%s",
                  sk_tracker_failure_text(result.failure), result.text);
+        struct skep_claim none = {.seeds = -1,
+                                  .leechers = -1,
+                                  .downloads = -1,
+                                  .next_draw_ns = sk_tracker_next_draw_ns(tracker->machine),
+                                  .scrape = !announce};
         sk_engine_emit(torrent->engine,
                        &(struct skep_event){.kind = SKEP_EVENT_CLAIM_FAILED,
                                             .torrent = torrent,
                                             .text = sk_tracker_url(tracker->machine),
-                                            .reason = reason});
+                                            .reason = reason,
+                                            .claim = none});
         return;
     }
     enum sk_scope scope = result.from.family ? sk_endpoint_scope(&result.from) : tracker->scope;
@@ -259,11 +281,16 @@ static void send_datagram(struct skep_engine *engine, enum sk_out_kind kind,
         sk_engine_push(engine, &out);
 }
 
-/* Takes what the machine wants done and sets its clock. */
+/* Takes what the machine wants done and sets its clock. Its results are told to hooks, which may
+ * stop the torrent: the machine is left alone from inside a hook, until the next tick. */
 static void run(struct sk_engine_tracker *tracker)
 {
     struct skep_engine *engine = tracker->torrent->engine;
     struct sk_tracker_out out;
+    if (engine->serving) {
+        sk_engine_set_timer(engine, &tracker->timer, SK_TIMER_TRACKER, engine->now_ns);
+        return;
+    }
     while (sk_tracker_next_output(tracker->machine, &out)) {
         switch (out.kind) {
         case SK_TRACKER_OUT_HTTP_GET:
@@ -286,9 +313,27 @@ static void run(struct sk_engine_tracker *tracker)
                         sk_tracker_deadline(tracker->machine));
 }
 
+static void stop(struct sk_engine_tracker *tracker)
+{
+    struct skep_engine *engine = tracker->torrent->engine;
+    if (tracker->http_id)
+        sk_engine_push(engine,
+                       &(struct sk_out){.kind = SK_OUT_HTTP_CANCEL, .id = tracker->http_id});
+    tracker->http_id = 0;
+    tracker->stopped = true;
+    sk_tracker_stop(tracker->machine, engine->now_ns);
+}
+
 void sk_discovery_tracker_timer(struct sk_engine_tracker *tracker)
 {
-    sk_tracker_tick(tracker->machine, tracker->torrent->engine->now_ns);
+    struct skep_torrent *torrent = tracker->torrent;
+    if (!torrent->engine->serving) {
+        uint64_t size = torrent->metainfo ? torrent->metainfo->size : UINT64_MAX;
+        sk_tracker_progress(tracker->machine, torrent->given, torrent->taken, size);
+        if (torrent->state == SK_TORRENT_STOPPED && !tracker->stopped)
+            stop(tracker);
+        sk_tracker_tick(tracker->machine, torrent->engine->now_ns);
+    }
     run(tracker);
 }
 
@@ -320,6 +365,7 @@ void sk_engine_resolved(struct skep_engine *engine, uint64_t id, const struct sk
         sk_tracker_input_resolved(ask.tracker->machine, found, count, error, now_ns);
         run(ask.tracker);
     } else if (ask.kind == SK_ASK_PEER_NAME) {
+        ask.torrent->names_waiting--;
         for (size_t i = 0; i < count; i++) {
             struct sk_endpoint endpoint = found[i];
             endpoint.port = ask.port;
@@ -404,15 +450,8 @@ void sk_discovery_start(struct skep_torrent *torrent)
 void sk_discovery_stop(struct skep_torrent *torrent)
 {
     sk_heap_remove(&torrent->engine->timers, &torrent->lsd_timer.base);
-    for (size_t i = 0; i < torrent->trackers_count; i++) {
-        struct sk_engine_tracker *tracker = torrent->trackers[i];
-        if (tracker->http_id)
-            sk_engine_push(torrent->engine,
-                           &(struct sk_out){.kind = SK_OUT_HTTP_CANCEL, .id = tracker->http_id});
-        tracker->http_id = 0;
-        sk_tracker_stop(tracker->machine, torrent->engine->now_ns);
-        run(tracker);
-    }
+    for (size_t i = 0; i < torrent->trackers_count; i++)
+        sk_discovery_tracker_timer(torrent->trackers[i]);
 }
 
 bool sk_discovery_stopped(const struct skep_torrent *torrent)

@@ -112,6 +112,20 @@ int sk_engine_push(struct skep_engine *engine, const struct sk_out *out)
     return 0;
 }
 
+/* A connection whose closing could not wait in the ring. */
+static bool find_lost_close(struct skep_engine *engine, struct sk_out *ret_out)
+{
+    struct skep_peer *peer = engine->closes_lost ? engine->peers : NULL;
+    while (peer && !peer->close_lost)
+        peer = peer->next;
+    if (!peer)
+        return false;
+    peer->close_lost = false;
+    engine->closes_lost--;
+    *ret_out = (struct sk_out){.kind = SK_OUT_CLOSE, .conn = &peer->conn};
+    return true;
+}
+
 int sk_engine_next_output(struct skep_engine *engine, struct sk_out *ret_out)
 {
     sk_mem_free(engine->out_owned);
@@ -130,7 +144,7 @@ int sk_engine_next_output(struct skep_engine *engine, struct sk_out *ret_out)
         *ret_out = out;
         return 1;
     }
-    return 0;
+    return find_lost_close(engine, ret_out);
 }
 
 int sk_engine_ask(struct skep_engine *engine, const struct sk_ask *ask, uint64_t *ret_id)

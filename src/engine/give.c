@@ -25,19 +25,58 @@ void sk_give_opened(struct skep_peer *peer)
         (void)sk_peer_send_bitfield(peer->session, &none);
 }
 
-static unsigned unchoked(const struct skep_torrent *torrent)
+static void choke(struct skep_peer *peer)
 {
-    unsigned count = 0;
-    for (const struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next)
-        count += peer->torrent == torrent && peer->opened && peer->stage == SK_STAGE_TALKING &&
-                 !sk_peer_view(peer->session)->choking;
-    return count;
+    if (sk_peer_view(peer->session)->choking || sk_peer_send_choke(peer->session, true))
+        return;
+    peer->torrent->unchoked--;
+    sk_conn_touch(peer);
+}
+
+/* Unchokes a peer that wants it, while there is a slot. */
+static void unchoke(struct skep_peer *peer)
+{
+    struct skep_torrent *torrent = peer->torrent;
+    const struct sk_peer_view *view = sk_peer_view(peer->session);
+    if (!giving(peer->engine) || !torrent->stored.set ||
+        torrent->unchoked >= SK_ENGINE_GIVE_SLOTS || !view->peer_interested || !view->choking ||
+        sk_peer_send_choke(peer->session, false))
+        return;
+    torrent->unchoked++;
+    sk_conn_touch(peer);
+}
+
+/* A slot is free: the next who waits gets it. */
+static void fill_slots(struct skep_torrent *torrent)
+{
+    struct skep_peer *peer = giving(torrent->engine) ? torrent->engine->peers : NULL;
+    for (; peer && torrent->unchoked < SK_ENGINE_GIVE_SLOTS; peer = peer->next)
+        if (peer->torrent == torrent && peer->opened && peer->stage == SK_STAGE_TALKING)
+            unchoke(peer);
+}
+
+void sk_give_closed(struct skep_peer *peer)
+{
+    struct skep_torrent *torrent = peer->torrent;
+    if (sk_peer_view(peer->session)->choking)
+        return;
+    torrent->unchoked--;
+    if (torrent->state == SK_TORRENT_RUNNING)
+        fill_slots(torrent);
+}
+
+void sk_give_peer_gone(struct skep_peer *peer)
+{
+    struct sk_ask ask;
+    if (peer->give_reading)
+        (void)sk_engine_answer(peer->engine, peer->give_id, &ask); /* nobody waits for it */
 }
 
 static void read_next(struct skep_peer *peer)
 {
     struct skep_engine *engine = peer->engine;
-    if (peer->give_reading || !peer->give_count || peer->stage != SK_STAGE_TALKING)
+    if (peer->give_reading || !peer->give_count || peer->stage != SK_STAGE_TALKING ||
+        sk_peer_output(peer->session).n > SK_PEER_OUTPUT_MAX / 2)
         return;
     struct sk_give_request request = peer->give[0];
     struct sk_ask ask = {.kind = SK_ASK_GIVE, .peer = peer, .request = request};
@@ -47,13 +86,33 @@ static void read_next(struct skep_peer *peer)
         .offset = (uint64_t)request.piece * peer->torrent->metainfo->piece_size + request.begin,
         .length = request.length,
     };
-    if (sk_engine_ask(engine, &ask, &out.id) || sk_engine_push(engine, &out))
+    if (sk_engine_ask(engine, &ask, &out.id))
+        return; /* the next request, or byte sent, tries again */
+    if (sk_engine_push(engine, &out)) {
+        (void)sk_engine_answer(engine, out.id, &ask);
         return;
+    }
     peer->give_reading = true;
+    peer->give_id = out.id;
 }
 
+void sk_give_sent(struct skep_peer *peer)
+{
+    read_next(peer);
+}
+
+static void reject(struct skep_peer *peer, const struct sk_give_request *request)
+{
+    if (sk_peer_view(peer->session)->fast)
+        (void)sk_peer_send_reject(peer->session, request->piece, request->begin, request->length);
+    sk_conn_touch(peer);
+}
+
+/* What waits while we choke is not served any more; BEP 6 wants each to be told. */
 static void drop_requests(struct skep_peer *peer)
 {
+    for (uint32_t i = 0; i < peer->give_count; i++)
+        reject(peer, &peer->give[i]);
     peer->give_count = 0;
 }
 
@@ -66,14 +125,13 @@ static void on_request(struct skep_peer *peer, const struct sk_msg *msg)
                   peer->give_count == SK_ENGINE_GIVE_QUEUE_MAX;
     if (!refuse && !peer->give)
         peer->give = sk_mem_alloc(SK_ENGINE_GIVE_QUEUE_MAX * sizeof *peer->give);
+    struct sk_give_request request = {
+        .piece = msg->index, .begin = msg->begin, .length = msg->length};
     if (refuse || !peer->give) {
-        if (sk_peer_view(peer->session)->fast)
-            (void)sk_peer_send_reject(peer->session, msg->index, msg->begin, msg->length);
-        sk_conn_touch(peer);
+        reject(peer, &request);
         return;
     }
-    peer->give[peer->give_count++] =
-        (struct sk_give_request){.piece = msg->index, .begin = msg->begin, .length = msg->length};
+    peer->give[peer->give_count++] = request;
     read_next(peer);
 }
 
@@ -83,6 +141,7 @@ static void on_cancel(struct skep_peer *peer, const struct sk_msg *msg)
     for (uint32_t i = peer->give_reading ? 1 : 0; i < peer->give_count; i++) {
         const struct sk_give_request *r = &peer->give[i];
         if (r->piece == msg->index && r->begin == msg->begin && r->length == msg->length) {
+            reject(peer, r); /* to a cancel, too, BEP 6 owes an answer */
             peer->give_count--;
             memmove(&peer->give[i], &peer->give[i + 1], (peer->give_count - i) * sizeof *r);
             return;
@@ -100,19 +159,14 @@ static void on_hash_request(struct skep_peer *peer, const struct sk_msg *msg)
 
 void sk_give_message(struct skep_peer *peer, const struct sk_msg *msg)
 {
-    struct skep_torrent *torrent = peer->torrent;
     switch (msg->kind) {
     case SK_MSG_INTERESTED:
-        if (giving(peer->engine) && torrent->stored.set &&
-            unchoked(torrent) < SK_ENGINE_GIVE_SLOTS) {
-            (void)sk_peer_send_choke(peer->session, false);
-            sk_conn_touch(peer);
-        }
+        unchoke(peer);
         break;
     case SK_MSG_NOT_INTERESTED:
         drop_requests(peer);
-        (void)sk_peer_send_choke(peer->session, true);
-        sk_conn_touch(peer);
+        choke(peer);
+        fill_slots(peer->torrent);
         break;
     case SK_MSG_REQUEST:
         on_request(peer, msg);
@@ -137,20 +191,9 @@ void sk_give_stored(struct skep_torrent *torrent, uint32_t piece)
         if (peer->torrent != torrent || !peer->opened || peer->stage != SK_STAGE_TALKING)
             continue;
         (void)sk_peer_send_have(peer->session, piece);
-        const struct sk_peer_view *view = sk_peer_view(peer->session);
-        if (view->peer_interested && view->choking && unchoked(torrent) < SK_ENGINE_GIVE_SLOTS)
-            (void)sk_peer_send_choke(peer->session, false);
+        unchoke(peer);
         sk_conn_touch(peer);
     }
-}
-
-/* Whether the connection still exists: it may have gone while the disk was at work. */
-static bool alive(const struct skep_engine *engine, const struct skep_peer *wanted)
-{
-    for (const struct skep_peer *peer = engine->peers; peer; peer = peer->next)
-        if (peer == wanted)
-            return peer->stage == SK_STAGE_TALKING && peer->give_reading;
-    return false;
 }
 
 void sk_engine_disk_read(struct skep_engine *engine, uint64_t id, int err, struct sk_bytes data,
@@ -158,11 +201,13 @@ void sk_engine_disk_read(struct skep_engine *engine, uint64_t id, int err, struc
 {
     struct sk_ask ask;
     engine->now_ns = now_ns;
-    if (!sk_engine_answer(engine, id, &ask) || ask.kind != SK_ASK_GIVE || !alive(engine, ask.peer))
-        return;
+    if (!sk_engine_answer(engine, id, &ask) || ask.kind != SK_ASK_GIVE)
+        return; /* the connection went while the disk was at work */
     struct skep_peer *peer = ask.peer;
     const struct sk_give_request *request = &ask.request;
     peer->give_reading = false;
+    if (peer->stage != SK_STAGE_TALKING)
+        return;
     bool wanted = peer->give_count && peer->give[0].piece == request->piece &&
                   peer->give[0].begin == request->begin && peer->give[0].length == request->length;
     if (!wanted) {
@@ -171,11 +216,10 @@ void sk_engine_disk_read(struct skep_engine *engine, uint64_t id, int err, struc
     }
     peer->give_count--;
     memmove(peer->give, peer->give + 1, peer->give_count * sizeof *peer->give);
-    if (err || data.n != request->length) {
-        if (sk_peer_view(peer->session)->fast)
-            (void)sk_peer_send_reject(peer->session, request->piece, request->begin,
-                                      request->length);
-    } else if (!sk_peer_send_piece(peer->session, request->piece, request->begin, data)) {
+    if (err || data.n != request->length ||
+        sk_peer_send_piece(peer->session, request->piece, request->begin, data)) {
+        reject(peer, request);
+    } else {
         peer->torrent->given += data.n;
         sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_SENT,
                                                     .torrent = peer->torrent,
@@ -189,11 +233,22 @@ void sk_engine_disk_read(struct skep_engine *engine, uint64_t id, int err, struc
     read_next(peer);
 }
 
+static void end_job(struct skep_engine *engine, uint64_t id)
+{
+    struct sk_store_job *job = sk_map_remove(&engine->jobs, &id);
+    engine->store_bytes -= job->n;
+    sk_mem_free(job->bytes);
+    sk_mem_free(job);
+}
+
 int skep_torrent_store(struct skep_torrent *torrent, uint32_t piece, const void *bytes, size_t n)
 {
     struct skep_engine *engine = torrent->engine;
     if (!engine->config.save_dir || !torrent->metainfo)
         return SKEP_ERR_STATE;
+    if (piece >= torrent->metainfo->pieces ||
+        n != sk_metainfo_piece_length(torrent->metainfo, piece))
+        return SKEP_ERR_INVALID;
     if (sk_bitfield_has(&torrent->stored, piece))
         return 0;
     if (n > SK_ENGINE_STORE_MAX - engine->store_bytes)
@@ -208,18 +263,21 @@ int skep_torrent_store(struct skep_torrent *torrent, uint32_t piece, const void 
     }
     *job = (struct sk_store_job){.torrent = torrent, .piece = piece, .bytes = copy, .n = n};
     engine->store_bytes += n;
-    return sk_engine_push(
+    int err = sk_engine_push(
         engine, &(struct sk_out){.kind = SK_OUT_WRITE,
                                  .torrent = torrent->number,
                                  .offset = (uint64_t)piece * torrent->metainfo->piece_size,
                                  .bytes = sk_bytes(copy, n),
                                  .id = id});
+    if (err)
+        end_job(engine, id);
+    return err;
 }
 
 void sk_engine_disk_written(struct skep_engine *engine, uint64_t id, int err, uint64_t now_ns)
 {
     engine->now_ns = now_ns;
-    struct sk_store_job *job = sk_map_remove(&engine->jobs, &id);
+    struct sk_store_job *job = sk_map_get(&engine->jobs, &id);
     if (!job)
         return;
     if (!err)
@@ -228,7 +286,5 @@ void sk_engine_disk_written(struct skep_engine *engine, uint64_t id, int err, ui
                                                 .torrent = job->torrent,
                                                 .piece = job->piece,
                                                 .error = err});
-    engine->store_bytes -= job->n;
-    sk_mem_free(job->bytes);
-    sk_mem_free(job);
+    end_job(engine, id);
 }

@@ -69,16 +69,20 @@ struct skep_peer {
     struct sk_engine_timer timer;
     enum sk_stage stage;
     enum sk_dial_mode mode; /* outgoing: the handshake in use */
-    bool opened, send_queued, paused, has_client;
+    bool opened, send_queued, paused;
+    bool was_reset;    /* the other side ended it with a reset */
+    bool close_lost;   /* SK_OUT_CLOSE found no memory to wait in */
     bool metadata_bad; /* it gave metadata that was wrong */
     uint64_t dial_ns, connect_ns;
     uint64_t payload_seen;
     void *slots[SK_ENGINE_SLOTS_MAX];
     uint32_t *allowed_fast;
     uint32_t allowed_fast_count;
+    uint32_t pex_new; /* addresses that it was the first to tell */
     struct sk_give_request *give;
     uint32_t give_count;
     bool give_reading;
+    uint64_t give_id; /* while reading: what the disk was asked */
     char address[SK_ENDPOINT_TEXT_MAX];
     char *client; /* escaped name; NULL until known */
 };
@@ -91,6 +95,7 @@ struct sk_engine_tracker {
     enum sk_scope scope;       /* what its answers may point to */
     bool given;                /* by the user */
     bool answered, first_done; /* answered: once; first_done: answered or failed once */
+    bool stopped;              /* it was told to say good-bye */
     uint64_t http_id;          /* the GET under way, 0 none */
     uint32_t http_request;
 };
@@ -106,6 +111,7 @@ struct sk_metadata_fetch {
     } * piece;
     struct sk_engine_timer timer;
     bool one_peer; /* after wrong data: a single peer at a time, so that the liar shows */
+    bool broken;   /* the hash was right and what it covers is no torrent */
 };
 
 struct sk_layer_fetch {
@@ -155,7 +161,8 @@ struct skep_torrent {
     uint32_t leaves_next;
     struct sk_bitfield stored; /* pieces on our disk, served with config.give */
     uint64_t given, taken;     /* block bytes */
-    uint32_t open;
+    uint32_t open, unchoked;
+    uint32_t names_waiting;                /* of peers, being looked up */
     char path[SK_METAINFO_PATH_MAX + 260]; /* of the file last asked for, see sk_engine_file() */
 };
 
@@ -192,7 +199,8 @@ struct skep_engine {
     char lsd_cookie[32];
     struct sk_heap timers;
     struct skep_peer *peers; /* list */
-    uint32_t peers_count, half_open;
+    uint32_t peers_count, incoming_count, half_open;
+    uint32_t closes_lost;
     struct skep_torrent *torrents[SK_ENGINE_TORRENTS_MAX];
     uint32_t torrents_count;
     struct sk_peer_skey skeys[2 * SK_ENGINE_TORRENTS_MAX]; /* both hashes of hybrid ones */
@@ -246,6 +254,7 @@ int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *
 void sk_conn_apply_metadata(struct skep_torrent *torrent);
 
 /* dial.c */
+#define SK_DIAL_NO_SOCKETS "no sockets left here" /* the one failure that is ours */
 void sk_dial_pump(struct skep_engine *engine);
 /* An outgoing attempt that never opened came to nothing. */
 void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake);
@@ -291,13 +300,16 @@ void sk_discovery_free_tracker(struct sk_engine_tracker *tracker);
 void sk_discovery_tracker_timer(struct sk_engine_tracker *tracker);
 void sk_discovery_lsd_timer(struct skep_torrent *torrent);
 void sk_discovery_pex(struct skep_peer *peer, const struct sk_pex_peer *peers, size_t count);
-/* A source told an address: book, event. `by` may be NULL. */
-void sk_discovery_hear(struct skep_torrent *torrent, const struct sk_endpoint *endpoint,
+/* A source told an address: book, event. `by` may be NULL. Whether it was new. */
+bool sk_discovery_hear(struct skep_torrent *torrent, const struct sk_endpoint *endpoint,
                        enum sk_source source, enum sk_scope teller, const char *by, unsigned flags);
 
 /* give.c */
 void sk_give_message(struct skep_peer *peer, const struct sk_msg *msg);
 void sk_give_opened(struct skep_peer *peer);
+void sk_give_closed(struct skep_peer *peer);    /* it was open */
+void sk_give_peer_gone(struct skep_peer *peer); /* it will be freed */
+void sk_give_sent(struct skep_peer *peer);      /* some of its output is on the way */
 void sk_give_stored(struct skep_torrent *torrent, uint32_t piece);
 void sk_give_read(struct skep_engine *engine, const struct sk_ask *ask, int err,
                   struct sk_bytes data);

@@ -55,7 +55,8 @@ static void next_range(const struct skep_torrent *torrent, struct sk_hash_range 
         .base_layer = log2_of(meta->piece_size / SK_BLOCK_SIZE),
         .index = fetch->got,
         .length = (uint32_t)length,
-        .proof_layers = log2_of(width / length),
+        /* All below the root. Those that the run itself makes up are counted and not sent. */
+        .proof_layers = width > length ? log2_of(width) - 1 : 0,
     };
 }
 
@@ -167,11 +168,11 @@ void sk_layers_message(struct skep_peer *peer, const struct sk_msg *msg)
                 msg->range.length == range.length;
     if (!same)
         return;
-    size_t proof = msg->hashes.n / SK_SHA256_SIZE;
-    if (msg->kind != SK_MSG_HASHES || proof < range.length ||
+    size_t uncles = log2_of(sk_merkle_width(fetch->count) / range.length);
+    if (msg->kind != SK_MSG_HASHES || msg->hashes.n != (range.length + uncles) * SK_SHA256_SIZE ||
         !sk_merkle_proves(msg->hashes.p, range.length, range.index,
-                          msg->hashes.p + (size_t)range.length * SK_SHA256_SIZE,
-                          proof - range.length, range.root)) {
+                          msg->hashes.p + (size_t)range.length * SK_SHA256_SIZE, uncles,
+                          range.root)) {
         give_up_on(torrent, peer);
         return;
     }
@@ -191,6 +192,7 @@ void sk_layers_message(struct skep_peer *peer, const struct sk_msg *msg)
             fetch->next_file++;
     }
     ask(torrent, peer);
+    ask_anyone(torrent); /* where this one cannot be asked for more */
 }
 
 void sk_layers_peer_gone(struct skep_peer *peer)

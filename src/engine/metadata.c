@@ -15,6 +15,7 @@
 
 #define METADATA_WAIT_NS (8 * SK_SECOND_NS) /* for one piece, before another peer is asked */
 #define METADATA_PER_PEER 4                 /* pieces asked of one peer at a time */
+#define LIKELY_VOTES 20                     /* who name a size and need no majority */
 
 static bool useful(const struct skep_peer *peer)
 {
@@ -65,6 +66,14 @@ static unsigned asked_of(const struct sk_metadata_fetch *fetch, const struct ske
     return count;
 }
 
+static bool under_way(const struct sk_metadata_fetch *fetch)
+{
+    for (uint32_t i = 0; i < fetch->pieces; i++)
+        if (fetch->piece[i].from && !fetch->piece[i].have)
+            return true;
+    return false;
+}
+
 static bool others_at_work(const struct sk_metadata_fetch *fetch, const struct skep_peer *peer)
 {
     for (uint32_t i = 0; i < fetch->pieces; i++)
@@ -73,14 +82,39 @@ static bool others_at_work(const struct sk_metadata_fetch *fetch, const struct s
     return false;
 }
 
+/* Of the sizes that useful peers name the one that most name; at least one names one. */
+static uint32_t likely_size(const struct skep_torrent *torrent)
+{
+    int64_t best = 0;
+    unsigned best_votes = 0;
+    for (const struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next) {
+        if (peer->torrent != torrent || !useful(peer))
+            continue;
+        int64_t size = sk_peer_view(peer->session)->extension.metadata_size;
+        unsigned votes = 0;
+        for (const struct skep_peer *other = peer; other; other = other->next)
+            votes += other->torrent == torrent && useful(other) &&
+                     sk_peer_view(other->session)->extension.metadata_size == size;
+        if (votes > best_votes) {
+            best = size;
+            best_votes = votes;
+        }
+        if (size == best && votes > LIKELY_VOTES)
+            break;
+    }
+    return (uint32_t)best;
+}
+
 static void ask(struct skep_peer *peer)
 {
     struct skep_torrent *torrent = peer->torrent;
     struct sk_metadata_fetch *fetch = &torrent->metadata;
-    if (torrent->metainfo || !useful(peer))
+    if (torrent->metainfo || fetch->broken || !useful(peer))
         return;
     const struct sk_extension_handshake *ext = &sk_peer_view(peer->session)->extension;
-    if (!fetch->size && begin(fetch, (uint32_t)ext->metadata_size))
+    if (!fetch->size && begin(fetch, likely_size(torrent)))
+        return;
+    if (ext->metadata_size != (int64_t)fetch->size)
         return;
     if (fetch->one_peer && others_at_work(fetch, peer))
         return;
@@ -154,6 +188,7 @@ static void complete(struct skep_torrent *torrent)
     }
     if (sk_metainfo_parse_info(sk_bytes(fetch->bytes, fetch->size), &meta, &reason)) {
         /* The hash is right, so nobody has better: the torrent itself is broken. */
+        fetch->broken = true;
         reset(fetch);
         sk_heap_remove(&torrent->engine->timers, &fetch->timer.base);
         return;
@@ -183,8 +218,10 @@ void sk_metadata_message(struct skep_peer *peer, const struct sk_metadata_messag
         length = SK_METADATA_PIECE_SIZE;
     if (message->kind == SK_METADATA_REJECT || message->data.n != length ||
         (message->total_size >= 0 && message->total_size != (int64_t)fetch->size)) {
-        piece->from = NULL;
         peer->metadata_bad = true; /* it has nothing for us: others are asked */
+        piece->from = NULL;
+        if (fetch->one_peer)
+            reset(fetch);
         ask_all(torrent);
         return;
     }
@@ -201,11 +238,14 @@ void sk_metadata_peer_gone(struct skep_peer *peer)
     struct sk_metadata_fetch *fetch = &peer->torrent->metadata;
     bool freed = false;
     for (uint32_t i = 0; i < fetch->pieces; i++) {
-        if (fetch->piece[i].from == peer && !fetch->piece[i].have) {
-            fetch->piece[i].from = NULL;
-            freed = true;
-        }
+        if (fetch->piece[i].from != peer)
+            continue;
+        fetch->piece[i].from = NULL;
+        freed = true;
     }
+    /* What a single peer was to give whole, a single other one gives anew. */
+    if (freed && fetch->one_peer)
+        reset(fetch);
     if (freed && peer->torrent->state == SK_TORRENT_RUNNING)
         ask_all(peer->torrent);
 }
@@ -216,18 +256,22 @@ void sk_metadata_on_timer(struct skep_torrent *torrent)
     uint64_t now = torrent->engine->now_ns;
     if (torrent->metainfo)
         return;
-    bool stuck = true;
+    bool late = false;
     for (uint32_t i = 0; i < fetch->pieces; i++) {
         struct sk_metadata_piece *piece = &fetch->piece[i];
         if (piece->from && !piece->have && now - piece->asked_ns >= METADATA_WAIT_NS) {
             piece->from->metadata_bad = true;
             piece->from = NULL;
+            late = true;
         }
-        stuck = stuck && !piece->from;
     }
-    if (stuck)
-        reset(fetch); /* nobody works on this size: whoever asks next may name another */
+    if (late && fetch->one_peer)
+        reset(fetch);
     ask_all(torrent);
+    if (fetch->size && !under_way(fetch)) {
+        reset(fetch); /* nobody works on this size: whoever asks next may name another */
+        ask_all(torrent);
+    }
     if (fetch->size)
         sk_engine_set_timer(torrent->engine, &fetch->timer, SK_TIMER_METADATA,
                             now + METADATA_WAIT_NS);

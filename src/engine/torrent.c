@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct skep_torrent *sk_torrent_find(struct skep_engine *engine, const uint8_t info_hash[20])
@@ -89,19 +90,30 @@ int skep_engine_add_file(struct skep_engine *engine, const void *bytes, size_t n
         return err;
     struct skep_torrent *torrent;
     err = new_torrent(engine, meta->info_hash, &torrent);
-    if (!err)
+    if (!err) {
+        torrent->metainfo = meta;
         err = sk_bitfield_init(&torrent->stored, meta->pieces);
-    if (err) {
+        if (err)
+            sk_torrent_free(torrent);
+    } else {
         sk_metainfo_free(meta);
-        return err;
     }
-    torrent->metainfo = meta;
+    if (err)
+        return err;
     take_hashes(torrent, meta);
     for (uint32_t i = 0; i < meta->trackers_count && !engine->config.no_trackers; i++)
         (void)sk_discovery_add_tracker(torrent, meta->trackers[i], false);
     admit(engine, torrent);
     *ret_torrent = torrent;
     return 0;
+}
+
+/* A link is mostly a stranger's: it cannot point us at low ports. */
+static void add_magnet_peer(struct skep_torrent *torrent, const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    if (colon && strtoul(colon + 1, NULL, 10) >= SK_BOOK_PORT_MIN)
+        (void)skep_torrent_add_peer(torrent, address);
 }
 
 int skep_engine_add_link(struct skep_engine *engine, const char *link,
@@ -128,7 +140,7 @@ int skep_engine_add_link(struct skep_engine *engine, const char *link,
         (void)sk_discovery_add_tracker(torrent, magnet->trackers[i], false);
     admit(engine, torrent);
     for (size_t i = 0; i < magnet->peers_count; i++)
-        (void)skep_torrent_add_peer(torrent, magnet->peers[i]);
+        add_magnet_peer(torrent, magnet->peers[i]);
     sk_magnet_free(magnet);
     *ret_torrent = torrent;
     return 0;
@@ -142,8 +154,6 @@ void sk_torrent_set_metainfo(struct skep_torrent *torrent, struct sk_metainfo *m
     }
     torrent->metainfo = metainfo;
     take_hashes(torrent, metainfo);
-    for (size_t i = 0; i < torrent->trackers_count; i++)
-        sk_tracker_progress(torrent->trackers[i]->machine, 0, 0, metainfo->size);
     sk_engine_emit(torrent->engine,
                    &(struct skep_event){.kind = SKEP_EVENT_METADATA, .torrent = torrent});
     sk_conn_apply_metadata(torrent);
@@ -168,8 +178,10 @@ int skep_torrent_add_peer(struct skep_torrent *torrent, const char *address)
 {
     struct sk_endpoint endpoint;
     if (!sk_endpoint_parse(address, 0, &endpoint)) {
+        if (!endpoint.port)
+            return SKEP_ERR_INVALID;
         sk_discovery_hear(torrent, &endpoint, SK_SOURCE_GIVEN, SK_SCOPE_LOOPBACK, NULL, 0);
-        return endpoint.port ? 0 : SKEP_ERR_INVALID;
+        return 0;
     }
     char name[256];
     struct sk_ask ask = {.kind = SK_ASK_PEER_NAME, .torrent = torrent};
@@ -181,7 +193,12 @@ int skep_torrent_add_peer(struct skep_torrent *torrent, const char *address)
         return SKEP_ERR_NOMEM;
     }
     out.text = out.owned;
-    return sk_engine_push(torrent->engine, &out);
+    if (sk_engine_push(torrent->engine, &out)) {
+        (void)sk_engine_answer(torrent->engine, out.id, &ask);
+        return SKEP_ERR_NOMEM;
+    }
+    torrent->names_waiting++;
+    return 0;
 }
 
 int skep_torrent_add_tracker(struct skep_torrent *torrent, const char *url)

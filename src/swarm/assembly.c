@@ -46,10 +46,37 @@ void sk_assembly_deinit(struct sk_assembly *assembly)
     sk_bitfield_deinit(&assembly->done);
 }
 
+static bool is_idle(const struct sk_assembly_copy *copy)
+{
+    return copy->owner == SK_ASSEMBLY_NOBODY && !memchr(copy->states, SK_BLOCK_ASKED, copy->blocks);
+}
+
+/* The oldest shared copy that nobody works on makes room; whether there was one. */
+static bool drop_idle(struct sk_assembly *assembly)
+{
+    struct sk_assembly_copy *oldest = NULL;
+    for (struct sk_assembly_copy *copy = assembly->copies; copy; copy = copy->next)
+        if (is_idle(copy))
+            oldest = copy;
+    if (oldest)
+        free_copy(assembly, oldest);
+    return oldest != NULL;
+}
+
+size_t sk_assembly_room(const struct sk_assembly *assembly)
+{
+    size_t room = SK_ASSEMBLY_BYTES_MAX - assembly->bytes;
+    for (const struct sk_assembly_copy *copy = assembly->copies; copy; copy = copy->next)
+        room += is_idle(copy) ? copy->length : 0;
+    return room;
+}
+
 int sk_assembly_begin(struct sk_assembly *assembly, uint32_t piece, uint32_t length, uint32_t owner,
                       struct sk_assembly_copy **ret_copy)
 {
     SK_ASSERT(length > 0);
+    while (length > SK_ASSEMBLY_BYTES_MAX - assembly->bytes && drop_idle(assembly))
+        ;
     if (length > SK_ASSEMBLY_BYTES_MAX - assembly->bytes)
         return SKEP_ERR_LIMIT;
     uint32_t blocks = (length + SK_BLOCK_SIZE - 1) / SK_BLOCK_SIZE;
@@ -133,21 +160,11 @@ void sk_assembly_release(struct sk_assembly *assembly, uint32_t peer, uint32_t p
         copy->states[block] = SK_BLOCK_FREE;
 }
 
-static uint32_t count_state(const struct sk_assembly_copy *copy, enum sk_block_state state)
+void sk_assembly_leave(struct sk_assembly *assembly, uint32_t peer)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < copy->blocks; i++)
-        count += copy->states[i] == state;
-    return count;
-}
-
-void sk_assembly_leave(struct sk_assembly *assembly, uint32_t peer, uint32_t *ret_held)
-{
-    uint32_t held = 0;
     for (struct sk_assembly_copy *copy = assembly->copies, *next; copy; copy = next) {
         next = copy->next;
         if (copy->owner == peer) {
-            held += count_state(copy, SK_BLOCK_HELD);
             free_copy(assembly, copy);
             continue;
         }
@@ -155,23 +172,21 @@ void sk_assembly_leave(struct sk_assembly *assembly, uint32_t peer, uint32_t *re
             if (copy->states[i] == SK_BLOCK_ASKED && copy->who[i] == peer)
                 copy->states[i] = SK_BLOCK_FREE;
     }
-    *ret_held = held;
 }
 
 struct sk_assembly_copy *sk_assembly_take(struct sk_assembly *assembly, uint32_t peer,
                                           uint32_t piece, uint32_t begin, const void *data,
-                                          uint32_t length, bool *ret_taken)
+                                          uint32_t length)
 {
     uint32_t block = begin / SK_BLOCK_SIZE;
     struct sk_assembly_copy *copy = find_asked(assembly, peer, piece, block);
-    *ret_taken = copy && begin % SK_BLOCK_SIZE == 0 &&
-                 length == SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin);
-    if (!*ret_taken)
+    if (!copy || begin % SK_BLOCK_SIZE ||
+        length != SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin))
         return NULL;
     memcpy(copy->data + begin, data, length);
     copy->states[block] = SK_BLOCK_HELD;
     copy->held++;
-    return copy->held == copy->blocks ? copy : NULL;
+    return copy;
 }
 
 /* ---- judging ---- */
@@ -214,7 +229,8 @@ static void judge_failed(struct sk_assembly *assembly, const struct sk_assembly_
             struct sk_bytes bytes = block_bytes(right, i);
             sk_sha1(bytes.p, bytes.n, digest);
             bool same = memcmp(digest, failed->suspects[i].sha1, sizeof digest) == 0;
-            judge(failed->suspects[i].who, failed->piece, same, !same, ctx);
+            if (failed->suspects[i].who != SK_ASSEMBLY_NOBODY)
+                judge(failed->suspects[i].who, failed->piece, same, !same, ctx);
         }
         free_failed(assembly, at);
     }
@@ -232,7 +248,9 @@ static void remember_failed(struct sk_assembly *assembly, const struct sk_assemb
     failed->blocks = copy->blocks;
     for (uint32_t i = 0; i < copy->blocks; i++) {
         struct sk_bytes bytes = block_bytes(copy, i);
-        failed->suspects[i].who = copy->who[i];
+        /* A proved block's giver was judged. */
+        failed->suspects[i].who =
+            copy->states[i] == SK_BLOCK_PROVED ? SK_ASSEMBLY_NOBODY : copy->who[i];
         sk_sha1(bytes.p, bytes.n, failed->suspects[i].sha1);
     }
     failed->next = assembly->failed;

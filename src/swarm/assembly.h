@@ -62,11 +62,13 @@ int sk_assembly_init(struct sk_assembly *assembly, uint32_t pieces);
 void sk_assembly_deinit(struct sk_assembly *assembly);
 
 /*
- * Begins a copy. owner SK_ASSEMBLY_NOBODY: shared (there is at most one of a piece).
- * SKEP_ERR_LIMIT (memory bound), SKEP_ERR_NOMEM.
+ * Begins a copy. owner SK_ASSEMBLY_NOBODY: shared. Where memory is short, the oldest shared copy
+ * that nobody works on is dropped for it. SKEP_ERR_LIMIT (memory bound), SKEP_ERR_NOMEM.
  */
 int sk_assembly_begin(struct sk_assembly *assembly, uint32_t piece, uint32_t length, uint32_t owner,
                       struct sk_assembly_copy **ret_copy);
+/* Bytes that new copies may have; idle shared ones make room for them. */
+size_t sk_assembly_room(const struct sk_assembly *assembly);
 /* The copy of this owner that still has free blocks; NULL. */
 struct sk_assembly_copy *sk_assembly_owned(const struct sk_assembly *assembly, uint32_t owner);
 /* A shared copy under way, starting after `after` (NULL: the first); NULL at the end. */
@@ -77,14 +79,13 @@ bool sk_assembly_ask(struct sk_assembly_copy *copy, uint32_t peer, struct sk_blo
 /* The request came to nothing: the block is free again. */
 void sk_assembly_release(struct sk_assembly *assembly, uint32_t peer, uint32_t piece,
                          uint32_t begin);
-/* All that was asked of this peer is free again, and its exclusive copies are dropped; *ret_held
- * counts the blocks that it had given in them (they stay unverified). */
-void sk_assembly_leave(struct sk_assembly *assembly, uint32_t peer, uint32_t *ret_held);
-/* A block came. Returns the copy when it is complete now, else NULL (also when nobody waits for
- * the block any more: *ret_taken says whether it was). */
+/* All that was asked of this peer is free again, and its exclusive copies are dropped. */
+void sk_assembly_leave(struct sk_assembly *assembly, uint32_t peer);
+/* A block came. Returns the copy that took it (complete once `held` equals `blocks`); NULL where
+ * nobody waits for it any more. */
 struct sk_assembly_copy *sk_assembly_take(struct sk_assembly *assembly, uint32_t peer,
                                           uint32_t piece, uint32_t begin, const void *data,
-                                          uint32_t length, bool *ret_taken);
+                                          uint32_t length);
 
 /* Called for each peer that gave blocks: `right` and `wrong` of them. */
 typedef void (*sk_assembly_judge_fn)(uint32_t peer, uint32_t piece, uint32_t right, uint32_t wrong,

@@ -28,6 +28,13 @@ static uint64_t after(uint64_t now_ns, double seconds)
 
 /* ---- life ---- */
 
+/* Whether it knows BEP 52: where there is v2 alone, every peer of the swarm does. */
+static bool knows_v2(const struct sk_lab_conn *conn)
+{
+    const struct sk_lab_torrent *torrent = &conn->swarm->content.torrent;
+    return torrent->has_v2 && (conn->peer->client->v2 || !torrent->has_v1);
+}
+
 static struct sk_peer_config make_config(const struct sk_lab_conn *conn,
                                          const uint8_t info_hash[20], bool dialed)
 {
@@ -41,7 +48,7 @@ static struct sk_peer_config make_config(const struct sk_lab_conn *conn,
         .pieces = content->pieces,
         .piece_size = content->torrent.piece_size,
         .span = content->torrent.size,
-        .has_v2 = content->torrent.has_v2,
+        .has_v2 = knows_v2(conn),
         .listen_port = conn->peer->endpoint.port,
         .outgoing = dialed,
         .mse = modes[behaviour(conn)->encryption],
@@ -51,6 +58,8 @@ static struct sk_peer_config make_config(const struct sk_lab_conn *conn,
         .seed = sk_prng_u64(&conn->swarm->prng),
     };
     memcpy(config.info_hash, info_hash, sizeof config.info_hash);
+    if (knows_v2(conn))
+        memcpy(config.info_hash_other, content->hash_v2, sizeof config.info_hash_other);
     memcpy(config.peer_id, conn->peer->id, sizeof config.peer_id);
     return config;
 }
@@ -451,6 +460,8 @@ static void on_hello(struct sk_lab_conn *conn, const struct sk_handshake *hello)
         sk_peer_close(conn->session);
         return;
     }
+    if (knows_v2(conn) && hello->reserved & SK_RESERVED_V2)
+        memcpy(config.info_hash, config.info_hash_other, sizeof config.info_hash);
     if (behaviour(conn)->stranger)
         sk_sha1(hello->info_hash, sizeof hello->info_hash, config.info_hash);
     if (sk_peer_accept(conn->session, &config))

@@ -54,19 +54,21 @@ static const struct sk_lab_kind kinds[] = {
 };
 
 static const struct sk_lab_client clients[] = {
-    {"qbittorrent", "-qB4520-", "qBittorrent/4.5.2", "qBittorrent 4.5.2", "qBittorrent 4.5.2"},
-    {"transmission", "-TR3000-", "Transmission 3.00", "Transmission 3.00", "Transmission 3.00"},
-    {"deluge", "-DE2110-", "Deluge 2.1.1", "Deluge 2.1.1", "Deluge 2.1.1"},
+    {"qbittorrent", "-qB4520-", "qBittorrent/4.5.2", "qBittorrent 4.5.2", "qBittorrent 4.5.2",
+     true},
+    {"transmission", "-TR3000-", "Transmission 3.00", "Transmission 3.00", "Transmission 3.00",
+     false},
+    {"deluge", "-DE2110-", "Deluge 2.1.1", "Deluge 2.1.1", "Deluge 2.1.1", true},
     {"utorrent", "-UT3550-", "\xc2\xb5Torrent 3.5.5", "\xc2\xb5Torrent 3.5.5",
-     "\xc2\xb5Torrent 3.5.5"},
-    {"libtorrent", "-LT2080-", "libtorrent/2.0.8.0", "libtorrent 2.0.8", "libtorrent 2.0.8"},
-    {"aria2", "A2-1-36-0-", "aria2/1.36.0", "aria2 1.36.0", "aria2 1.36.0"},
-    {"biglybt", "-BI3400-", "BiglyBT 3.4.0.0", "BiglyBT 3.4.0", "BiglyBT 3.4.0"},
-    {"ktorrent", "-KT5220-", "KTorrent 22.12.3", "KTorrent 22.12.3", "KTorrent 5.2.2"},
+     "\xc2\xb5Torrent 3.5.5", false},
+    {"libtorrent", "-LT2080-", "libtorrent/2.0.8.0", "libtorrent 2.0.8", "libtorrent 2.0.8", true},
+    {"aria2", "A2-1-36-0-", "aria2/1.36.0", "aria2 1.36.0", "aria2 1.36.0", false},
+    {"biglybt", "-BI3400-", "BiglyBT 3.4.0.0", "BiglyBT 3.4.0", "BiglyBT 3.4.0", true},
+    {"ktorrent", "-KT5220-", "KTorrent 22.12.3", "KTorrent 22.12.3", "KTorrent 5.2.2", false},
     {"rtorrent", "-lt0D80-", "libTorrent 0.13.8", "rTorrent (libTorrent) 0.13.8",
-     "rTorrent (libTorrent) 0.13.8"},
+     "rTorrent (libTorrent) 0.13.8", false},
     /* What a stranger may call himself. */
-    {"odd", "-qB4520-", "\x1b[2Jodd", "\\x1b[2Jodd", "qBittorrent 4.5.2"},
+    {"odd", "-qB4520-", "\x1b[2Jodd", "\\x1b[2Jodd", "qBittorrent 4.5.2", false},
 };
 
 const struct sk_lab_kind *sk_lab_kind_at(size_t i)

@@ -68,6 +68,7 @@ struct sk_lab_client {
     const char *v;       /* of its extension handshake; NULL = says none */
     const char *name;    /* what one should read from both */
     const char *name_id; /* what one should read from the id alone */
+    bool v2;             /* knows BEP 52; in a hybrid swarm it takes v2 where both can */
 };
 
 const struct sk_lab_client *sk_lab_client_find(const char *word);

@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "swarm/lab_conn.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #define PEERS_A_BYTE 250 /* no address ends in 0 or 255 */
@@ -52,7 +51,7 @@ static uint32_t *shuffled(uint32_t pieces, struct sk_prng *prng)
 
 static int hold(struct sk_lab_peer *peer, uint32_t pieces, double share, struct sk_prng *prng)
 {
-    uint32_t count = (uint32_t)lround(share * pieces);
+    uint32_t count = (uint32_t)(share * pieces + 0.5);
     uint32_t *order = shuffled(pieces, prng);
     if (!order || sk_bitfield_init(&peer->have, pieces)) {
         sk_mem_free(order);

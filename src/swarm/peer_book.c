@@ -164,12 +164,24 @@ int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpo
     return 0;
 }
 
-struct sk_book_entry *sk_peer_book_next(struct sk_peer_book *book, uint64_t now_ns)
+static struct sk_book_entry *due(const struct sk_peer_book *book, uint64_t now_ns)
 {
     struct sk_timer *timer = sk_heap_first(&book->queue);
     if (!timer || timer->at_ns > now_ns)
         return NULL;
-    struct sk_book_entry *entry = SK_CONTAINER_OF(timer, struct sk_book_entry, retry);
+    return SK_CONTAINER_OF(timer, struct sk_book_entry, retry);
+}
+
+const struct sk_book_entry *sk_peer_book_due(const struct sk_peer_book *book, uint64_t now_ns)
+{
+    return due(book, now_ns);
+}
+
+struct sk_book_entry *sk_peer_book_next(struct sk_peer_book *book, uint64_t now_ns)
+{
+    struct sk_book_entry *entry = due(book, now_ns);
+    if (!entry)
+        return NULL;
     dequeue(book, entry);
     entry->state = SK_DIAL_DIALING;
     entry->dials++;

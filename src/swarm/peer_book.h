@@ -43,6 +43,7 @@ struct sk_book_entry {
     uint8_t pex_flags;                  /* all that PEX said of it, or-ed */
     uint8_t modes_tried, mode_worked;   /* enum sk_dial_mode; 0 = none yet */
     uint8_t dials;                      /* attempts so far */
+    uint8_t starved;                    /* attempts that our own system had no socket for */
     const char *reason;                 /* why it failed or is skipped; static, or NULL */
     struct sk_endpoint same_as;         /* another address of the same peer; family NONE */
     void *owner;                        /* the engine's peer while DIALING or OPEN */
@@ -72,7 +73,9 @@ int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpo
                       struct sk_book_entry **ret_entry, bool *ret_new);
 struct sk_book_entry *sk_peer_book_find(const struct sk_peer_book *book,
                                         const struct sk_endpoint *endpoint);
-/* The next address that is due, now DIALING; NULL where none is. */
+/* The next address that is due, as it is; NULL where none is. */
+const struct sk_book_entry *sk_peer_book_due(const struct sk_peer_book *book, uint64_t now_ns);
+/* The same, now DIALING. */
 struct sk_book_entry *sk_peer_book_next(struct sk_peer_book *book, uint64_t now_ns);
 /* When the next one is due; SK_TIME_NEVER. */
 uint64_t sk_peer_book_deadline(const struct sk_peer_book *book);

@@ -26,7 +26,7 @@ def build(swarm):
     swarm.add(LibtorrentPeer, "lt-one", held={17})
     swarm.add(LibtorrentPeer, "lt-tail", held={95})
     swarm.add(LibtorrentPeer, "lt-lacks-one", held=set(range(96)) - {40})
-    swarm.add(LibtorrentPeer, "lt-chokes", unchokes=False)
+    swarm.add(LibtorrentPeer, "lt-rc4-part", held=set(range(30)), encryption="require")
     return swarm.add(LibtorrentPeer, "lt-center", family=DUAL, files=["a.bin"], wants_rest=True)
 
 
@@ -34,8 +34,6 @@ AUDITS = [
     ("http", "tracker", lambda s, _: [s.torrent.with_trackers(s.tracker.http_url)]),
     ("magnet-v1", "tracker", lambda s, _: [s.torrent.magnet([s.tracker.udp_url], only=V1)]),
     ("magnet-v2", "tracker", lambda s, _: [s.torrent.magnet([s.tracker.http_url], only=V2)]),
-    ("pex", "pex", lambda s, center: [s.torrent.path, "--peer=" + center.endpoints()[1],
-                                      "--no-trackers", "--no-lsd", "--no-dht"]),
 ]
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from lab.torrents import V2
 
 PIECE = 64 * 1024
 FILES = [("a.bin", 20 * PIECE - 999), ("b.bin", 15 * PIECE - 40000), ("c.bin", 9 * PIECE + 12345)]
+PATIENCE = "--patience=5"  # for the one that chokes: the others unchoke at once
 
 
 def build(swarm):
@@ -23,9 +24,9 @@ def build(swarm):
 
 
 AUDITS = [
-    ("udp", "tracker", lambda s, _: [s.torrent.with_trackers(s.tracker.udp_url)]),
+    ("udp", "tracker", lambda s, _: [s.torrent.with_trackers(s.tracker.udp_url), PATIENCE]),
     ("magnet", "pex", lambda s, center: [s.torrent.magnet(peers=[center.endpoints()[0]]),
-                                         "--no-trackers", "--no-lsd", "--no-dht"]),
+                                         "--no-trackers", "--no-lsd", "--no-dht", PATIENCE]),
 ]
 
 if __name__ == "__main__":

@@ -87,13 +87,20 @@ def check_audit(tap, swarm, name, audit, source):
     tap.check(told == true, f"{name}: describes the torrent", told, true)
     for client in swarm.clients:
         check_client(tap, f"{name}: {client.name}", client, report["peers"], source)
-    seeds = sum(len(c.held) == torrent.pieces for c in swarm.clients)
-    told = (report["swarm"]["seeds"], report["swarm"]["leechers"])
-    tap.check(told == (seeds, len(swarm.clients) - seeds), f"{name}: counts seeds and leechers",
-              f"says {told}, there are {seeds} and {len(swarm.clients) - seeds}")
+    check_count(tap, f"{name}: counts seeds", report["swarm"]["seeds"],
+                [c for c in swarm.clients if len(c.held) == torrent.pieces])
+    check_count(tap, f"{name}: counts leechers", report["swarm"]["leechers"],
+                [c for c in swarm.clients if len(c.held) < torrent.pieces])
     known = {a for c in swarm.clients for a in c.host.addresses()}
     strange = [brief(p) for p in report["peers"] if not is_known(p, known)]
     tap.check(not strange, f"{name}: finds nobody who is not there", *strange)
+
+
+def check_count(tap, name, told, clients):
+    """A client of two addresses may be counted twice, where nothing shows that it is one."""
+    twice = sum(len(c.host.addresses()) > 1 and not c.one_identity for c in clients)
+    tap.check(len(clients) <= told <= len(clients) + twice, name,
+              f"says {told}, there are {len(clients)}")
 
 
 def is_known(peer, addresses):

@@ -18,6 +18,7 @@ class Client:
     """
 
     shows_as = None  # what the client calls itself to others
+    one_identity = True  # whether its peer id shows that two addresses are the same peer
 
     def __init__(self, host, torrent, folder, held, files=None, encryption="prefer",
                  unchokes=True, lsd=False):

@@ -18,6 +18,7 @@ RECONNECT_S = 60  # libtorrent's own default
 
 class LibtorrentPeer(Client):
     shows_as = "libtorrent"
+    one_identity = False  # a new peer id for each connection
 
     def __init__(self, *args, wants_rest=False, **options):
         """wants_rest: ask for the pieces that are not held, instead of being content."""
@@ -71,7 +72,7 @@ def open_session(addresses, encryption, unchokes, lsd):
     """A session that keeps to the lab, unchokes all or nobody and keeps every connection."""
     forced = POLICY[encryption]
     level = lt.enc_level.rc4 if encryption == "require" else lt.enc_level.both
-    return lt.session({
+    session = lt.session({
         "listen_interfaces": ",".join(f"[{a}]:{PORT}" if ":" in a else f"{a}:{PORT}"
                                       for a in addresses),
         "enable_dht": False, "enable_lsd": lsd, "enable_upnp": False, "enable_natpmp": False,
@@ -84,6 +85,8 @@ def open_session(addresses, encryption, unchokes, lsd):
         "connection_speed": 200, "torrent_connect_boost": 100,
         "alert_mask": int(lt.alert.category_t.error_notification),
     })
+    session.set_peer_class_filter(lt.ip_filter())  # else peers of private networks are all unchoked
+    return session
 
 
 def bits_to_pieces(bits):
