@@ -74,8 +74,9 @@ static void put_completeness(const struct sk_report_text *text)
                  sk_units_share((double)report->pieces_missing / report->pieces, share));
     } else {
         put_line(text, "Complete", SK_INK_GOOD,
-                 "yes: %.2f distributed copies, %u peer%s hold%s the rarest piece", report->copies,
-                 (unsigned)report->copies, (unsigned)report->copies == 1 ? "" : "s",
+                 "yes: %.2f distributed copies, %u peer%s hold%s the rarest piece",
+                 floor(report->copies * 100) / 100, (unsigned)report->copies,
+                 (unsigned)report->copies == 1 ? "" : "s",
                  (unsigned)report->copies == 1 ? "s" : "");
     }
 }
