@@ -18,12 +18,12 @@ int sk_peer_book_init(struct sk_peer_book *book, uint64_t seed)
 
 void sk_peer_book_deinit(struct sk_peer_book *book)
 {
+    sk_heap_deinit(&book->queue); /* first: its timers are in the entries */
     for (size_t i = 0; i < book->count; i++)
         sk_mem_free(book->entries[i]);
     sk_mem_free(book->entries);
     sk_map_deinit(&book->by_endpoint);
     sk_map_deinit(&book->ports_by_ip);
-    sk_heap_deinit(&book->queue);
     *book = (struct sk_peer_book){0};
 }
 

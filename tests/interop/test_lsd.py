@@ -21,7 +21,8 @@ def build(swarm):
     swarm.add(LibtorrentPeer, "lt-plain", encryption="off", lsd=True)
     swarm.add(LibtorrentPeer, "lt-rc4", encryption="require", lsd=True)
     swarm.add(LibtorrentPeer, "lt-part6", family=V6, files=["b.bin"], lsd=True)
-    return swarm.add(LibtorrentPeer, "lt-center", family=DUAL, files=["b.bin"], wants_rest=True, lsd=True)
+    return swarm.add(LibtorrentPeer, "lt-center", family=DUAL, files=["b.bin"], wants_rest=True,
+                     lsd=True)
 
 
 AUDITS = [("lsd", None, lambda s, _: [s.torrent.with_trackers(), "--no-trackers", "--no-pex"])]

@@ -26,9 +26,9 @@ struct policy_case {
 
 static void on_open_note(const struct skep_event *event, void *ctx)
 {
-    struct world *world = ctx;
+    bool *encrypted = ctx;
     if (event->kind == SKEP_EVENT_OPEN)
-        *(bool *)world->context = skep_peer_encrypted(event->peer);
+        *encrypted = skep_peer_encrypted(event->peer);
 }
 
 static void try_policy(const struct policy_case *c)
@@ -37,8 +37,12 @@ static void try_policy(const struct policy_case *c)
     struct remote *remote = world_peer(world, given);
     remote->hates_mse = c->hates_mse;
     remote->hates_plain = c->hates_plain;
+    bool encrypted = false;
+    world->hook = on_open_note;
+    world->context = &encrypted;
     world_start(world);
     world_run(world, 60);
+    assert_int_equal(encrypted, c->encrypted);
     assert_int_equal(remote->mse, c->mse);
     assert_int_equal(remote->plain, c->plain);
     assert_int_equal(world_count(world, SKEP_EVENT_OPEN, given), c->opens);

@@ -17,7 +17,8 @@ class Aria2(Client):
         argv = ["aria2c", "--no-conf=true", "--enable-rpc=true", f"--rpc-listen-port={RPC_PORT}",
                 f"--listen-port={PORT}", "--dir=" + self.data, "--seed-ratio=0.0",
                 "--check-integrity=true", "--file-allocation=none", "--allow-overwrite=true",
-                "--enable-dht=false", "--enable-dht6=false", f"--bt-enable-lpd={'true' if self.lsd else 'false'}",
+                "--enable-dht=false", "--enable-dht6=false",
+                "--bt-enable-lpd=" + ("true" if self.lsd else "false"),
                 "--enable-peer-exchange=true", "--summary-interval=0", "--quiet=true"]
         if self.encryption == "require":
             argv += ["--bt-require-crypto=true", "--bt-min-crypto-level=arc4",
@@ -45,7 +46,8 @@ class Aria2(Client):
 
     def _checked(self):
         status = self._status()
-        return status and "verifiedLength" not in status and self.pieces() == self.held
+        busy = {"verifiedLength", "verifyIntegrityPending"}
+        return status and not busy & status.keys() and self.pieces() == self.held
 
     def pieces(self):
         status = self._status()

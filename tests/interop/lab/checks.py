@@ -75,12 +75,12 @@ def check_audit(tap, swarm, name, audit, source):
     the source cannot give. None: not looked at.
     """
     tap.note(f"{name}: {audit.seconds:.1f} s")
-    if not tap.check(audit.report is not None, f"{name}: is JSON", audit.errors):
+    if not tap.check(audit.report is not None, f"{name}: is JSON", audit.complaints()):
         return
     report, torrent = audit.report, swarm.torrent
     tap.check(audit.code == 0 and report["stopped"] == "converged",
               f"{name}: ends by itself with success", f"exit {audit.code}", report["stopped"],
-              audit.errors)
+              audit.complaints())
     told = {k: report["swarm"][k] for k in ("name", "size", "pieces", "piece_size")}
     true = {"name": torrent.name, "size": torrent.size, "pieces": torrent.pieces,
             "piece_size": torrent.piece_size}

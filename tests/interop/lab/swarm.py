@@ -24,6 +24,10 @@ class Audit:
     def __init__(self, code, report, errors, seconds):
         self.code, self.report, self.errors, self.seconds = code, report, errors, seconds
 
+    def complaints(self):
+        """What it said on stderr, but not pages of it."""
+        return "\n".join(self.errors.splitlines()[:40])
+
     def save(self, folder, name):
         """Keep the report in a folder, where one is given."""
         if folder:

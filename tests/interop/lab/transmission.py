@@ -12,7 +12,7 @@ from lab.client import PORT, Client, post_json, wait_for
 from lab.torrents import pieces_from_bits
 
 RPC_PORT = 9091
-STOPPED, CHECK_WAIT, CHECK = 0, 1, 2
+STOPPED, CHECKING = 0, 2  # a torrent's states; those above are downloading and seeding
 
 
 class Transmission(Client):
@@ -52,8 +52,7 @@ class Transmission(Client):
         return answer["arguments"]
 
     def _status(self):
-        return self._call("torrent-get", fields=["id", "status", "pieces", "recheckProgress",
-                                                 "error", "errorString"])["torrents"][0]
+        return self._call("torrent-get", fields=["status", "pieces"])["torrents"][0]
 
     def settle(self):
         wait_for(f"{self.name}: RPC", lambda: self._call("session-get"))
@@ -65,7 +64,7 @@ class Transmission(Client):
         wait_for(f"{self.name}: verification", lambda: self._status()["status"] == STOPPED and
                  self.pieces() == self.held)
         self._call("torrent-start-now")
-        wait_for(f"{self.name}: start", lambda: self._status()["status"] > CHECK)
+        wait_for(f"{self.name}: start", lambda: self._status()["status"] > CHECKING)
 
     def _unwanted(self):
         return [i for i, name in enumerate(self.torrent.file_names) if name not in self.files]
