@@ -114,7 +114,6 @@ void sk_audit_live_draw(struct sk_audit_live *live, const struct sk_auditor *aud
     sk_terminal_look(STDERR_FILENO, &screen);
     sk_buf_init(&out, 64 << 10);
     if (!sk_live_render(&live->live, &state, &screen, &out) && out.n)
-        if (out.n)
         fwrite(out.p, 1, out.n, stderr);
     sk_buf_deinit(&out);
 }

@@ -136,7 +136,7 @@ def check_truth(tap, swarm):
 def keep(swarm):
     """Leave the swarm running for a person to look at, until they end it."""
     outside = os.readlink("/proc/self")  # /proc is still that of the machine
-    print(f"The swarm runs. A shell on the auditor's host, as root, with the files in {swarm.folder}:")
+    print(f"The swarm runs, its files in {swarm.folder}. A shell on the auditor's host, as root:")
     print(f"  nsenter -t {outside} -m nsenter --net=/run/netns/auditor sh")
     print(f"Torrent: {swarm.torrent.path}")
     print(f"Magnet: {swarm.torrent.magnet([swarm.tracker.http_url])}")

@@ -17,8 +17,8 @@ def _bytes(seed, size):
 class Torrent:
     """A torrent, its payload and where a copy of any part of it comes from.
 
-    files is a list of (name, size in bytes), by name. The first files of a good payload end on a piece's
-    end, so that a client that takes whole files holds whole pieces.
+    files is a list of (name, size in bytes), by name. The files of a v1 payload end on a piece's
+    end, but for the last, so that a client that takes whole files holds whole pieces.
     """
 
     def __init__(self, folder, name, kind, files, piece_size, trackers=()):
