@@ -199,15 +199,16 @@ static bool has_source(const struct pair *pair, const char *name)
     return false;
 }
 
+/* Of those that a tracker knows it tells some at a time: the others may come from peers alone. */
 static enum verdict check_source(struct pair *pair)
 {
     if (!pair->audit)
         return NOT_ASKED;
-    bool announced = is_true(pair->truth, "tracker");
-    if (has_source(pair, "tracker") == announced)
-        return RIGHT;
-    return announced ? wrong(pair, "not heard of from the tracker, and the tracker knows it")
-                     : wrong(pair, "heard of from the tracker, and the tracker does not know it");
+    bool announced = is_true(pair->truth, "tracker"), told = has_source(pair, "tracker");
+    if (announced)
+        return told ? RIGHT : NOT_ASKED;
+    return told ? wrong(pair, "heard of from the tracker, and the tracker does not know it")
+                : RIGHT;
 }
 
 static const struct {

@@ -183,8 +183,12 @@ int sk_lab_demo(const struct sk_lab_scenario *scenario)
     if (code)
         return code;
     code = start_lab(scenario, &demo);
-    if (!code)
+    if (!code) {
+        fputs("A lab of known truth is up. The audit of it, as anyone would run it:\n"
+              "skep audit --bind=127.0.0.1 --no-lsd --patience=" PATIENCE " demo.torrent\n\n",
+              stderr);
         code = run_audit(&demo);
+    }
     int lab_code = stop_lab(&demo);
     if (!code)
         code = lab_code;

@@ -562,6 +562,7 @@ int sk_lab_run(struct sk_lab *lab, double seconds, int (*ready)(void *ctx), void
     static const int numbers[] = {SIGINT, SIGTERM};
     lab->ready = ready;
     lab->ctx = ctx;
+    uv_update_time(&lab->loop); /* computing the hashes took a while */
     uv_timer_init(&lab->loop, &lab->tick);
     uv_timer_init(&lab->loop, &lab->limit);
     lab->tick.data = lab;

@@ -295,6 +295,23 @@ static bool address_taken(const struct skep_peer *peer)
     return owner && owner != peer && owner->opened;
 }
 
+static int tell_pieces(struct skep_peer *peer)
+{
+    const struct sk_metainfo *meta = peer->torrent->metainfo;
+    return sk_peer_set_pieces(peer->session, meta->pieces, meta->piece_size, meta->span,
+                              peer->torrent->has_v2);
+}
+
+/*
+ * The metadata may have come while this one was in its handshake. Not before it is open: a
+ * handshake that begins to offer v2 half-way gets a v2 hash for an answer, which it does not know
+ * to expect.
+ */
+static bool knows_pieces(const struct skep_peer *peer)
+{
+    return !peer->torrent->metainfo || sk_peer_view(peer->session)->have.count;
+}
+
 static void on_open(struct skep_peer *peer)
 {
     struct skep_torrent *torrent = peer->torrent;
@@ -311,7 +328,7 @@ static void on_open(struct skep_peer *peer)
     /* A dial to the same address that is under way gives way. */
     peer->entry->owner = peer;
     const uint8_t *id = sk_peer_view(peer->session)->peer_id;
-    if (sk_map_put(&torrent->by_peer_id, id, peer)) {
+    if ((!knows_pieces(peer) && tell_pieces(peer)) || sk_map_put(&torrent->by_peer_id, id, peer)) {
         if (peer->conn.outgoing)
             sk_dial_failed(peer, "out of memory", false);
         else
@@ -434,6 +451,24 @@ static const char *closed_reason(const struct skep_peer *peer, const struct sk_p
     return sk_peer_reason_name(event->reason);
 }
 
+static bool may_be_same_host(const struct sk_endpoint *a, const struct sk_endpoint *b)
+{
+    return sk_endpoint_same_ip(a, b) ||
+           (sk_endpoint_scope(a) == SK_SCOPE_LOOPBACK && sk_endpoint_scope(b) == SK_SCOPE_LOOPBACK);
+}
+
+/* We were called by ourselves and hang up without a word: the one who dials should not take it for
+ * a peer that hung up. */
+static void tell_self(const struct skep_peer *incoming)
+{
+    struct skep_engine *engine = incoming->engine;
+    for (struct skep_peer *peer = engine->peers; peer; peer = peer->next)
+        if (peer->conn.outgoing && peer->stage == SK_STAGE_TALKING && !peer->opened &&
+            peer->conn.endpoint.port == engine->config.port &&
+            may_be_same_host(&peer->conn.endpoint, &incoming->conn.endpoint))
+            sk_dial_failed(peer, sk_peer_reason_name(SK_PEER_REASON_SELF), false);
+}
+
 static void on_closed(struct skep_peer *peer, const struct sk_peer_event *event)
 {
     static const uint8_t handshake_reasons[] = {
@@ -442,6 +477,8 @@ static void on_closed(struct skep_peer *peer, const struct sk_peer_event *event)
         [SK_PEER_REASON_EOF] = 1,       [SK_PEER_REASON_PROTOCOL] = 1,
     };
     const char *reason = closed_reason(peer, event);
+    if (!peer->conn.outgoing && event->reason == SK_PEER_REASON_SELF)
+        tell_self(peer);
     if (peer->opened || !peer->conn.outgoing) {
         bool theirs = event->reason == SK_PEER_REASON_EOF;
         sk_conn_close(peer, reason, theirs);
@@ -558,6 +595,7 @@ static int start_session(struct skep_peer *peer)
 {
     struct sk_peer_config config;
     sk_conn_session_config(peer, &config);
+    peer->was_blind = peer->torrent && !peer->torrent->metainfo;
     int err = sk_peer_new(&config, peer->engine->now_ns, &peer->session);
     if (err)
         return err;
@@ -716,17 +754,15 @@ void sk_engine_conn_sent(struct skep_engine *engine, struct sk_conn *conn, size_
 /* The number of pieces is known: sessions that opened before can make sense of what they kept. */
 void sk_conn_apply_metadata(struct skep_torrent *torrent)
 {
-    const struct sk_metainfo *meta = torrent->metainfo;
     for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next) {
-        if (peer->torrent != torrent || peer->stage != SK_STAGE_TALKING)
-            continue;
-        if (sk_peer_set_pieces(peer->session, meta->pieces, meta->piece_size, meta->span,
-                               torrent->has_v2)) {
+        if (peer->torrent != torrent || peer->stage != SK_STAGE_TALKING || !peer->opened)
+            continue; /* those in their handshake learn it when they open */
+        if (tell_pieces(peer)) {
             sk_conn_close(peer, "out of memory", false);
             continue;
         }
         const struct sk_peer_view *view = sk_peer_view(peer->session);
-        if (peer->opened && view->has_bitfield && view->state == SK_PEER_OPEN)
+        if (view->has_bitfield && view->state == SK_PEER_OPEN)
             emit_peer(peer, SKEP_EVENT_HAVE_SET);
         drain(peer);
     }

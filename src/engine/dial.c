@@ -50,6 +50,16 @@ static void give_up(struct skep_torrent *torrent, struct sk_book_entry *entry, c
                                         .final = true});
 }
 
+/*
+ * A hybrid torrent's peer may answer to the v1 hash of a magnet with the v2 hash, which we cannot
+ * recognise before we have the metadata: then it is asked once more.
+ */
+static bool answered_other_hash(const struct skep_peer *peer, const char *reason)
+{
+    return peer->was_blind && peer->entry->dials < SK_BOOK_DIALS_MAX &&
+           strcmp(reason, sk_peer_reason_name(SK_PEER_REASON_WRONG_INFO_HASH)) == 0;
+}
+
 /* Another attempt: with the other handshake, or later where it was us who had no sockets left. */
 static bool dial_again(const struct skep_peer *peer, const char *reason, bool handshake)
 {
@@ -66,6 +76,9 @@ static bool dial_again(const struct skep_peer *peer, const char *reason, bool ha
         uint32_t others = engine->peers_count - 1;
         engine->config.connections_max =
             SK_MIN(engine->config.connections_max, SK_MAX(others, SK_ENGINE_CONNECTIONS_MIN));
+    } else if (answered_other_hash(peer, reason)) {
+        entry->modes_tried &= (uint8_t)~peer->mode;
+        at_ns += peer->torrent->metainfo ? 0 : SK_SECOND_NS;
     } else if (!handshake || entry->mode_worked || !next_mode(engine, entry) ||
                entry->dials >= SK_BOOK_DIALS_MAX) {
         return false;

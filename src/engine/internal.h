@@ -72,6 +72,7 @@ struct skep_peer {
     bool opened, send_queued, paused;
     bool was_reset;    /* the other side ended it with a reset */
     bool close_lost;   /* SK_OUT_CLOSE found no memory to wait in */
+    bool was_blind;    /* its handshake was made before the metadata was known */
     bool metadata_bad; /* it gave metadata that was wrong */
     uint64_t dial_ns, connect_ns;
     uint64_t payload_seen;

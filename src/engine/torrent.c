@@ -152,8 +152,11 @@ void sk_torrent_set_metainfo(struct skep_torrent *torrent, struct sk_metainfo *m
         sk_metainfo_free(metainfo);
         return;
     }
+    bool was_hybrid = torrent->has_v1 && torrent->has_v2;
     torrent->metainfo = metainfo;
     take_hashes(torrent, metainfo);
+    if (torrent->has_v1 && torrent->has_v2 && !was_hybrid)
+        add_skey(torrent->engine, torrent->hash_v2);
     sk_engine_emit(torrent->engine,
                    &(struct skep_event){.kind = SKEP_EVENT_METADATA, .torrent = torrent});
     sk_conn_apply_metadata(torrent);

@@ -46,19 +46,15 @@ static int count_port(struct sk_peer_book *book, const struct sk_endpoint *endpo
     return err;
 }
 
+/* Why an address is not dialled, whatever else is known; NULL where it may be. */
 static const char *why_skip(const struct sk_book_entry *entry, enum sk_source source,
-                            enum sk_scope teller, uintptr_t ports)
+                            enum sk_scope teller)
 {
     if (source == SK_SOURCE_GIVEN)
         return entry->endpoint.port == 0 ? "port 0" : NULL;
     if (!sk_endpoint_reachable_from(&entry->endpoint, teller))
         return "address out of its source's scope";
-    if (entry->endpoint.port < SK_BOOK_PORT_MIN)
-        return "port below 1024";
-    if (ports > SK_BOOK_PORTS_PER_IP_MAX &&
-        sk_endpoint_scope(&entry->endpoint) != SK_SCOPE_LOOPBACK)
-        return "too many ports of one address";
-    return NULL;
+    return entry->endpoint.port < SK_BOOK_PORT_MIN ? "port below 1024" : NULL;
 }
 
 static int enqueue(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns)
@@ -118,11 +114,15 @@ static int admit(struct sk_peer_book *book, struct sk_book_entry *entry, enum sk
         entry->state = SK_DIAL_DONE;
         return 0;
     }
-    uintptr_t ports = 0;
-    int err = count_port(book, &entry->endpoint, &ports);
-    if (err)
-        return err;
-    entry->reason = why_skip(entry, source, teller, ports);
+    entry->reason = why_skip(entry, source, teller);
+    if (!entry->reason && source != SK_SOURCE_GIVEN &&
+        sk_endpoint_scope(&entry->endpoint) != SK_SCOPE_LOOPBACK) {
+        uintptr_t ports = 0;
+        int err = count_port(book, &entry->endpoint, &ports);
+        if (err)
+            return err;
+        entry->reason = ports > SK_BOOK_PORTS_PER_IP_MAX ? "too many ports of one address" : NULL;
+    }
     if (entry->reason) {
         entry->state = SK_DIAL_SKIPPED;
         return 0;

@@ -115,7 +115,7 @@ def lab(scenario, *options):
         process = start("lab", f"--torrent={here}/lab.torrent", f"--truth={here}/truth.json",
                         *options, here / "lab.ini")
         try:
-            for line in process.stderr:  # the truth is the last that it names
+            for line in process.stdout:  # the truth is the last that it names
                 if line.startswith(b"truth"):
                     break
             assert (here / "truth.json").exists(), process.wait()

@@ -107,6 +107,7 @@ struct world {
     size_t udp_n;
     bool disk_fails, disk_waits;
     uint64_t read_id;
+    bool stuck; /* nothing of ours reaches anybody */
     uint64_t waiting_write;
 };
 

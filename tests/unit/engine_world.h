@@ -284,7 +284,8 @@ static inline void world_output(struct world *world, const struct sk_out *out)
         world_dialled(world, out);
         break;
     case SK_OUT_SEND:
-        world_sent(world, out->conn);
+        if (!world->stuck)
+            world_sent(world, out->conn);
         break;
     case SK_OUT_CLOSE:
         world_closed(world, out->conn);
@@ -402,6 +403,8 @@ static inline void world_pump(struct world *world)
         for (struct link *link = world->links; link; link = link->next) {
             if (link->gone)
                 continue;
+            if (!link->connecting && !world->stuck)
+                world_sent(world, link->conn);
             remote_tick(link, world->now_ns);
             if (link_deliver(world, link)) {
                 again = true;

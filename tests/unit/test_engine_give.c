@@ -1,0 +1,329 @@
+/*
+ * Pieces that were stored and are given to others, and the bound on what is taken: the disk, slots,
+ * requests that outlive their connection, and pauses in reading.
+ */
+#include "engine_world.h"
+
+#define PIECE 65536u
+
+static struct world world_memory;
+
+static struct world *fresh(void)
+{
+    struct world *world = &world_memory;
+    world_init(world, &(struct skep_config){.no_lsd = true, .save_dir = "/there", .give = true});
+    world_content(world, 4, PIECE, true, false);
+    world_add_file(world, NULL, 0);
+    return world;
+}
+
+static int store(struct world *world, uint32_t piece)
+{
+    static uint8_t bytes[PIECE];
+    uint32_t n = skep_torrent_piece_length(world->torrent, piece);
+    sk_lab_content_read(&world->content, (uint64_t)piece * PIECE, bytes, n);
+    return skep_torrent_store(world->torrent, piece, bytes, n);
+}
+
+/* ---- storing ---- */
+
+static void test_store(void **state)
+{
+    struct world *world = fresh();
+    world_start(world);
+    static const uint8_t bytes[PIECE];
+    assert_int_equal(skep_torrent_store(world->torrent, 4, bytes, PIECE), SKEP_ERR_INVALID);
+    assert_int_equal(skep_torrent_store(world->torrent, 0, bytes, PIECE - 1), SKEP_ERR_INVALID);
+    assert_int_equal(store(world, 1), 0);
+    world_run(world, 1);
+    assert_int_equal(world->writes, 1);
+    assert_int_equal(world_seen(world, SKEP_EVENT_STORED, NULL)->error, 0);
+    assert_int_equal(world->torrent->stored.set, 1);
+    assert_int_equal(store(world, 1), 0); /* there already */
+    world->disk_fails = true;
+    assert_int_equal(store(world, 2), 0);
+    world_run(world, 1);
+    assert_int_equal(world->writes, 2);
+    assert_int_equal(world_seen(world, SKEP_EVENT_STORED, NULL)->error, SKEP_ERR_IO);
+    assert_int_equal(world->torrent->stored.set, 1);
+    assert_int_equal(world->engine->store_bytes, 0);
+    world_deinit(world);
+}
+
+/* The disk is slower than the network: what waits for it is bounded, and comes through later. */
+static void test_store_is_bounded(void **state)
+{
+    struct world *world = fresh();
+    world->disk_waits = true;
+    world_start(world);
+    int err = 0;
+    for (uint32_t i = 0; i <= SK_ENGINE_STORE_MAX / PIECE && !err; i++)
+        err = store(world, 0);
+    assert_int_equal(err, SKEP_ERR_LIMIT);
+    assert_int_equal(world->engine->store_bytes, SK_ENGINE_STORE_MAX);
+    world_pump(world);
+    sk_engine_disk_written(world->engine, world->waiting_write, 0, world->now_ns);
+    sk_engine_disk_written(world->engine, world->waiting_write, 0, world->now_ns); /* twice */
+    assert_int_equal(world->engine->store_bytes, SK_ENGINE_STORE_MAX - PIECE);
+    assert_int_equal(store(world, 1), 0);
+    world_deinit(world); /* with most of them still under way */
+}
+
+static void test_store_without_directory(void **state)
+{
+    struct world *world = &world_memory;
+    world_init(world, NULL);
+    world_content(world, 4, PIECE, true, false);
+    world_add_file(world, NULL, 0);
+    assert_int_equal(store(world, 1), SKEP_ERR_STATE);
+    world_deinit(world);
+}
+
+/* ---- giving ---- */
+
+/* A leecher that takes whatever it hears of. */
+static void take(struct link *link, const struct sk_peer_event *event)
+{
+    if (event->kind != SK_PEER_EVENT_MESSAGE)
+        return;
+    if (event->msg.kind == SK_MSG_HAVE || event->msg.kind == SK_MSG_BITFIELD)
+        (void)sk_peer_send_interest(link->session, true);
+    if (event->msg.kind == SK_MSG_UNCHOKE)
+        for (uint32_t begin = 0; begin < PIECE; begin += 16384)
+            assert_int_equal(sk_peer_send_request(link->session, 1, begin, 16384, 1), 0);
+}
+
+static struct remote *leecher(struct world *world, unsigned number)
+{
+    char address[32];
+    snprintf(address, sizeof address, "10.0.0.%u:7000", number);
+    struct remote *remote = world_peer(world, address);
+    world_hold(remote, 0, 0);
+    remote->on_event = take;
+    return remote;
+}
+
+static void test_give(void **state)
+{
+    struct world *world = fresh();
+    struct remote *early = leecher(world, 1);
+    world_start(world);
+    world_run(world, 1);
+    assert_int_equal(store(world, 1), 0);
+    struct remote *late = leecher(world, 2);
+    world_run(world, 1);
+    assert_int_equal(early->got_bytes, PIECE);
+    assert_int_equal(late->got_bytes, PIECE);
+    assert_int_equal(world_count(world, SKEP_EVENT_SENT, NULL), 8);
+    assert_int_equal(world_seen(world, SKEP_EVENT_SENT, NULL)->message.length, 16384);
+    assert_int_equal(world->torrent->given, 2 * PIECE);
+    world_deinit(world);
+}
+
+/* The disk fails: the request is rejected, not forgotten. */
+static void test_give_disk_fails(void **state)
+{
+    struct world *world = fresh();
+    world_start(world);
+    assert_int_equal(store(world, 1), 0);
+    world_pump(world);
+    world->disk_fails = true;
+    struct remote *remote = leecher(world, 1);
+    world_run(world, 1);
+    assert_int_equal(world->reads, 4);
+    assert_int_equal(remote->got_bytes, 0);
+    assert_int_equal(sk_peer_view(world->links->session)->requests_pending, 0);
+    world_deinit(world);
+}
+
+/* Slots are bounded, and who gets one that is free was waiting for it. */
+static void test_slots(void **state)
+{
+    struct world *world = fresh();
+    struct remote *remotes[SK_ENGINE_GIVE_SLOTS + 3];
+    world_start(world);
+    assert_int_equal(store(world, 1), 0);
+    world_pump(world);
+    for (unsigned i = 0; i < SK_ARRAY_LEN(remotes); i++)
+        remotes[i] = leecher(world, i + 1);
+    world_run(world, 1);
+    unsigned served = 0;
+    for (unsigned i = 0; i < SK_ARRAY_LEN(remotes); i++)
+        served += remotes[i]->got_bytes > 0;
+    assert_int_equal(served, SK_ENGINE_GIVE_SLOTS);
+    assert_int_equal(world->torrent->unchoked, SK_ENGINE_GIVE_SLOTS);
+    /* One served leaves, another loses interest, and does so twice. */
+    struct link *link = world->links;
+    while (!link->remote->got_bytes)
+        link = link->next;
+    link->ended = true;
+    do
+        link = link->next;
+    while (!link->remote->got_bytes);
+    (void)sk_peer_send_interest(link->session, false);
+    world_run(world, 1);
+    (void)sk_peer_send_interest(link->session, true);
+    (void)sk_peer_send_interest(link->session, false);
+    world_run(world, 1);
+    served = 0;
+    for (unsigned i = 0; i < SK_ARRAY_LEN(remotes); i++)
+        served += remotes[i]->got_bytes > 0;
+    assert_int_equal(served, SK_ENGINE_GIVE_SLOTS + 2);
+    world_deinit(world);
+}
+
+static void ask_while_choked(struct link *link, const struct sk_peer_event *event)
+{
+    if (event->kind == SK_PEER_EVENT_EXTENDED)
+        for (uint32_t piece = 0; piece < 3; piece++)
+            (void)sk_peer_send_request(link->session, piece, 0, 16384, 1);
+}
+
+/* Nothing is read for one who is choked, or for a piece that we do not have. */
+static void test_refusals(void **state)
+{
+    struct world *world = fresh();
+    world_start(world);
+    assert_int_equal(store(world, 1), 0);
+    world_pump(world);
+    struct remote *remote = leecher(world, 1);
+    remote->on_event = ask_while_choked;
+    world_run(world, 1);
+    assert_int_equal(world->reads, 0);
+    assert_int_equal(sk_peer_view(world->links->session)->requests_pending, 0);
+    world_deinit(world);
+}
+
+/* The connection goes while the disk reads for it; a new one may lie at the same place in memory
+ * and must not be given the old one's answer. */
+static void test_read_outlives_connection(void **state)
+{
+    struct world *world = fresh();
+    world_start(world);
+    assert_int_equal(store(world, 1), 0);
+    world_pump(world);
+    world->disk_waits = true;
+    leecher(world, 1);
+    world_run(world, 1);
+    uint64_t old = world->read_id;
+    assert_int_equal(world->reads, 1);
+    world->links->ended = true;
+    world_run(world, 1);
+    assert_int_equal(world->engine->asks.count, 0);
+    struct remote *other = leecher(world, 2);
+    world_run(world, 1);
+    assert_int_equal(world->reads, 2);
+    static uint8_t bytes[16384];
+    sk_engine_disk_read(world->engine, old, 0, sk_bytes(bytes, sizeof bytes), world->now_ns);
+    world_run(world, 1);
+    assert_int_equal(other->got_bytes, 0);
+    world_deinit(world);
+}
+
+static void ask_much(struct link *link, const struct sk_peer_event *event)
+{
+    if (event->kind != SK_PEER_EVENT_MESSAGE)
+        return;
+    if (event->msg.kind == SK_MSG_HAVE || event->msg.kind == SK_MSG_BITFIELD)
+        (void)sk_peer_send_interest(link->session, true);
+    if (event->msg.kind == SK_MSG_UNCHOKE)
+        for (uint32_t i = 0; i < 200; i++)
+            assert_int_equal(sk_peer_send_request(link->session, 1, 0, PIECE, 1), 0);
+}
+
+/* 13 MB are asked for by one that reads slowly: nothing is dropped, and no more is read from the
+ * disk than the output can hold. */
+static void test_slow_reader(void **state)
+{
+    struct world *world = fresh();
+    world_start(world);
+    assert_int_equal(store(world, 1), 0);
+    world_pump(world);
+    struct remote *remote = leecher(world, 1);
+    remote->on_event = ask_much;
+    world->stuck = true; /* nothing of ours reaches anybody */
+    world_run(world, 1);
+    world->stuck = false;
+    world_run(world, 1);
+    assert_int_equal(remote->got_bytes, 200 * PIECE);
+    world_deinit(world);
+}
+
+static void cancel_all(struct link *link, const struct sk_peer_event *event)
+{
+    if (event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_UNCHOKE) {
+        take(link, event);
+        for (uint32_t begin = 0; begin < PIECE; begin += 16384)
+            (void)sk_peer_send_cancel(link->session, 1, begin, 16384);
+    } else {
+        take(link, event);
+    }
+}
+
+/* A cancel is answered, by the block or by a reject. */
+static void test_cancel(void **state)
+{
+    struct world *world = fresh();
+    world_start(world);
+    assert_int_equal(store(world, 1), 0);
+    world_pump(world);
+    struct remote *remote = leecher(world, 1);
+    remote->on_event = cancel_all;
+    world_run(world, 1);
+    assert_int_equal(sk_peer_view(world->links->session)->requests_pending, 0);
+    assert_int_equal(remote->got_bytes, 16384); /* the one that was being read */
+    world_deinit(world);
+}
+
+/* ---- the bound on what is taken ---- */
+
+static void request_all(const struct skep_event *event, void *ctx)
+{
+    if (event->kind == SKEP_EVENT_OPEN)
+        (void)skep_peer_interest(event->peer, true);
+    if (event->kind == SKEP_EVENT_MESSAGE && event->message.kind == SKEP_MESSAGE_UNCHOKE)
+        for (uint32_t piece = 0; piece < 60; piece++)
+            for (uint32_t begin = 0; begin < PIECE; begin += 16384)
+                (void)skep_peer_request(event->peer, piece, begin, 16384);
+}
+
+/* Two at once, at 100 kB/s together: as much as that arrives, with pauses, and none stays paused.
+ */
+static void test_rate_limit(void **state)
+{
+    struct world *world = &world_memory;
+    world_init(world, &(struct skep_config){.no_lsd = true, .rate_limit_bytes_s = 100000});
+    world_content(world, 64, PIECE, true, false);
+    world_add_file(world, NULL, 0);
+    world_peer(world, "10.0.0.1:7000");
+    world_peer(world, "10.0.0.2:7000");
+    world->hook = request_all;
+    world_start(world);
+    world_run(world, 20);
+    uint64_t taken = world->torrent->taken;
+    assert_in_range(taken, 1900000, 2200000); /* and one chunk of each beyond */
+    assert_true(world->pauses > 10);
+    assert_in_range(world->pauses - world->resumes, 0, 2);
+    skep_peer_close(world->engine->peers); /* a paused one goes */
+    world_run(world, 60);
+    assert_int_equal(world->engine->paused_count, 0);
+    world_deinit(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_store),
+        cmocka_unit_test(test_store_is_bounded),
+        cmocka_unit_test(test_store_without_directory),
+        cmocka_unit_test(test_give),
+        cmocka_unit_test(test_give_disk_fails),
+        cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_read_outlives_connection),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_rate_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
