@@ -250,6 +250,7 @@ static int start(struct audit *audit)
         return code;
     audit->config.only_given = options->net.no_trackers && options->net.no_pex &&
                                options->net.no_lsd && options->trackers.count == 0;
+    audit->config.no_pex = options->net.no_pex;
     audit->config.save = options->net.save_dir != NULL;
     audit->config.connections_max = options->net.connections_max;
     audit->config.done = on_done;

@@ -73,6 +73,14 @@ struct demo {
     pid_t lab;
 };
 
+/* Ctrl-C: the audit ends by it with what it has, and then we do. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    interrupted = 1;
+}
+
 static int wait_for(pid_t pid)
 {
     int status;
@@ -137,10 +145,8 @@ static int run_audit(const struct demo *demo)
         execv("/proc/self/exe", (char *const *)argv);
         _exit(SK_EXIT_FAILED);
     }
-    void (*before)(int) = signal(SIGINT, SIG_IGN); /* the audit ends by it, and then we do */
     int code = wait_for(pid);
-    signal(SIGINT, before);
-    return code;
+    return interrupted ? SK_EXIT_PARTIAL : code;
 }
 
 static int stop_lab(struct demo *demo)
@@ -182,7 +188,10 @@ int sk_lab_demo(const struct sk_lab_scenario *scenario)
     int code = make_directory(&demo);
     if (code)
         return code;
+    signal(SIGINT, on_interrupt);
     code = start_lab(scenario, &demo);
+    if (!code && interrupted)
+        code = SK_EXIT_PARTIAL;
     if (!code) {
         fputs("A lab of known truth is up. The audit of it, as anyone would run it:\n"
               "skep audit --bind=127.0.0.1 --no-lsd --patience=" PATIENCE " demo.torrent\n\n",

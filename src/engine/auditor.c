@@ -380,12 +380,13 @@ static void on_address(const struct skep_event *event, void *ctx)
     moved.ready_next = record->ready_next;
     sk_probe_deinit(&record->probe);
     sk_bitfield_deinit(&record->last);
+    sk_bitfield_deinit(&record->taken);
     struct sk_endpoint old_endpoint = old->seen.endpoint;
     *record = moved;
     skep_peer_set_data(event->peer, auditor->slot, record);
     sk_probe_init(&old->probe, auditor->config.probe_bytes);
     init_record(old, &old_endpoint);
-    old->last = (struct sk_bitfield){0};
+    old->last = old->taken = (struct sk_bitfield){0};
     old->peer = NULL;
     old->opened_ns = old->unchoked_ns = old->set_ns = old->payload_seen = 0;
     old->blocks = 0;
@@ -687,6 +688,7 @@ void sk_auditor_free(struct sk_auditor *auditor)
     for (size_t i = 0; i < auditor->count; i++) {
         sk_probe_deinit(&auditor->records[i]->probe);
         sk_bitfield_deinit(&auditor->records[i]->last);
+        sk_bitfield_deinit(&auditor->records[i]->taken);
         sk_mem_free(auditor->records[i]);
     }
     sk_mem_free(auditor->records);

@@ -28,6 +28,7 @@ struct sk_auditor_config {
     uint32_t connections_max; /* settled peers are let go when more wait; 0 = 2,000 */
     bool no_probe;            /* look, take nothing */
     bool only_given;          /* no tracker, PEX, LSD: the given peers are all */
+    bool no_pex;              /* peers are not asked for others: nobody's word is waited for */
     bool save;                /* store verified pieces (the runtime has a directory) */
     uint64_t seed;
     double started_unix_s;

@@ -27,6 +27,7 @@ struct sk_record {
     uint32_t blocks;       /* that it delivered */
     uint64_t payload_seen; /* block bytes of this connection, up to the last arrival */
     struct sk_probe probe;
+    struct sk_bitfield taken;     /* pieces that were begun with it; empty before and after */
     struct sk_bitfield last;      /* what it held when the connection ended; else empty */
     struct sk_record *ready_next; /* queue of those that wait for a probing slot */
     bool in_ready;

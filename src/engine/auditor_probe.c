@@ -24,6 +24,21 @@ static bool can_give(const struct sk_record *record, uint32_t piece)
            (may_ask(record) || skep_peer_allowed_fast(record->peer, piece));
 }
 
+/* The same piece is not taken twice from one peer. */
+static bool was_taken(const struct sk_record *record, uint32_t piece)
+{
+    return record->taken.bits && sk_bitfield_has(&record->taken, piece);
+}
+
+static void mark_taken(const struct sk_auditor *auditor, struct sk_record *record, uint32_t piece)
+{
+    /* Without memory a piece may come twice, no more. */
+    if (!record->taken.bits &&
+        sk_bitfield_init(&record->taken, skep_torrent_pieces(auditor->torrent)))
+        return;
+    sk_bitfield_add(&record->taken, piece);
+}
+
 /*
  * A piece for a new copy, from a random place on: one that nobody has given yet before others, so
  * that probes together see more of the torrent. False where the peer has none that fits.
@@ -42,7 +57,7 @@ static bool choose_piece(struct sk_auditor *auditor, const struct sk_record *rec
             i += SK_MIN(7u, pieces - 1 - piece); /* eight at a time that it does not hold */
             continue;
         }
-        if (!can_give(record, piece) ||
+        if (!can_give(record, piece) || was_taken(record, piece) ||
             skep_torrent_piece_length(auditor->torrent, piece) > bytes_max)
             continue;
         bool fresh = !sk_bitfield_has(&auditor->assembly.done, piece);
@@ -61,7 +76,7 @@ static bool choose_failed(const struct sk_auditor *auditor, const struct sk_reco
                           uint32_t *ret_piece)
 {
     const struct sk_assembly_failed *failed = auditor->assembly.failed;
-    while (failed && !can_give(record, failed->piece))
+    while (failed && (!can_give(record, failed->piece) || was_taken(record, failed->piece)))
         failed = failed->next;
     if (failed)
         *ret_piece = failed->piece;
@@ -101,6 +116,7 @@ static struct sk_assembly_copy *choose_copy(struct sk_auditor *auditor, struct s
     uint32_t length = skep_torrent_piece_length(auditor->torrent, piece);
     if (sk_assembly_begin(assembly, piece, length, owner, &copy))
         return NULL;
+    mark_taken(auditor, record, piece);
     /* A v2 peer's blocks can be checked one by one; others refuse, and the piece decides. */
     (void)skep_peer_request_leaves(record->peer, piece);
     return copy;
@@ -156,6 +172,7 @@ static void finish(struct sk_auditor *auditor, struct sk_record *record, uint64_
         auditor->running--;
     sk_probe_end(&record->probe, now_ns);
     sk_assembly_leave(&auditor->assembly, record->number);
+    sk_bitfield_deinit(&record->taken);
     if (record->peer)
         (void)skep_peer_interest(record->peer, false);
     sk_auditor_update(auditor, record, now_ns);
@@ -232,11 +249,20 @@ void sk_auditor_choked(struct sk_auditor *auditor, struct sk_record *record, uin
     sk_auditor_update(auditor, record, now_ns);
 }
 
+/* What it began and did not end can be begun again. */
+static void drop_copies(struct sk_auditor *auditor, struct sk_record *record)
+{
+    for (struct sk_assembly_copy *copy = auditor->assembly.copies; copy; copy = copy->next)
+        if (copy->owner == record->number && record->taken.bits)
+            sk_bitfield_drop(&record->taken, copy->piece);
+    sk_assembly_leave(&auditor->assembly, record->number);
+}
+
 void sk_auditor_leave(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
 {
     struct sk_probe *probe = &record->probe;
     if (auditor->has_assembly)
-        sk_assembly_leave(&auditor->assembly, record->number);
+        drop_copies(auditor, record);
     if (probe->state == SK_PROBE_RUNNING)
         auditor->running--;
     if (probe->state != SK_PROBE_DONE && probe->state != SK_PROBE_IDLE) {
@@ -365,7 +391,7 @@ void sk_auditor_pump(struct sk_auditor *auditor, struct sk_record *record, uint6
         take_back(auditor, record);
     if (probe->got == 0 && skep_peer_choked(record->peer)) {
         /* What it offered although it chokes us did not come: it may yet unchoke us. */
-        sk_assembly_leave(&auditor->assembly, record->number);
+        drop_copies(auditor, record);
         auditor->running--;
         sk_probe_put_off(probe);
         sk_auditor_update(auditor, record, now_ns);

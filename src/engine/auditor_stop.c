@@ -43,7 +43,8 @@ static void gather(const struct sk_auditor *auditor, uint64_t now_ns,
     double pex_wait = told ? PEX_WAIT_S : PEX_ONLY_S;
     for (size_t i = 0; i < auditor->count && !in.unsettled; i++) {
         const struct sk_record *record = auditor->records[i];
-        if (!record->peer || !skep_peer_pex(record->peer) || auditor->config.only_given)
+        if (!record->peer || !skep_peer_pex(record->peer) || auditor->config.only_given ||
+            auditor->config.no_pex)
             continue;
         in.pex_peers++;
         double open_s = (double)(now_ns - record->opened_ns) / 1e9;

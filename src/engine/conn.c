@@ -57,7 +57,7 @@ void sk_engine_conn_gone(struct skep_engine *engine, struct sk_conn *conn)
 }
 
 /* The book entry is this connection's only while it says so: another one may have taken it over. */
-static bool owns_entry(const struct skep_peer *peer)
+bool sk_conn_owns_entry(const struct skep_peer *peer)
 {
     return peer->entry && peer->entry->owner == peer;
 }
@@ -68,8 +68,9 @@ static void settle_closed(struct skep_peer *peer, const char *reason, bool retry
     struct sk_book_entry *entry = peer->entry;
     bool dialable = peer->conn.outgoing || !(entry->sources == SK_SOURCE_INCOMING);
     if (retry && dialable && entry->dials < SK_BOOK_DIALS_MAX &&
-        peer->torrent->state == SK_TORRENT_RUNNING)
-        sk_peer_book_retry(book, entry, peer->engine->now_ns + SK_ENGINE_REDIAL_NS);
+        peer->torrent->state == SK_TORRENT_RUNNING &&
+        sk_peer_book_retry(book, entry, peer->engine->now_ns + SK_ENGINE_REDIAL_NS) == 0)
+        sk_identity_left(peer);
     else
         sk_peer_book_settle(book, entry, SK_DIAL_DONE, reason);
 }
@@ -119,7 +120,7 @@ void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry)
         engine->paused_count--;
     if (peer->opened) {
         forget_open(peer);
-        if (owns_entry(peer))
+        if (sk_conn_owns_entry(peer))
             settle_closed(peer, reason, retry);
         bool final = !peer->entry || peer->entry->state != SK_DIAL_WAITING;
         sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_CLOSED,
@@ -128,7 +129,7 @@ void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry)
                                                     .text = peer->address,
                                                     .reason = reason,
                                                     .final = final});
-    } else if (owns_entry(peer)) {
+    } else if (sk_conn_owns_entry(peer)) {
         peer->entry->owner = NULL;
         if (!peer->conn.outgoing)
             tell_incoming_failed(peer, reason);
@@ -198,74 +199,6 @@ static void set_client(struct skep_peer *peer)
     peer->client = copy;
 }
 
-/* The peer is known under another address from now on; its old one points there. */
-static void move_address(struct skep_peer *peer, struct sk_book_entry *entry)
-{
-    struct sk_book_entry *old = peer->entry;
-    if (old == entry)
-        return;
-    char before[SK_ENDPOINT_TEXT_MAX];
-    memcpy(before, peer->address, sizeof before);
-    if (owns_entry(peer))
-        sk_peer_book_settle(&peer->torrent->book, old, SK_DIAL_DONE, "duplicate");
-    old->same_as = entry->endpoint;
-    peer->entry = entry;
-    entry->owner = peer;
-    sk_peer_book_settle(&peer->torrent->book, entry, SK_DIAL_OPEN, NULL);
-    sk_endpoint_text(&entry->endpoint, peer->address);
-    sk_engine_emit(peer->engine, &(struct skep_event){.kind = SKEP_EVENT_ADDRESS,
-                                                      .torrent = peer->torrent,
-                                                      .peer = peer,
-                                                      .text = before});
-}
-
-/* An incoming peer told the port that it listens on: that is the address others know it by. */
-static void learn_listen_port(struct skep_peer *peer, uint16_t port)
-{
-    if (peer->conn.outgoing || !port || port == peer->entry->endpoint.port ||
-        peer->entry->sources != SK_SOURCE_INCOMING)
-        return;
-    struct sk_endpoint listen = peer->conn.endpoint;
-    listen.port = port;
-    struct sk_book_entry *entry;
-    bool is_new;
-    if (sk_peer_book_hear(&peer->torrent->book, &listen, SK_SOURCE_INCOMING,
-                          sk_endpoint_scope(&listen), peer->engine->now_ns, &entry, &is_new))
-        return;
-    if (entry->owner)
-        return; /* being dialled: its handshake will show that it is the same peer */
-    move_address(peer, entry);
-}
-
-/* Two connections to one peer: one goes. Returns whether this one stays. */
-static bool resolve_duplicate(struct skep_peer *peer)
-{
-    struct skep_torrent *torrent = peer->torrent;
-    const uint8_t *id = sk_peer_view(peer->session)->peer_id;
-    struct skep_peer *other = sk_map_get(&torrent->by_peer_id, id);
-    if (!other)
-        return true;
-    bool adopt = peer->conn.outgoing && !other->conn.outgoing &&
-                 other->entry->sources == SK_SOURCE_INCOMING &&
-                 sk_endpoint_same_ip(&peer->conn.endpoint, &other->conn.endpoint);
-    if (adopt) {
-        struct sk_book_entry *entry = peer->entry;
-        entry->owner = NULL;
-        move_address(other, entry);
-    } else if (peer->entry != other->entry && owns_entry(peer)) {
-        peer->entry->same_as = other->entry->endpoint;
-        sk_peer_book_settle(&torrent->book, peer->entry, SK_DIAL_DONE, "duplicate");
-        sk_engine_emit(peer->engine, &(struct skep_event){.kind = SKEP_EVENT_FAILED,
-                                                          .torrent = torrent,
-                                                          .text = peer->address,
-                                                          .reason = "duplicate",
-                                                          .by = other->address,
-                                                          .final = true});
-    }
-    sk_conn_close(peer, "duplicate", false);
-    return false;
-}
-
 /* One who came in is entered into the book when both handshakes are through: who shows then to be
  * ourselves, or hangs up, is no peer. */
 static bool enter_book(struct skep_peer *peer)
@@ -286,13 +219,6 @@ static bool enter_book(struct skep_peer *peer)
                                                       .source = SKEP_SOURCE_INCOMING,
                                                       .is_new = is_new});
     return peer->stage == SK_STAGE_TALKING; /* a hook may have ended it */
-}
-
-/* Whether another connection with this very address is open already. */
-static bool address_taken(const struct skep_peer *peer)
-{
-    const struct skep_peer *owner = peer->entry->owner;
-    return owner && owner != peer && owner->opened;
 }
 
 static int tell_pieces(struct skep_peer *peer)
@@ -319,11 +245,7 @@ static void on_open(struct skep_peer *peer)
         peer->entry->mode_worked = (uint8_t)peer->mode;
     else if (!enter_book(peer))
         return;
-    if (address_taken(peer)) {
-        sk_conn_close(peer, "duplicate", false);
-        return;
-    }
-    if (!resolve_duplicate(peer))
+    if (!sk_identity_admit(peer))
         return;
     /* A dial to the same address that is under way gives way. */
     peer->entry->owner = peer;
@@ -411,7 +333,7 @@ static void on_special(struct skep_peer *peer, const struct sk_peer_event *event
 static void on_extended(struct skep_peer *peer, const struct sk_peer_event *event)
 {
     set_client(peer);
-    learn_listen_port(peer, event->extended.port);
+    sk_identity_listens(peer, event->extended.port);
     emit_peer(peer, SKEP_EVENT_CLIENT);
     if (peer->stage == SK_STAGE_TALKING)
         sk_metadata_peer(peer);

@@ -97,6 +97,9 @@ void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
         return;
     if (torrent->state == SK_TORRENT_RUNNING && dial_again(peer, reason, handshake))
         return;
+    bool hung_up = strcmp(reason, sk_peer_reason_name(SK_PEER_REASON_EOF_EARLY)) == 0;
+    if (hung_up && sk_identity_explains(peer))
+        return;
     /* Only an encrypted stream was ever wanted where PEX says so and we could not offer it. */
     if (handshake && engine->config.encryption == SKEP_ENCRYPTION_OFF &&
         (entry->pex_flags & SK_PEX_ENCRYPTION))

@@ -3,6 +3,7 @@
  *
  * engine.c      making it, time, outputs, events and hooks
  * conn.c        connections: bytes in and out, session events, their end
+ * identity.c    which connections and addresses are one peer
  * dial.c        whom to dial, by which handshake, what a failure means
  * torrent.c     torrents and their metadata
  * metadata.c    the info dictionary from peers (BEP 9)
@@ -152,7 +153,8 @@ struct skep_torrent {
     char *name;                   /* from a magnet, until the metadata comes */
     struct sk_metainfo *metainfo; /* NULL until known */
     struct sk_peer_book book;
-    struct sk_map by_peer_id; /* open peers */
+    struct sk_map by_peer_id;      /* open peers */
+    struct sk_map left_by_peer_id; /* addresses of those who hung up and are dialled again */
     struct sk_engine_tracker **trackers;
     size_t trackers_count;
     struct sk_engine_timer dial_timer, lsd_timer;
@@ -253,6 +255,22 @@ void sk_conn_on_timer(struct skep_peer *peer);
 void sk_conn_pause_all_over(struct skep_engine *engine);
 int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *ret_config);
 void sk_conn_apply_metadata(struct skep_torrent *torrent);
+
+/* Whether the book's entry is this connection's: another one may have taken it over. */
+bool sk_conn_owns_entry(const struct skep_peer *peer);
+
+/* identity.c */
+/* A connection whose handshakes are through: closes it where its peer is connected already. */
+bool sk_identity_admit(struct skep_peer *peer);
+/* An incoming peer told the port that it listens on: that is the address others know it by. */
+void sk_identity_listens(struct skep_peer *peer, uint16_t port);
+/*
+ * An address hung up on us at once, and one peer from the same IP that never told where it listens
+ * is connected: clients take one connection of a peer, so that is its address. Returns whether so.
+ */
+bool sk_identity_explains(const struct skep_peer *refused);
+/* It hung up, and its address waits to be dialled again. */
+void sk_identity_left(struct skep_peer *peer);
 
 /* dial.c */
 #define SK_DIAL_NO_SOCKETS "no sockets left here" /* the one failure that is ours */

@@ -34,6 +34,7 @@ void sk_torrent_free(struct skep_torrent *torrent)
     sk_bitfield_deinit(&torrent->stored);
     sk_peer_book_deinit(&torrent->book);
     sk_map_deinit(&torrent->by_peer_id);
+    sk_map_deinit(&torrent->left_by_peer_id);
     sk_metainfo_free(torrent->metainfo);
     sk_mem_free(torrent->name);
     sk_mem_free(torrent);
@@ -55,6 +56,7 @@ static int new_torrent(struct skep_engine *engine, const uint8_t info_hash[20],
     sk_peer_book_init(&torrent->book, sk_prng_u64(&engine->prng));
     sk_map_init(&torrent->by_peer_id, 20, SK_ENGINE_CONNECTIONS_MAX * 2,
                 sk_prng_u64(&engine->prng));
+    sk_map_init(&torrent->left_by_peer_id, 20, SK_BOOK_ADDRESSES_MAX, sk_prng_u64(&engine->prng));
     *ret_torrent = torrent;
     return 0;
 }

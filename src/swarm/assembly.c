@@ -211,8 +211,11 @@ void sk_assembly_check(struct sk_assembly_copy *copy, uint32_t block, bool right
 {
     SK_ASSERT(block < copy->blocks && copy->states[block] == SK_BLOCK_HELD);
     judge(copy->who[block], copy->piece, right, !right, ctx);
-    copy->states[block] = right ? SK_BLOCK_PROVED : SK_BLOCK_FREE;
-    copy->held -= !right;
+    /* Of an exclusive copy a wrong block is not asked for again: its peer's share of wrong blocks
+     * is what is measured. The piece will be wrong, and says nothing new. */
+    bool again = !right && copy->owner == SK_ASSEMBLY_NOBODY;
+    copy->states[block] = again ? SK_BLOCK_FREE : SK_BLOCK_PROVED;
+    copy->held -= again;
 }
 
 static void judge_failed(struct sk_assembly *assembly, const struct sk_assembly_copy *right,

@@ -27,7 +27,7 @@ enum sk_block_state {
     SK_BLOCK_FREE,
     SK_BLOCK_ASKED,
     SK_BLOCK_HELD,
-    SK_BLOCK_PROVED, /* held, found right by a hash of its own, and its giver told */
+    SK_BLOCK_PROVED, /* held, checked by a hash of its own, and its giver judged */
 };
 
 struct sk_assembly_copy {
@@ -91,8 +91,8 @@ struct sk_assembly_copy *sk_assembly_take(struct sk_assembly *assembly, uint32_t
 typedef void (*sk_assembly_judge_fn)(uint32_t peer, uint32_t piece, uint32_t right, uint32_t wrong,
                                      void *ctx);
 /*
- * A held block was checked by a hash of its own. Right: it is proved. Wrong: it is free again. The
- * giver is judged at once, and not again when the copy ends.
+ * A held block was checked by a hash of its own: its giver is judged at once, and not again when
+ * the copy ends. A wrong block of a shared copy is free again.
  */
 void sk_assembly_check(struct sk_assembly_copy *copy, uint32_t block, bool right,
                        sk_assembly_judge_fn judge, void *ctx);

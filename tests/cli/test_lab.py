@@ -318,7 +318,8 @@ def test_demo_that_is_interrupted_leaves_nothing_behind():
         process = subprocess.Popen([skep.SKEP, "lab", "--demo"], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, start_new_session=True,
                                    env=skep.environment(TMPDIR=str(folder)))
-        assert process.stderr.readline()  # the audit is under way
+        while not process.stderr.readline().startswith(b"skep: "):
+            assert process.poll() is None  # until the audit says how far it is
         os.killpg(process.pid, signal.SIGINT)
         stdout, stderr = process.communicate(timeout=30)
         assert process.returncode == skep.PARTIAL, (process.returncode, stderr)
