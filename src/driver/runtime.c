@@ -225,6 +225,17 @@ static void close_all(int fds[PORTS])
     }
 }
 
+static void say_unusable(const struct skep_runtime *runtime, const char *name, uint16_t port,
+                         int error)
+{
+    char address[SK_ENDPOINT_TEXT_MAX];
+    if (runtime->bind.family && !port)
+        snprintf(reason, sizeof reason, "cannot bind to %s: %s",
+                 sk_endpoint_ip_text(&runtime->bind, address), strerror(-error));
+    else
+        snprintf(reason, sizeof reason, "cannot use %s port %u: %s", name, port, strerror(-error));
+}
+
 /* Binds every socket to one port number. -errno, with the reason written. */
 static int bind_all(struct skep_runtime *runtime, uint16_t wanted, bool tcp, int ret_fds[PORTS])
 {
@@ -238,8 +249,7 @@ static int bind_all(struct skep_runtime *runtime, uint16_t wanted, bool tcp, int
         if (fd < 0 && is_absent(runtime, i, fd))
             continue;
         if (fd < 0) {
-            snprintf(reason, sizeof reason, "cannot use %s port %u: %s", ports[i].name, port,
-                     strerror(-fd));
+            say_unusable(runtime, ports[i].name, port, fd);
             close_all(ret_fds);
             return fd;
         }

@@ -194,6 +194,8 @@ int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint6
     };
     if (stopped == SK_STOPPED_CONVERGED)
         snprintf(report.stop_rule, sizeof report.stop_rule, "%s", auditor->rule_text);
+    else if (auditor->count == 0)
+        snprintf(report.stop_rule, sizeof report.stop_rule, "no peer was known yet");
     else
         snprintf(report.stop_rule, sizeof report.stop_rule,
                  "%u of %zu known addresses were not settled yet", auditor->unsettled,

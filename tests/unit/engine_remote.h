@@ -64,6 +64,7 @@ struct link {
     struct remote *remote;
     struct sk_conn *conn;
     struct sk_peer *session; /* NULL: mute */
+    struct sk_peer_skey skey;
     bool connecting, paused, ended, gone, told, first_seen;
     struct sk_give_request due[WORLD_REQUESTS_MAX]; /* requests that wait to be answered */
     uint32_t due_count;

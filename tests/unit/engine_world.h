@@ -175,15 +175,14 @@ static inline struct link *new_link(struct remote *remote, struct sk_conn *conn)
 static inline void open_session(struct link *link, bool outgoing)
 {
     struct remote *remote = link->remote;
-    static struct sk_peer_skey skey;
     if (remote->mute)
         return;
     struct sk_peer_config config = remote->session;
     config.outgoing = outgoing;
-    memcpy(skey.info_hash, remote->session.info_hash, 20);
-    sk_mse_hash_req2(skey.info_hash, skey.req2);
+    memcpy(link->skey.info_hash, remote->session.info_hash, 20);
+    sk_mse_hash_req2(link->skey.info_hash, link->skey.req2);
     assert_int_equal(sk_peer_new(&config, remote->world->now_ns, &link->session), 0);
-    sk_peer_set_skeys(link->session, &skey, 1);
+    sk_peer_set_skeys(link->session, &link->skey, 1);
 }
 
 static inline void world_dialled(struct world *world, const struct sk_out *out)

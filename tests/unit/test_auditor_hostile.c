@@ -242,7 +242,7 @@ static void answer(struct world *world, int interval, unsigned first, unsigned c
     world_pump(world);
 }
 
-static void fail(struct world *world)
+static void refuse(struct world *world)
 {
     uint64_t id = world->http_id;
     world->http_id = 0;
@@ -271,7 +271,7 @@ static void test_tracker_once(void **state)
     for (int i = 0; i < 40 && !audit.done; i++) {
         world_run(world, 1);
         if (world->http_id)
-            fail(world); /* the scrape */
+            refuse(world); /* the scrape */
     }
     audit_run(60);
     assert_int_equal(sk_auditor_rule(audit.auditor), SK_STOPPING_EXHAUSTED);
@@ -292,7 +292,7 @@ static void test_tracker_dies(void **state)
     for (; waited < 200 && !audit.done; waited += 1) {
         world_run(world, 1);
         if (world->http_id)
-            fail(world);
+            refuse(world);
     }
     assert_true(audit.done);
     assert_int_equal(sk_auditor_rule(audit.auditor), SK_STOPPING_EXHAUSTED);
@@ -309,7 +309,7 @@ static void test_old_draws(void **state)
         if (world->http_id && strstr(world->http_url, "announce"))
             answer(world, 5, 1, 40);
         else if (world->http_id)
-            fail(world);
+            refuse(world);
     }
     audit_run(1);
     assert_int_equal(sk_auditor_rule(audit.auditor), SK_STOPPING_DRAWS_OLD);
@@ -327,7 +327,7 @@ static void test_nobody(void **state)
     for (int i = 0; i < 40 && !audit.done; i++) {
         world_run(world, 1);
         if (world->http_id)
-            fail(world);
+            refuse(world);
     }
     audit_run(1);
     assert_int_equal(sk_auditor_rule(audit.auditor), SK_STOPPING_NOBODY);
@@ -392,7 +392,7 @@ static void test_pex_invents(void **state)
         (void)sk_peer_send_pex(link->session, told, SK_PEX_PEERS_MAX);
         world_run(world, 0.1);
         if (world->http_id)
-            fail(world);
+            refuse(world);
     }
     audit_run(120);
     assert_int_equal(audit.report.known, SK_ENGINE_PEX_NEW_MAX + 1);
@@ -412,6 +412,7 @@ static void test_another_torrent(void **state)
                      0);
     struct remote *elsewhere = world_remote(world, "10.0.0.2:7000");
     memcpy(elsewhere->session.info_hash, skep_torrent_info_hash(other), 20);
+    elsewhere->metadata_size = -1;
     assert_int_equal(skep_torrent_start(other, world->now_ns), 0);
     assert_int_equal(skep_torrent_add_peer(other, "10.0.0.2:7000"), 0);
     world_run(world, 1);
