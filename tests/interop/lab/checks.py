@@ -135,7 +135,7 @@ def check_truth(tap, swarm):
 
 def keep(swarm):
     """Leave the swarm running for a person to look at, until they end it."""
-    outside = os.readlink("/proc/self")  # /proc is still that of the machine
+    outside = namespaces.outside_pid()
     print(f"The swarm runs, its files in {swarm.folder}. A shell on the auditor's host, as root:")
     print(f"  nsenter -t {outside} -m nsenter --net=/run/netns/auditor sh")
     print(f"Torrent: {swarm.torrent.path}")
