@@ -3,9 +3,9 @@
 #include <skep/err.h>
 
 #include "base/assert.h"
-#include "base/limits.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/target.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -60,103 +60,62 @@ static const struct argp argp = {
     .options = options,
     .parser = parse_option,
     .args_doc = "TARGET",
-    .doc = "Says what a .torrent file or a magnet link says, and whether it holds together.\v"
-           "A TARGET is a .torrent file, a magnet link, an info-hash of 40 or 64 digits, or - for "
-           "standard input. Exits with 6 where the torrent or the link is broken.",
+    .doc =
+        "Says what a .torrent file or a magnet link says, and whether it holds together.\v"
+        "A TARGET is a .torrent file, a magnet link, an info-hash of 40 or 64 digits, the http(s) "
+        "address of a .torrent file, or - for standard input. Exits with 6 where the torrent or "
+        "the link is broken.",
 };
-
-static const char *shown(const char *target)
-{
-    static char text[SHOWN_MAX];
-    return sk_text_escape(sk_bytes_text(target), text, sizeof text);
-}
-
-/* Everything that a file holds; an exit code. More than the largest torrent is not read. */
-static int read_all(FILE *file, struct sk_buf *buf)
-{
-    enum { PART = 64 << 10 };
-    for (;;) {
-        uint8_t *to = sk_buf_reserve(buf, PART);
-        if (!to)
-            return buf->n + PART > buf->max ? SK_EXIT_CORRUPT : SK_EXIT_FAILED;
-        size_t n = fread(to, 1, PART, file);
-        buf->n += n;
-        if (ferror(file))
-            return SK_EXIT_FAILED;
-        if (n < PART && feof(file))
-            return SK_EXIT_DONE;
-    }
-}
-
-static int read_target(const char *target, struct sk_buf *buf)
-{
-    bool standard = strcmp(target, "-") == 0;
-    FILE *file = standard ? stdin : fopen(target, "rb");
-    int code = file ? read_all(file, buf) : SK_EXIT_FAILED;
-    if (code == SK_EXIT_CORRUPT)
-        sk_complain("%s: larger than any torrent (%u MiB)", shown(target),
-                    SK_METAINFO_BYTES_MAX >> 20);
-    else if (code == SK_EXIT_FAILED)
-        sk_complain("%s: %s", shown(target), strerror(errno));
-    if (file && !standard)
-        fclose(file);
-    return code;
-}
 
 /* Complains about bytes that make no sense; an exit code. */
 static int refuse(const char *target, const char *what, int err, const char *reason)
 {
-    sk_complain("%s: not a valid %s: %s", shown(target), what, reason);
+    char shown[SHOWN_MAX];
+    sk_text_escape(sk_bytes_text(target), shown, sizeof shown);
+    sk_complain("%s: not a valid %s: %s", shown, what, reason);
     return err == SKEP_ERR_NOMEM ? SK_EXIT_FAILED : SK_EXIT_CORRUPT;
 }
 
-static bool is_magnet(const char *text)
+static int parse_link(const char *text, const char *link, struct sk_show *show)
 {
-    return strncasecmp(text, "magnet:", 7) == 0;
+    const char *reason = "neither a magnet link nor an info-hash";
+    int err = strncasecmp(link, "magnet:", 7) == 0 ? sk_magnet_parse(link, &show->magnet, &reason)
+                                                   : sk_magnet_from_hash(link, &show->magnet);
+    return err ? refuse(text, "magnet link", err, reason) : SK_EXIT_DONE;
 }
 
-static int parse_magnet(const char *target, const char *uri, struct sk_show *show)
+/* The one thing that show needs the network for. */
+static int fetch(struct sk_target *target)
 {
-    const char *reason;
-    int err = sk_magnet_parse(uri, &show->magnet, &reason);
-    return err ? refuse(target, "magnet link", err, reason) : SK_EXIT_DONE;
+    const struct skep_config config = {.no_listen = true, .no_lsd = true};
+    struct skep_runtime *runtime;
+    const char *reason = NULL;
+    int err = skep_runtime_new(&config, &runtime, &reason);
+    if (err) {
+        sk_complain("%s", reason ? reason : skep_err_text(err));
+        return sk_exit_of(err);
+    }
+    int code = sk_target_fetch(target, runtime);
+    skep_runtime_free(runtime);
+    return code;
 }
 
-/* What was read: a torrent, or a magnet link in a line of text. */
-static int parse_bytes(const char *target, struct sk_buf *buf, struct sk_show *show)
+static int load(const char *text, struct sk_show *show)
 {
-    const char *reason;
-    if (sk_buf_append(buf, "", 1) != 0) {
-        sk_complain("%s: %s", shown(target), skep_err_text(SKEP_ERR_NOMEM));
-        return SK_EXIT_FAILED;
+    struct sk_target target;
+    int code = sk_target_read(text, &target);
+    if (code)
+        return code;
+    if (target.kind == SK_TARGET_URL)
+        code = fetch(&target);
+    if (!code && target.kind == SK_TARGET_LINK)
+        code = parse_link(text, (const char *)target.bytes.p, show);
+    if (!code && target.kind == SK_TARGET_FILE) {
+        const char *reason;
+        int err = sk_metainfo_parse(sk_buf_bytes(&target.bytes), &show->torrent, &reason);
+        code = err ? refuse(text, "torrent", err, reason) : SK_EXIT_DONE;
     }
-    char *text = (char *)buf->p;
-    if (is_magnet(text)) {
-        text[strcspn(text, "\r\n")] = 0;
-        return parse_magnet(target, text, show);
-    }
-    int err = sk_metainfo_parse(sk_bytes(buf->p, buf->n - 1), &show->torrent, &reason);
-    return err ? refuse(target, "torrent", err, reason) : SK_EXIT_DONE;
-}
-
-static int load(const char *target, struct sk_show *show)
-{
-    size_t n = strlen(target);
-    if (is_magnet(target))
-        return parse_magnet(target, target, show);
-    if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {
-        sk_complain("show reads files, not addresses: fetch %s first", shown(target));
-        return SK_EXIT_USAGE;
-    }
-    if ((n == 2 * SK_SHA1_SIZE || n == 2 * SK_SHA256_SIZE) &&
-        sk_magnet_from_hash(target, &show->magnet) == 0)
-        return SK_EXIT_DONE;
-    struct sk_buf buf;
-    sk_buf_init(&buf, SK_METAINFO_BYTES_MAX + (128u << 10));
-    int code = read_target(target, &buf);
-    if (!code)
-        code = parse_bytes(target, &buf, show);
-    sk_buf_deinit(&buf);
+    sk_target_deinit(&target);
     return code;
 }
 

@@ -105,7 +105,7 @@ void sk_target_deinit(struct sk_target *target)
     sk_buf_deinit(&target->bytes);
 }
 
-static int fetch(struct sk_target *target, struct skep_runtime *runtime)
+int sk_target_fetch(struct sk_target *target, struct skep_runtime *runtime)
 {
     char reason[SK_FETCH_REASON_MAX];
     struct sk_buf body;
@@ -130,7 +130,7 @@ int sk_target_add(struct sk_target *target, struct skep_runtime *runtime,
     struct skep_engine *engine = skep_runtime_engine(runtime);
     const char *reason = NULL;
     if (target->kind == SK_TARGET_URL) {
-        int code = fetch(target, runtime);
+        int code = sk_target_fetch(target, runtime);
         if (code)
             return code;
     }

@@ -19,6 +19,8 @@ struct sk_target {
 /* Reads what is local. Complains and returns an exit code other than 0 on failure. */
 int sk_target_read(const char *text, struct sk_target *ret_target);
 void sk_target_deinit(struct sk_target *target);
+/* Makes a FILE of a URL. Complains; an exit code. */
+int sk_target_fetch(struct sk_target *target, struct skep_runtime *runtime);
 /* Adds the torrent to the runtime's engine; a URL is fetched first. Complains; an exit code. */
 int sk_target_add(struct sk_target *target, struct skep_runtime *runtime,
                   struct skep_torrent **ret_torrent);

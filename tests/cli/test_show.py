@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """skep show: text, JSON against its schema, and what each wrong input is answered with (TAP)."""
 
+import http.server
 import json
 import os
 import pathlib
 import re
 import subprocess
 import tempfile
+import threading
 
 import jsonschema
 
@@ -164,8 +166,28 @@ def test_wrong_use():
     refused(2)
     refused(2, V1, V2)
     refused(2, "--format=csv", V1)
-    refused(2, "http://example.invalid/x.torrent")
     assert show("--nonsense", V1).returncode == 2
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *arguments):
+        super().__init__(*arguments, directory=str(DATA))
+
+    def log_message(self, *_):
+        pass
+
+
+def test_addresses():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        fetched = show("--format=json", f"{base}/v1-multi.torrent")
+        assert fetched.returncode == 0
+        assert fetched.stdout == show("--format=json", DATA / "v1-multi.torrent").stdout
+        assert "404" in refused(4, f"{base}/none.torrent")
+        assert "not a valid torrent" in refused(6, f"{base}/make.py")
+        server.shutdown()
+    refused(4, f"{base}/v1-multi.torrent")
 
 
 def test_output_that_cannot_be_written():
