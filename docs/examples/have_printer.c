@@ -31,12 +31,13 @@ int main(int argc, char **argv)
     FILE *in = argc > 1 ? fopen(argv[1], "rb") : NULL;
     size_t n = in ? fread(file, 1, sizeof file, in) : 0;
     struct skep_config config = {0};
-    struct skep_runtime *runtime;
+    struct skep_runtime *runtime = NULL;
     struct skep_torrent *torrent;
     const char *reason = "no memory";
     if (skep_runtime_new(&config, &runtime, &reason) ||
         skep_engine_add_file(skep_runtime_engine(runtime), file, n, &torrent, &reason)) {
         fprintf(stderr, "have_printer: %s\n", reason);
+        skep_runtime_free(runtime);
         return 1;
     }
     struct skep_engine *engine = skep_runtime_engine(runtime);

@@ -73,7 +73,7 @@ char *sk_units_duration(double seconds, char ret_text[SK_UNITS_MAX])
     } steps[] = {{60, 1, "min", "s"}, {3600, 60, "h", "min"}, {86400, 3600, "d", "h"}};
     if (!isfinite(seconds) || seconds < 0) {
         strcpy(ret_text, "?");
-    } else if (seconds > 0 && seconds < 0.00005) {
+    } else if (seconds < 0.00005) {
         strcpy(ret_text, "<0.1 ms");
     } else if (seconds < 0.9995) {
         snprintf(ret_text, SK_UNITS_MAX, "%.*f ms", decimals(seconds * 1000), seconds * 1000);
