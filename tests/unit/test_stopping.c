@@ -49,7 +49,7 @@ static void test_exhausted(void **state)
 static void test_draws_old(void **state)
 {
     RULE(in.old_run = SK_STOPPING_DRAWS, SK_STOPPING_DRAWS_OLD);
-    RULE(in.old_run = SK_STOPPING_DRAWS; in.pex_waiting = 5, SK_STOPPING_DRAWS_OLD);
+    RULE(in.old_run = SK_STOPPING_DRAWS; in.pex_waiting = 5, SK_STOPPING_GO_ON);
     RULE(in.old_run = SK_STOPPING_DRAWS; in.trackers_waiting = 1, SK_STOPPING_GO_ON);
     RULE(in.old_run = SK_STOPPING_DRAWS; in.unsettled = 1, SK_STOPPING_GO_ON);
     RULE(in.old_run = SK_STOPPING_DRAWS - 1; in.pex_waiting = 5, SK_STOPPING_GO_ON);
