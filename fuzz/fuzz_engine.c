@@ -440,6 +440,9 @@ static void check(const struct fuzz *fuzz)
         const struct sk_record *record = fuzz->auditor->records[i];
         unsettled += !record->settled;
         running += record->probe.state == SK_PROBE_RUNNING;
+        const struct sk_arrivals *arrivals = &record->probe.arrivals;
+        for (uint32_t j = 1; j < arrivals->count; j++)
+            SK_ASSERT(arrivals->list[j].bytes >= arrivals->list[j - 1].bytes);
         SK_ASSERT(record->seen.blocks_verified + record->seen.blocks_corrupt <= record->blocks);
         SK_ASSERT(!record->peer || skep_peer_data(record->peer, fuzz->auditor->slot) == record);
     }

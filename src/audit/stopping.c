@@ -20,7 +20,8 @@ enum sk_stopping_rule sk_stopping_decide(const struct sk_stopping_input *in)
         return SK_STOPPING_GO_ON;
     if (in->sources_off && in->known)
         return in->has_metadata ? SK_STOPPING_GIVEN_DONE : SK_STOPPING_NO_METADATA;
-    /* Ten peers that tell the same list are no ten draws: who has not spoken yet may know others. */
+    /* Ten peers that tell the same list are no ten draws: who has not spoken yet may know others.
+     */
     bool all_spoke = !in->trackers_waiting && !in->pex_waiting;
     if (in->known && in->has_metadata && in->old_run >= SK_STOPPING_DRAWS && all_spoke)
         return SK_STOPPING_DRAWS_OLD;

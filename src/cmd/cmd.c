@@ -2,17 +2,22 @@
 
 #include <skep/err.h>
 
+#include "base/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
+#define COMPLAINT_MAX 1024 /* bytes of one, before escaping */
+
 void sk_complain(const char *format, ...)
 {
+    /* What is complained about mostly came from outside: here all of it is made safe to show. */
+    char text[COMPLAINT_MAX], safe[2 * COMPLAINT_MAX];
     va_list args;
     va_start(args, format);
-    fputs("skep: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    fprintf(stderr, "skep: %s\n", sk_text_escape(sk_bytes_text(text), safe, sizeof safe));
 }
 
 int sk_exit_of(int err)

@@ -20,7 +20,8 @@ int sk_cmd_audit(int argc, char **argv);
 int sk_cmd_lab(int argc, char **argv);
 int sk_cmd_show(int argc, char **argv);
 
-/* One line on stderr, "skep: ..."; nothing more is needed before a failing return. */
+/* One line on stderr, "skep: ...", with whatever is in it made safe to show; nothing more is needed
+ * before a failing return. */
 __attribute__((format(printf, 1, 2))) void sk_complain(const char *format, ...);
 /* The exit code for an operating error. */
 int sk_exit_of(int err);

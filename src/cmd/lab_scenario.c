@@ -4,7 +4,6 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "cmd/options.h"
 
 #include <math.h>
@@ -296,10 +295,8 @@ __attribute__((format(printf, 2, 3))) static int refuse(struct parser *parser, c
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    char name[100], safe[SK_LAB_REASON_MAX - sizeof name - 16];
-    snprintf(parser->reason, SK_LAB_REASON_MAX, "%s:%u: %s",
-             sk_text_escape(sk_bytes_text(parser->name), name, sizeof name), parser->line,
-             sk_text_escape(sk_bytes_text(text), safe, sizeof safe));
+    snprintf(parser->reason, SK_LAB_REASON_MAX, "%.100s:%u: %.*s", parser->name, parser->line,
+             SK_LAB_REASON_MAX - 120, text);
     return SKEP_ERR_INVALID;
 }
 

@@ -21,8 +21,8 @@ extern const char sk_lab_demo_scenario[];
 
 /*
  * Reads a scenario; `name` is what messages call it. On the heap: sk_mem_free() it. On failure
- * `ret_reason` is "name:line: what is wrong", safe to print. SKEP_ERR_INVALID, SKEP_ERR_LIMIT,
- * SKEP_ERR_NOMEM.
+ * `ret_reason` is "name:line: what is wrong", quoting the file as it is. SKEP_ERR_INVALID,
+ * SKEP_ERR_LIMIT, SKEP_ERR_NOMEM.
  */
 int sk_lab_scenario_parse(const char *name, struct sk_bytes text,
                           struct sk_lab_scenario **ret_scenario,

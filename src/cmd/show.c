@@ -3,7 +3,6 @@
 #include <skep/err.h>
 
 #include "base/assert.h"
-#include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/target.h"
 
@@ -11,8 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
-
-#define SHOWN_MAX 400 /* bytes of a target in a complaint */
 
 enum { KEY_FORMAT = 1000, KEY_FILES };
 
@@ -70,9 +67,7 @@ static const struct argp argp = {
 /* Complains about bytes that make no sense; an exit code. */
 static int refuse(const char *target, const char *what, int err, const char *reason)
 {
-    char shown[SHOWN_MAX];
-    sk_text_escape(sk_bytes_text(target), shown, sizeof shown);
-    sk_complain("%s: not a valid %s: %s", shown, what, reason);
+    sk_complain("%.400s: not a valid %s: %s", target, what, reason);
     return err == SKEP_ERR_NOMEM ? SK_EXIT_FAILED : SK_EXIT_CORRUPT;
 }
 

@@ -1,7 +1,6 @@
 #include "cmd/target.h"
 
 #include "base/limits.h"
-#include "base/text.h"
 #include "cmd/cmd.h"
 #include "driver/fetch.h"
 
@@ -9,14 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-#define SHOWN_MAX 400 /* bytes of a target in a complaint */
-
-static const char *shown(struct sk_bytes text)
-{
-    static char buffer[SHOWN_MAX];
-    return sk_text_escape(text, buffer, sizeof buffer);
-}
 
 static bool is_hash(const char *text)
 {
@@ -83,11 +74,10 @@ int sk_target_read(const char *text, struct sk_target *ret_target)
     } else {
         FILE *file = standard ? stdin : fopen(text, "rb");
         if (!file) {
-            sk_complain("%s: %s", shown(sk_bytes_text(text)), strerror(errno));
+            sk_complain("%.400s: %s", text, strerror(errno));
             return SK_EXIT_FAILED;
         }
-        code =
-            read_all(file, standard ? "standard input" : shown(sk_bytes_text(text)), &target.bytes);
+        code = read_all(file, standard ? "standard input" : text, &target.bytes);
         if (!standard)
             fclose(file);
         else if (!code)
@@ -112,9 +102,7 @@ int sk_target_fetch(struct sk_target *target, struct skep_runtime *runtime)
     sk_buf_init(&body, SK_METAINFO_BYTES_MAX);
     const char *url = (const char *)target->bytes.p;
     if (sk_fetch(runtime, url, &body, reason)) {
-        char safe[SHOWN_MAX];
-        sk_text_escape(sk_bytes_text(reason), safe, sizeof safe);
-        sk_complain("%s: %s", shown(sk_bytes_text(url)), safe);
+        sk_complain("%.400s: %s", url, reason);
         sk_buf_deinit(&body);
         return SK_EXIT_NETWORK;
     }
@@ -141,5 +129,5 @@ int sk_target_add(struct sk_target *target, struct skep_runtime *runtime,
     if (err)
         sk_complain("not a valid %s: %s", link ? "link or info-hash" : ".torrent file",
                     reason ? reason : skep_err_text(err));
-    return sk_exit_of(err);
+    return err && err != SKEP_ERR_NOMEM ? SK_EXIT_CORRUPT : sk_exit_of(err);
 }

@@ -334,6 +334,8 @@ static void on_extended(struct skep_peer *peer, const struct sk_peer_event *even
 {
     set_client(peer);
     sk_identity_listens(peer, event->extended.port);
+    if (peer->stage != SK_STAGE_TALKING)
+        return; /* a hook ended it */
     emit_peer(peer, SKEP_EVENT_CLIENT);
     if (peer->stage == SK_STAGE_TALKING)
         sk_metadata_peer(peer);

@@ -164,6 +164,8 @@ static void pump_torrent(struct skep_torrent *torrent)
     uint64_t wait = 0;
     /* A bounded burst a call, so that a book of thousands does not hold up what arrives. */
     for (int burst = 0; burst < 64 && has_room(engine); burst++) {
+        if (torrent->state != SK_TORRENT_RUNNING)
+            return; /* a hook stopped it */
         const struct sk_book_entry *due = sk_peer_book_due(book, engine->now_ns);
         if (!due || (wait = take_token(engine, &due->endpoint)) != 0)
             break;

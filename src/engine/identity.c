@@ -111,7 +111,7 @@ bool sk_identity_admit(struct skep_peer *peer)
     if (!resolve_duplicate(peer))
         return false;
     settle_left(peer);
-    return true;
+    return peer->stage == SK_STAGE_TALKING; /* a hook may have ended it */
 }
 
 void sk_identity_left(struct skep_peer *peer)

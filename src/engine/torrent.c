@@ -186,6 +186,10 @@ int skep_torrent_add_peer(struct skep_torrent *torrent, const char *address)
         if (!endpoint.port)
             return SKEP_ERR_INVALID;
         sk_discovery_hear(torrent, &endpoint, SK_SOURCE_GIVEN, SK_SCOPE_LOOPBACK, NULL, 0);
+        if (torrent->state ==
+            SK_TORRENT_RUNNING) /* dialled at the next tick: we may be in a hook */
+            sk_engine_set_timer(torrent->engine, &torrent->dial_timer, SK_TIMER_DIAL,
+                                torrent->engine->now_ns);
         return 0;
     }
     char name[256];

@@ -34,6 +34,10 @@ static inline void audit_check(void)
         running += record->probe.state == SK_PROBE_RUNNING;
         assert_true(record->seen.blocks_verified + record->seen.blocks_corrupt <= record->blocks);
         assert_true(record->probe.state != SK_PROBE_RUNNING || record->peer);
+        const struct sk_arrivals *arrivals = &record->probe.arrivals;
+        for (uint32_t j = 1; j < arrivals->count; j++)
+            assert_true(arrivals->list[j].bytes >= arrivals->list[j - 1].bytes &&
+                        arrivals->list[j].at_ns >= arrivals->list[j - 1].at_ns);
         if (record->peer)
             assert_ptr_equal(skep_peer_data(record->peer, auditor->slot), record);
     }
@@ -72,7 +76,7 @@ static inline struct world *audit_init(const struct audit_setup *setup)
         world_add_file(world, &setup->tracker, setup->tracker != NULL);
     struct sk_auditor_config config = setup->config;
     config.only_given = !setup->tracker;
-    config.seed = 3;
+    config.seed = config.seed ? config.seed : 3;
     config.done = audit_done;
     config.done_ctx = &audit;
     assert_int_equal(

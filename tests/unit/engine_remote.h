@@ -68,7 +68,7 @@ struct link {
     bool connecting, paused, ended, gone, told, first_seen;
     struct sk_give_request due[WORLD_REQUESTS_MAX]; /* requests that wait to be answered */
     uint32_t due_count;
-    uint64_t due_ns, unchoke_ns;
+    uint64_t due_ns, unchoke_ns, choke_ns;
     uint32_t given;
 };
 
@@ -312,6 +312,10 @@ static inline void remote_tick(struct link *link, uint64_t now_ns)
         link->unchoke_ns = 0;
         (void)sk_peer_send_choke(link->session, false);
     }
+    if (link->choke_ns && now_ns >= link->choke_ns) {
+        link->choke_ns = 0;
+        (void)sk_peer_send_choke(link->session, true);
+    }
     while (link->due_count && now_ns >= link->due_ns && !link->ended) {
         remote_give(link);
         link->due_ns += (uint64_t)(remote->block_s * 1e9);
@@ -327,6 +331,8 @@ static inline uint64_t remote_deadline(const struct link *link)
     uint64_t at = sk_peer_deadline(link->session);
     if (link->unchoke_ns)
         at = SK_MIN(at, link->unchoke_ns);
+    if (link->choke_ns)
+        at = SK_MIN(at, link->choke_ns);
     if (link->due_count)
         at = SK_MIN(at, link->due_ns);
     return at;

@@ -427,6 +427,14 @@ static inline uint64_t world_deadline(const struct world *world)
     return at;
 }
 
+static inline bool world_has_peer(const struct world *world, const struct skep_peer *wanted)
+{
+    const struct skep_peer *peer = world->engine->peers;
+    while (peer && peer != wanted)
+        peer = peer->next;
+    return peer || !wanted;
+}
+
 /* Counters that must hold whatever happened. */
 static inline void world_check(const struct world *world)
 {
@@ -454,6 +462,9 @@ static inline void world_check(const struct world *world)
             open++;
             unchoked += !sk_peer_view(peer->session)->choking;
         }
+        for (uint32_t j = 0; j < torrent->metadata.pieces; j++)
+            assert_true(world_has_peer(world, torrent->metadata.piece[j].from));
+        assert_true(world_has_peer(world, torrent->layers.from));
         assert_int_equal(torrent->open, open);
         assert_int_equal(torrent->by_peer_id.count, open);
         assert_int_equal(torrent->unchoked, unchoked);

@@ -14,28 +14,28 @@ static struct world *fresh(const struct audit_setup *setup)
 
 /* ---- audits that must end ---- */
 
-/* Chokes as soon as it is asked, and unchokes again, without end. */
+/* Chokes soon after it was asked, and unchokes again, without end. */
 static void flap(struct link *link, const struct sk_peer_event *event)
 {
     if (event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_REQUEST &&
-        !sk_peer_view(link->session)->choking) {
-        (void)sk_peer_send_choke(link->session, true);
-        link->unchoke_ns = link->remote->world->now_ns + SK_SECOND_NS / 3;
+        !link->choke_ns) {
+        link->choke_ns = link->remote->world->now_ns + SK_SECOND_NS / 50;
+        link->unchoke_ns = link->choke_ns + SK_SECOND_NS / 2;
     }
 }
 
 static void test_chokes_for_ever(void **state)
 {
-    struct world *world = fresh(NULL);
-    for (int i = 1; i <= 40; i++) {
+    struct world *world = fresh(&(struct audit_setup){.config = {.probes_max = 500}});
+    for (int i = 0; i < 200; i++) {
         char text[32];
         snprintf(text, sizeof text, "10.0.0.%d:7000", i);
         struct remote *remote = world_peer(world, text);
-        remote->unchokes_after_s = 0.03 * i;
+        remote->unchokes_after_s = 0.0027 * i;
         remote->blocks = REJECTS;
         remote->on_event = flap;
     }
-    double seconds = audit_run(80);
+    double seconds = audit_run(60);
     assert_true(seconds >= 40);
     audit_deinit();
 }
@@ -127,6 +127,7 @@ static void test_no_way_left(void **state)
     assert_failed(world, address, "closed-at-once");
     struct remote *caller = world_remote(world, "10.0.0.9:7000");
     caller->session.listen_port = 0;
+    caller->never_unchokes = true;
     struct link *link = world_connect(world, caller, address);
     assert_non_null(link);
     world_run(world, 0.1);
@@ -152,6 +153,24 @@ static void test_name_is_waited_for(void **state)
     sk_engine_resolved(world->engine, world->resolve_id, &found, 1, NULL, world->now_ns);
     audit_run(20);
     assert_outcome("10.0.0.2:7000", SK_OUTCOME_SERVED);
+    audit_deinit();
+}
+
+/* PEX told it and our rules skipped it; then the user gives it. It is waited for again. */
+static void test_skipped_then_given(void **state)
+{
+    struct world *world = fresh(NULL);
+    struct remote *teller = world_peer(world, address);
+    struct sk_pex_peer low = {.endpoint = world_endpoint("10.0.0.2:500")};
+    teller->pex = &low;
+    teller->pex_count = 1;
+    teller->block_s = 0.02;
+    world_start(world);
+    world_run(world, 0.5);
+    assert_failed(world, "10.0.0.2:500", "port below 1024");
+    world_peer(world, "10.0.0.2:500")->mute = true;
+    audit_run(40);
+    assert_outcome("10.0.0.2:500", SK_OUTCOME_TIMEOUT);
     audit_deinit();
 }
 
@@ -202,6 +221,26 @@ static void test_large_pieces(void **state)
         assert_int_equal(peer->outcome, SK_OUTCOME_SERVED);
         assert_int_equal(peer->blocks_unverified, (4u << 20) / 16384);
         assert_int_equal(peer->blocks_corrupt, 0);
+    }
+    audit_deinit();
+}
+
+/* Each takes a whole piece: no more begin at a time than fit. */
+static void test_large_pieces_of_each(void **state)
+{
+    struct world *world = fresh(&(struct audit_setup){
+        .pieces = 2, .piece_size = 32u << 20, .config = {.probe_bytes = 32u << 20}});
+    for (int i = 1; i <= 12; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "10.0.1.%d:7000", i);
+        struct remote *remote = world_peer(world, text);
+        world_hold(remote, 0, 1);
+        remote->block_s = 0.001;
+    }
+    audit_run(60);
+    for (size_t i = 0; i < audit.report.peers_count; i++) {
+        assert_int_equal(audit.report.peers[i].outcome, SK_OUTCOME_SERVED);
+        assert_int_equal(audit.report.peers[i].blocks_verified, 2048);
     }
     audit_deinit();
 }
@@ -459,8 +498,10 @@ int main(void)
         cmocka_unit_test(test_two_ids_at_one_address),
         cmocka_unit_test(test_no_way_left),
         cmocka_unit_test(test_name_is_waited_for),
+        cmocka_unit_test(test_skipped_then_given),
         cmocka_unit_test(test_few_sockets),
         cmocka_unit_test(test_large_pieces),
+        cmocka_unit_test(test_large_pieces_of_each),
         cmocka_unit_test(test_idle_pieces_make_room),
         cmocka_unit_test(test_tracker_once),
         cmocka_unit_test(test_tracker_dies),

@@ -402,6 +402,19 @@ static void test_no_sockets(void **state)
     world_deinit(world);
 }
 
+/* A peer that is given while all is quiet is dialled at once. */
+static void test_given_later(void **state)
+{
+    struct world *world = fresh(NULL);
+    world_peer(world, given);
+    world_start(world);
+    world_run(world, 30);
+    world_peer(world, "10.0.0.2:7000");
+    world_run(world, 0.1);
+    assert_int_equal(world_count(world, SKEP_EVENT_OPEN, "10.0.0.2:7000"), 1);
+    world_deinit(world);
+}
+
 /* ---- duplicates ---- */
 
 /* Two addresses of one peer: the second connection goes, the address is known for the same. */
@@ -586,6 +599,76 @@ static void test_incoming_flood(void **state)
     world_deinit(world);
 }
 
+static void stop_on_failed(const struct skep_event *event, void *ctx)
+{
+    if (event->kind == SKEP_EVENT_FAILED)
+        skep_torrent_stop(event->torrent, event->now_ns);
+}
+
+/* It hung up one address and is met again at another: the first is its duplicate, of which a hook
+ * hears, which stops the torrent, before the second is open. */
+static void test_hook_stops_in_identity(void **state)
+{
+    struct world *world = fresh(NULL);
+    struct remote *a = world_peer(world, given);
+    world_start(world);
+    world_run(world, 1);
+    world->links->ended = true;
+    world_run(world, 1);
+    struct remote *b = world_peer(world, "10.0.0.2:7000");
+    memcpy(b->session.peer_id, a->session.peer_id, 20);
+    world->hook = stop_on_failed;
+    world_run(world, 30);
+    assert_failed(world, given, "duplicate");
+    assert_int_equal(world_count(world, SKEP_EVENT_OPEN, NULL), 1);
+    assert_int_equal(world->engine->peers_count, 0);
+    assert_int_equal(a->dials, 1);
+    world_deinit(world);
+}
+
+static void stop_on_address(const struct skep_event *event, void *ctx)
+{
+    if (event->kind == SKEP_EVENT_ADDRESS)
+        skep_torrent_stop(event->torrent, event->now_ns);
+}
+
+/* Nothing is told of a peer after its end. */
+static void test_hook_stops_at_address(void **state)
+{
+    struct world *world = fresh(NULL);
+    struct remote *remote = world_remote(world, given);
+    world->hook = stop_on_address;
+    world_start(world);
+    assert_non_null(world_connect(world, remote, "10.0.0.1:40000"));
+    world_run(world, 1);
+    assert_int_equal(world_count(world, SKEP_EVENT_CLOSED, NULL), 1);
+    assert_int_equal(world_count(world, SKEP_EVENT_CLIENT, NULL), 0);
+    world_deinit(world);
+}
+
+static void stop_on_dialed(const struct skep_event *event, void *ctx)
+{
+    if (event->kind == SKEP_EVENT_DIALED)
+        skep_torrent_stop(event->torrent, event->now_ns);
+}
+
+/* A hook stops the torrent at the first dial: no other follows. */
+static void test_hook_stops_at_dial(void **state)
+{
+    struct world *world = fresh(NULL);
+    for (int i = 1; i <= 5; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "10.0.0.%d:7000", i);
+        world_peer(world, text);
+    }
+    world->hook = stop_on_dialed;
+    world_start(world);
+    world_run(world, 30);
+    assert_int_equal(world_count(world, SKEP_EVENT_DIALED, NULL), 1);
+    assert_int_equal(world->engine->peers_count, 0);
+    world_deinit(world);
+}
+
 /* An engine that is full of a torrent that stops: what was being dialled goes too. */
 static void test_stop_while_dialling(void **state)
 {
@@ -622,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_scope_of_pex),
         cmocka_unit_test(test_pex_flood),
         cmocka_unit_test(test_no_sockets),
+        cmocka_unit_test(test_given_later),
         cmocka_unit_test(test_two_addresses),
         cmocka_unit_test(test_incoming_then_dialled),
         cmocka_unit_test(test_listen_port),
@@ -631,6 +715,9 @@ int main(void)
         cmocka_unit_test(test_incoming_policies),
         cmocka_unit_test(test_incoming_other_torrent),
         cmocka_unit_test(test_incoming_flood),
+        cmocka_unit_test(test_hook_stops_at_dial),
+        cmocka_unit_test(test_hook_stops_in_identity),
+        cmocka_unit_test(test_hook_stops_at_address),
         cmocka_unit_test(test_stop_while_dialling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,6 +138,31 @@ static void test_liar_leaves(void **state)
     world_deinit(world);
 }
 
+/* One peer at a time is asked, since two together gave what was wrong. This one gives a part and
+ * goes: the next is asked at once. */
+static void test_liar_leaves_alone(void **state)
+{
+    struct world *world = fresh(5000, true, false);
+    struct remote *liars[2];
+    for (int i = 0; i < 2; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "10.0.0.%d:7000", i + 1);
+        liars[i] = world_peer(world, text);
+        liars[i]->metadata = WRONG;
+    }
+    world_start(world);
+    world_run(world, 0.1);
+    assert_true(world->torrent->metadata.one_peer);
+    world_run(world, 30); /* both were found */
+    assert_int_equal(skep_torrent_open(world->torrent), 0);
+    world_peer(world, "10.0.0.3:7000")->on_event = give_one_and_leave;
+    world_run(world, 0.1);
+    world_peer(world, "10.0.1.1:7000");
+    world_run(world, 2);
+    assert_true(done(world));
+    world_deinit(world);
+}
+
 /* A size that one liar names first does not stand against what most name. */
 static void test_majority_of_sizes(void **state)
 {
@@ -354,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_liars),
         cmocka_unit_test(test_liar_is_found),
         cmocka_unit_test(test_liar_leaves),
+        cmocka_unit_test(test_liar_leaves_alone),
         cmocka_unit_test(test_majority_of_sizes),
         cmocka_unit_test(test_size_changes),
         cmocka_unit_test(test_broken_torrent),

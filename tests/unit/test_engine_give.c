@@ -136,6 +136,14 @@ static void test_give_disk_fails(void **state)
     world_deinit(world);
 }
 
+static unsigned served_of(struct remote *const *remotes, size_t n)
+{
+    unsigned served = 0;
+    for (size_t i = 0; i < n; i++)
+        served += remotes[i]->got_bytes > 0;
+    return served;
+}
+
 /* Slots are bounded, and who gets one that is free was waiting for it. */
 static void test_slots(void **state)
 {
@@ -147,28 +155,25 @@ static void test_slots(void **state)
     for (unsigned i = 0; i < SK_ARRAY_LEN(remotes); i++)
         remotes[i] = leecher(world, i + 1);
     world_run(world, 1);
-    unsigned served = 0;
-    for (unsigned i = 0; i < SK_ARRAY_LEN(remotes); i++)
-        served += remotes[i]->got_bytes > 0;
-    assert_int_equal(served, SK_ENGINE_GIVE_SLOTS);
+    assert_int_equal(served_of(remotes, SK_ARRAY_LEN(remotes)), SK_ENGINE_GIVE_SLOTS);
     assert_int_equal(world->torrent->unchoked, SK_ENGINE_GIVE_SLOTS);
     /* One served leaves, another loses interest, and does so twice. */
     struct link *link = world->links;
     while (!link->remote->got_bytes)
         link = link->next;
     link->ended = true;
-    do
-        link = link->next;
-    while (!link->remote->got_bytes);
+    struct link *other = link->next;
+    while (!other->remote->got_bytes)
+        other = other->next;
+    world_run(world, 1);
+    assert_int_equal(served_of(remotes, SK_ARRAY_LEN(remotes)), SK_ENGINE_GIVE_SLOTS + 1);
+    link = other;
     (void)sk_peer_send_interest(link->session, false);
     world_run(world, 1);
     (void)sk_peer_send_interest(link->session, true);
     (void)sk_peer_send_interest(link->session, false);
     world_run(world, 1);
-    served = 0;
-    for (unsigned i = 0; i < SK_ARRAY_LEN(remotes); i++)
-        served += remotes[i]->got_bytes > 0;
-    assert_int_equal(served, SK_ENGINE_GIVE_SLOTS + 2);
+    assert_int_equal(served_of(remotes, SK_ARRAY_LEN(remotes)), SK_ENGINE_GIVE_SLOTS + 2);
     world_deinit(world);
 }
 
@@ -226,9 +231,11 @@ static void ask_much(struct link *link, const struct sk_peer_event *event)
         return;
     if (event->msg.kind == SK_MSG_HAVE || event->msg.kind == SK_MSG_BITFIELD)
         (void)sk_peer_send_interest(link->session, true);
-    if (event->msg.kind == SK_MSG_UNCHOKE)
-        for (uint32_t i = 0; i < 200; i++)
-            assert_int_equal(sk_peer_send_request(link->session, 1, 0, PIECE, 1), 0);
+    if (event->msg.kind != SK_MSG_UNCHOKE)
+        return;
+    for (uint32_t i = 0; i < 200; i++)
+        assert_int_equal(sk_peer_send_request(link->session, 1, 0, PIECE, 1), 0);
+    link->remote->world->stuck = true; /* from now on nothing of ours reaches it */
 }
 
 /* 13 MB are asked for by one that reads slowly: nothing is dropped, and no more is read from the
@@ -241,8 +248,9 @@ static void test_slow_reader(void **state)
     world_pump(world);
     struct remote *remote = leecher(world, 1);
     remote->on_event = ask_much;
-    world->stuck = true; /* nothing of ours reaches anybody */
     world_run(world, 1);
+    assert_true(world->stuck);
+    assert_in_range(world->reads, 10, SK_PEER_OUTPUT_MAX / PIECE);
     world->stuck = false;
     world_run(world, 1);
     assert_int_equal(remote->got_bytes, 200 * PIECE);
@@ -310,6 +318,27 @@ static void test_rate_limit(void **state)
     world_deinit(world);
 }
 
+/* Ten read a chunk each at once: none reads again before all of that is paid for. */
+static void test_rate_limit_of_many(void **state)
+{
+    struct world *world = &world_memory;
+    world_init(world, &(struct skep_config){.no_lsd = true, .rate_limit_bytes_s = 100000});
+    world_content(world, 64, PIECE, true, false);
+    world_add_file(world, NULL, 0);
+    for (int i = 1; i <= 10; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "10.0.0.%d:7000", i);
+        world_peer(world, text);
+    }
+    world->hook = request_all;
+    world_start(world);
+    world_run(world, 4);
+    assert_true(world->torrent->taken <= 10 * 65536);
+    world_run(world, 16);
+    assert_in_range(world->torrent->taken, 1800000, 2000000 + 10 * 65536);
+    world_deinit(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_rate_limit),
+        cmocka_unit_test(test_rate_limit_of_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,13 @@ static void add_torrent(struct world *world)
 {
     static const char *const trackers[] = {"http://10.0.9.9:6969/announce"};
     struct sk_buf buf;
+    if (setup.link && setup.v2) {
+        char hash[65];
+        for (int i = 0; i < 32; i++)
+            snprintf(hash + 2 * i, 3, "%02x", world->content.hash_v2[i]);
+        try(skep_engine_add_link(world->engine, hash, &world->torrent, NULL));
+        return;
+    }
     if (setup.link) {
         char link[128] = "magnet:?xt=urn:btih:";
         size_t at = strlen(link);
@@ -43,12 +50,12 @@ static void add_peers(struct world *world)
     for (struct remote *remote = world->remotes; remote; remote = remote->next) {
         char text[SK_ENDPOINT_TEXT_MAX];
         sk_endpoint_text(&remote->at, text);
+        if (remote->at.addr[3] != 1)
+            continue; /* the tracker tells one, PEX the other */
         int err = skep_torrent_add_peer(world->torrent, text);
         assert_true(err == 0 || err == SKEP_ERR_NOMEM);
-        if (remote->at.addr[3] == 1) {
-            remote->pex = told;
-            remote->pex_count = 2;
-        }
+        remote->pex = told;
+        remote->pex_count = 2;
     }
     int err = skep_torrent_add_peer(world->torrent, "a.name:7000");
     assert_true(err == 0 || err == SKEP_ERR_NOMEM);
@@ -155,8 +162,33 @@ static void test_link(void **state)
 
 static void test_v2(void **state)
 {
-    setup = (struct audit_setup){.v2 = true};
+    setup = (struct audit_setup){.v2 = true, .link = true};
     sweep();
+}
+
+/* More connections close at once than there is room to say so. */
+static void test_closing_without_memory(void **state)
+{
+    struct world *world = &audit.world;
+    world_init(world, NULL);
+    world_content(world, 4, PIECE, true, false);
+    world_add_file(world, NULL, 0);
+    for (int i = 0; i < 250; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "10.0.0.%d:7000", i);
+        world_peer(world, text);
+    }
+    world_start(world);
+    world_run(world, 1);
+    assert_int_equal(skep_torrent_open(world->torrent), 250);
+    assert_true(world->engine->out_capacity < 250);
+    sk_mem_fail_nth(1);
+    skep_torrent_stop(world->torrent, world->now_ns);
+    sk_mem_fail_nth(0);
+    assert_true(world->engine->closes_lost > 0);
+    world_pump(world);
+    assert_int_equal(world->engine->peers_count, 0);
+    world_deinit(world);
 }
 
 static void test_new(void **state)
@@ -172,9 +204,8 @@ static void test_new(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new),
-        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_link),
+        cmocka_unit_test(test_new),  cmocka_unit_test(test_closing_without_memory),
+        cmocka_unit_test(test_file), cmocka_unit_test(test_link),
         cmocka_unit_test(test_v2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -141,7 +141,7 @@ static void test_mistakes_are_told_with_their_line(void **state)
         {"[peers a]\nkind=seed\nfast = no", "x.lab:1: peers 'a': without fast"},
         {"[peers a]\nkind=choking\nchoke-after = 2", "x.lab:1: peers 'a': what never unchokes"},
         {"[torrent]\nsize=4GiB\npiece-size=16k\n[peers a]\nkind=seed\n[peers \x1b[2J]\n",
-         "x.lab:6: peers '\\x1b[2J' have no kind"},
+         "x.lab:6: peers '\x1b[2J' have no kind"},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
         struct sk_lab_scenario *s;

@@ -34,7 +34,7 @@ def enter_world():
         return
     if not shutil.which("unshare") or not shutil.which("ip"):
         raise Unavailable("needs unshare (util-linux) and ip (iproute2)")
-    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]
+    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"] + _propagation()
     if os.geteuid() != 0:
         unshare.append("--map-root-user")
     probe = subprocess.run(unshare + ["true"], capture_output=True, text=True)
@@ -42,6 +42,37 @@ def enter_world():
         raise Unavailable("needs root or user namespaces: " + probe.stderr.strip())
     os.environ[INSIDE] = "1"
     os.execvp("unshare", unshare + [sys.executable] + sys.argv)
+
+
+def _propagation():
+    """What keeps our mounts from being seen outside.
+
+    unshare(1) makes "/" private, which works only where "/" is a mount and not in a chroot. There it
+    is left as it is, if the mount that holds it is private already.
+    """
+    if _mount_of("/") in _mounts("self"):
+        return []
+    shared = _mounts("1").get(_mount_of("/"), "shared:")
+    return [] if "shared:" in shared else ["--propagation", "unchanged"]
+
+
+def _mount_of(path):
+    """The id of the mount that holds a path."""
+    descriptor = os.open(path, os.O_PATH)
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}") as lines:
+            return next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
+    finally:
+        os.close(descriptor)
+
+
+def _mounts(process):
+    """A process's mounts by id; without those that lie outside of its root."""
+    try:
+        with open(f"/proc/{process}/mountinfo") as lines:
+            return {line.split()[0]: line for line in lines}
+    except OSError:
+        return {}
 
 
 def _furnish_world():
@@ -63,6 +94,11 @@ def _run(*argv, text=None):
     done = subprocess.run(argv, input=text, capture_output=True, text=True)
     if done.returncode != 0:
         raise Unavailable(f"{' '.join(argv)}: {done.stderr.strip()}")
+
+
+def _run_in(host, *argv, text=None):
+    """On a host. (ip's own -n and exec want "/" to be a mount, which it is not in a chroot.)"""
+    _run("nsenter", f"--net=/run/netns/{host}", "--", *argv, text=text)
 
 
 class Host:
@@ -114,22 +150,22 @@ class Network:
     def __init__(self):
         self.hosts = {}
         _run("ip", "netns", "add", HUB)
-        _run("ip", "-n", HUB, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
-        _run("ip", "-n", HUB, "link", "set", "br0", "up")
+        _run_in(HUB, "ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        _run_in(HUB, "ip", "link", "set", "br0", "up")
 
     def add_host(self, name, ipv4=None, ipv6=None):
         """A new host; at least one of the addresses (without prefix length) is given."""
         port = f"p{len(self.hosts)}"
         _run("ip", "netns", "add", name)
-        _run("ip", "-n", HUB, "link", "add", port, "master", "br0", "type", "veth",
-             "peer", "name", "eth0", "netns", name)
-        _run("ip", "-n", HUB, "link", "set", port, "up")
+        _run_in(HUB, "ip", "link", "add", port, "master", "br0", "type", "veth",
+                "peer", "name", "eth0", "netns", name)
+        _run_in(HUB, "ip", "link", "set", port, "up")
         lines = ["link set lo up", "link set eth0 up"]
         if ipv4:
             lines += [f"addr add {ipv4}/16 dev eth0", "route add default dev eth0"]
         if ipv6:
             lines += [f"addr add {ipv6}/64 dev eth0 nodad", "route add ::/0 dev eth0"]
-        _run("ip", "-n", name, "-batch", "-", text="\n".join(lines) + "\n")
+        _run_in(name, "ip", "-batch", "-", text="\n".join(lines) + "\n")
         self.hosts[name] = Host(name, ipv4, ipv6)
         return self.hosts[name]
 
@@ -145,4 +181,4 @@ class Network:
             if to and of:
                 rules.append(f"add rule bridge starve short {family} daddr {to} "
                              f"{family} saddr {{ {', '.join(of)} }} meta length > 1000 drop")
-        _run("ip", "netns", "exec", HUB, "nft", "-f", "-", text="\n".join(rules) + "\n")
+        _run_in(HUB, "nft", "-f", "-", text="\n".join(rules) + "\n")
