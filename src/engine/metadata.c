@@ -256,17 +256,13 @@ void sk_metadata_on_timer(struct skep_torrent *torrent)
     uint64_t now = torrent->engine->now_ns;
     if (torrent->metainfo)
         return;
-    bool late = false;
     for (uint32_t i = 0; i < fetch->pieces; i++) {
         struct sk_metadata_piece *piece = &fetch->piece[i];
         if (piece->from && !piece->have && now - piece->asked_ns >= METADATA_WAIT_NS) {
             piece->from->metadata_bad = true;
             piece->from = NULL;
-            late = true;
         }
     }
-    if (late && fetch->one_peer)
-        reset(fetch);
     ask_all(torrent);
     if (fetch->size && !under_way(fetch)) {
         reset(fetch); /* nobody works on this size: whoever asks next may name another */

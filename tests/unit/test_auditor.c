@@ -159,6 +159,7 @@ static void smart_ban(uint64_t seed)
     for (int i = 1; i <= 12; i++) {
         snprintf(text, sizeof text, "10.0.0.%d:7000", i);
         struct remote *remote = world_peer(world, text);
+        world_hold(remote, 0, 8); /* the large ones */
         remote->block_s = 0.005;
         remote->unchokes_after_s = i;
         if (i == 2)

@@ -110,6 +110,7 @@ static void give_one_and_leave(struct link *link, const struct sk_peer_event *ev
     if (event->kind != SK_PEER_EVENT_METADATA)
         return;
     told++;
+    link->remote->metadata = SILENT;
     link->ended = true;
 }
 
