@@ -30,7 +30,7 @@ static struct sk_record *find_record(const struct sk_auditor *auditor, const cha
 static void init_record(struct sk_record *record, const struct sk_endpoint *endpoint)
 {
     struct sk_report_peer *seen = &record->seen;
-    seen->endpoint = *endpoint;
+    *seen = (struct sk_report_peer){.endpoint = *endpoint};
     seen->upload_only = -1;
     seen->rtt_s = seen->gap_median_s = seen->unchoked_after_s = NAN;
     seen->connected_s = seen->share = seen->share_change = NAN;
@@ -369,8 +369,14 @@ static void on_address(const struct skep_event *event, void *ctx)
         return;
     /* Everything seen moves over; the old address stays as another one of the same peer. */
     sk_auditor_leave(auditor, old, event->now_ns);
+    if (auditor->has_assembly)
+        sk_assembly_rename(&auditor->assembly, old->number, record->number);
     struct sk_record moved = *old;
     moved.number = record->number;
+    moved.blocks += record->blocks;
+    moved.seen.blocks_verified += record->seen.blocks_verified;
+    moved.seen.blocks_corrupt += record->seen.blocks_corrupt;
+    moved.seen.delivered_bytes += record->seen.delivered_bytes;
     moved.seen.endpoint = record->seen.endpoint;
     moved.seen.sources |= record->seen.sources;
     for (int i = 0; i < SK_SOURCE_COUNT; i++)

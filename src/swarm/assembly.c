@@ -189,6 +189,19 @@ struct sk_assembly_copy *sk_assembly_take(struct sk_assembly *assembly, uint32_t
     return copy;
 }
 
+void sk_assembly_rename(struct sk_assembly *assembly, uint32_t from, uint32_t to)
+{
+    for (struct sk_assembly_copy *copy = assembly->copies; copy; copy = copy->next) {
+        copy->owner = copy->owner == from ? to : copy->owner;
+        for (uint32_t i = 0; i < copy->blocks; i++)
+            copy->who[i] = copy->who[i] == from ? to : copy->who[i];
+    }
+    for (struct sk_assembly_failed *failed = assembly->failed; failed; failed = failed->next)
+        for (uint32_t i = 0; i < failed->blocks; i++)
+            if (failed->suspects[i].who == from)
+                failed->suspects[i].who = to;
+}
+
 /* ---- judging ---- */
 
 static struct sk_bytes block_bytes(const struct sk_assembly_copy *copy, uint32_t i)

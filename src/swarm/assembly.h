@@ -81,6 +81,8 @@ void sk_assembly_release(struct sk_assembly *assembly, uint32_t peer, uint32_t p
                          uint32_t begin);
 /* All that was asked of this peer is free again, and its exclusive copies are dropped. */
 void sk_assembly_leave(struct sk_assembly *assembly, uint32_t peer);
+/* What `from` gave counts as given by `to` from now on: they turned out to be one peer. */
+void sk_assembly_rename(struct sk_assembly *assembly, uint32_t from, uint32_t to);
 /* A block came. Returns the copy that took it (complete once `held` equals `blocks`); NULL where
  * nobody waits for it any more. */
 struct sk_assembly_copy *sk_assembly_take(struct sk_assembly *assembly, uint32_t peer,

@@ -161,6 +161,24 @@ static void test_smart_ban(void **state)
     assert_int_equal(assembly.failed_count, 0);
 }
 
+/* Two addresses turn out to be one peer: what it gave under the first is counted for the second. */
+static void test_rename(void **state)
+{
+    struct sk_assembly_copy *copy = begin(3, 2 * BLOCK, SK_ASSEMBLY_NOBODY);
+    give(copy, 1, 99);
+    give(copy, 2, 2);
+    sk_assembly_finish(&assembly, copy, SK_ASSEMBLY_WRONG, judge, NULL);
+    copy = begin(3, 2 * BLOCK, SK_ASSEMBLY_NOBODY);
+    give(copy, 1, 1);
+    sk_assembly_rename(&assembly, 1, 5);
+    give(copy, 2, 2);
+    sk_assembly_finish(&assembly, copy, SK_ASSEMBLY_RIGHT, judge, NULL);
+    assert_int_equal(right_of[1] + wrong_of[1], 0);
+    assert_int_equal(right_of[5], 1);
+    assert_int_equal(wrong_of[5], 1);
+    assert_int_equal(right_of[2], 2);
+}
+
 static void test_one_giver_is_guilty(void **state)
 {
     struct sk_assembly_copy *copy = begin(3, 2 * BLOCK, SK_ASSEMBLY_NOBODY);
@@ -272,6 +290,7 @@ int main(void)
         TEST(test_not_taken),
         TEST(test_release_and_leave),
         TEST(test_smart_ban),
+        TEST(test_rename),
         TEST(test_one_giver_is_guilty),
         TEST(test_unknown_judges_nobody),
         TEST(test_check),
