@@ -102,7 +102,7 @@ unsigned sk_table_write(const struct sk_screen *screen, const struct sk_table_co
                         size_t columns_count, const struct sk_table_cell *cells, size_t rows,
                         struct sk_buf *out)
 {
-    struct layout layout;
+    struct layout layout = {0};
     SK_ASSERT(columns_count <= SK_TABLE_COLUMNS_MAX);
     measure(columns, columns_count, cells, rows, &layout);
     lay_out(screen, columns, columns_count, &layout);
