@@ -25,13 +25,19 @@
 
 /* ---- the comparison ---- */
 
-static json_t *load(const char *path)
+/* Complains; an exit code. */
+static int load(const char *path, json_t **ret_document)
 {
     json_error_t error;
-    json_t *document = json_load_file(path, 0, &error);
-    if (!document)
-        sk_complain("%s: %s (line %d)", path, error.text, error.line);
-    return document;
+    *ret_document = json_load_file(path, 0, &error);
+    if (*ret_document)
+        return SK_EXIT_DONE;
+    if (json_error_code(&error) == json_error_cannot_open_file) {
+        sk_complain("%s: %s", path, strerror(errno));
+        return SK_EXIT_STORAGE;
+    }
+    sk_complain("%s:%d: %s", path, error.line, error.text);
+    return SK_EXIT_CORRUPT;
 }
 
 static int print_comparison(const json_t *truth, const json_t *audit)
@@ -57,9 +63,12 @@ static int print_comparison(const json_t *truth, const json_t *audit)
 
 int sk_lab_compare_files(const char *truth_path, const char *audit_path)
 {
-    json_t *truth = load(truth_path);
-    json_t *audit = truth ? load(audit_path) : NULL;
-    int code = audit ? print_comparison(truth, audit) : SK_EXIT_CORRUPT;
+    json_t *truth = NULL, *audit = NULL;
+    int code = load(truth_path, &truth);
+    if (!code)
+        code = load(audit_path, &audit);
+    if (!code)
+        code = print_comparison(truth, audit);
     json_decref(truth);
     json_decref(audit);
     return code;

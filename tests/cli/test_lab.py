@@ -205,7 +205,7 @@ def test_comparison_of_broken_files():
     with skep.folder() as folder:
         (folder / "empty").write_text("{}")
         (folder / "text").write_text("hello")
-        assert "No such" in refused(CORRUPT, "lab", "--compare", folder / "none", folder / "empty")
+        assert "No such" in refused(STORAGE, "lab", "--compare", folder / "none", folder / "empty")
         refused(CORRUPT, "lab", "--compare", folder / "text", folder / "empty")
         refused(CORRUPT, "lab", "--compare", folder / "empty", folder / "text")
         assert "expected" in refused(CORRUPT, "lab", "--compare", folder / "empty", folder / "empty")
