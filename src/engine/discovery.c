@@ -233,8 +233,6 @@ static void on_result(struct sk_engine_tracker *tracker, const struct sk_tracker
         return;
     }
     enum sk_scope scope = result.from.family ? sk_endpoint_scope(&result.from) : tracker->scope;
-    if (announce)
-        tracker->answered = true;
     for (size_t i = 0; result.announce && i < result.announce->peers_count; i++)
         sk_discovery_hear(torrent, &result.announce->peers[i], SK_SOURCE_TRACKER, scope,
                           sk_tracker_url(tracker->machine), 0);

@@ -94,11 +94,11 @@ struct sk_engine_tracker {
     struct sk_tracker *machine;
     struct skep_torrent *torrent;
     struct sk_engine_timer timer;
-    enum sk_scope scope;       /* what its answers may point to */
-    bool given;                /* by the user */
-    bool answered, first_done; /* answered: once; first_done: answered or failed once */
-    bool stopped;              /* it was told to say good-bye */
-    uint64_t http_id;          /* the GET under way, 0 none */
+    enum sk_scope scope; /* what its answers may point to */
+    bool given;          /* by the user */
+    bool first_done;     /* answered or failed once */
+    bool stopped;        /* it was told to say good-bye */
+    uint64_t http_id;    /* the GET under way, 0 none */
     uint32_t http_request;
 };
 
