@@ -20,7 +20,8 @@ static void check_addresses(char *const *texts, size_t count, size_t max)
 
 static void check(const struct sk_magnet *magnet)
 {
-    SK_ASSERT(magnet->has_v1 || magnet->has_v2);
+    SK_ASSERT(magnet->has_v1 || magnet->has_v2 || magnet->has_key);
+    SK_ASSERT(magnet->salt_size <= SK_MAGNET_SALT_MAX);
     SK_ASSERT(!magnet->name || magnet->name[0]);
     check_addresses(magnet->trackers, magnet->trackers_count, SK_METAINFO_TRACKERS_MAX);
     check_addresses(magnet->web_seeds, magnet->web_seeds_count, SK_METAINFO_TRACKERS_MAX);
@@ -47,6 +48,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SK_ASSERT(!err || (!magnet && reason));
     if (!err)
         check(magnet);
+    SK_ASSERT(err || magnet->has_v1 || magnet->has_v2);
+    sk_magnet_free(magnet);
+    magnet = NULL;
+    if (sk_magnet_parse_pointer(text, &magnet, NULL) == 0)
+        check(magnet);
+    else
+        SK_ASSERT(err); /* it takes whatever the other takes */
     sk_magnet_free(magnet);
     magnet = NULL;
     if (sk_magnet_from_hash(text, &magnet) == 0)

@@ -60,8 +60,38 @@
 #define SK_ENGINE_GIVE_SLOTS 8             /* peers unchoked at a time when giving */
 #define SK_ENGINE_GIVE_QUEUE_MAX 256       /* requests of one peer that wait for the disk */
 #define SK_ENGINE_STORE_MAX (64u << 20)    /* bytes on their way to the disk */
+#define SK_ENGINE_DHT_HOSTS_MAX 64         /* hosts that know DHT nodes */
+#define SK_ENGINE_DHT_NODES_MAX 16         /* of a torrent's "nodes" that are asked */
+#define SK_ENGINE_DHT_PEERS_MAX 300        /* peers taken from one node's answer */
 #define SK_ASSEMBLY_FAILED_MAX 64          /* wrong shared pieces remembered */
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
+
+/* DHT (proto/dht) */
+#define SK_DHT_OPERATIONS_MAX 4096       /* asks and searches under way */
+#define SK_DHT_TRANSACTIONS_MAX 4096     /* our queries on the way */
+#define SK_DHT_SEARCH_K_MAX 64           /* closest nodes that a search can be asked for */
+#define SK_DHT_SEARCH_CANDIDATES_MAX 256 /* nodes that a search keeps in mind, each network */
+#define SK_DHT_WAITING_MAX 1024          /* addresses that wait to be asked */
+#define SK_DHT_GUARD_ADDRESSES_MAX 16384 /* whose rates are known */
+#define SK_DHT_REFLECTION                                                                          \
+    3                                    /* an answer to who has not proved its address may be so  \
+                                            many times its query, once its allowance is used up */
+#define SK_DHT_STORE_HASHES_MAX 10000    /* info-hashes that others announced to us */
+#define SK_DHT_STORE_PEERS_MAX 100000    /* peers of them all */
+#define SK_DHT_STORE_HASH_PEERS_MAX 6000 /* of one (BEP 33) */
+#define SK_DHT_STORE_PORTS_MAX 256       /* of one, with the same IP address */
+#define SK_DHT_STORE_ADDRESS_PEERS_MAX 4096 /* that one IP address announced */
+#define SK_DHT_STORE_ADDRESS_HASHES_MAX 1000 /* that one IP address was the first to announce */
+#define SK_DHT_STORE_ITEMS_MAX 5000         /* of BEP 44 */
+#define SK_DHT_STORE_ADDRESS_ITEMS_MAX 500  /* that one IP address put */
+#define SK_DHT_SAMPLE_INTERVAL_S 600        /* BEP 51: a sample holds for so long */
+#define SK_DHT_BLOB_MAX (1u << 20)          /* bytes stored under a key */
+#define SK_DHT_CRAWL_NODES_MAX 8000000u     /* that a walk knows: 0.5 GB (IPv6: 0.6) */
+#define SK_DHT_CRAWL_ADDRESS_NODES_MAX 64   /* of them with one IP address (IPv6: /64) */
+#define SK_DHT_CRAWL_QUERIES_MAX 24         /* that it sends to one node */
+#define SK_DHT_CRAWL_CLAIMS_MAX 64          /* nodes told of by one that may be silent */
+#define SK_DHT_CRAWL_UNDER_WAY_MAX 1024     /* nodes that it talks to at a time */
+#define SK_DHT_ZONE_BITS_MAX 24             /* of the id that a zone of a walk fixes */
 
 /* The world (driver) */
 #define SK_RESOLVER_ADDRESSES_MAX 8 /* of one name */

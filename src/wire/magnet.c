@@ -194,11 +194,31 @@ static int read_ws(struct sk_magnet *magnet, char *value)
                                      SK_METAINFO_TRACKERS_MAX, value);
 }
 
-static int read_source(struct sk_magnet *magnet, char *value)
+static int read_as(struct sk_magnet *magnet, char *value)
 {
     return !is_http(value) ? 0
                            : add_text(&magnet->sources, &magnet->sources_count,
                                       SK_METAINFO_TRACKERS_MAX, value);
+}
+
+static int read_xs(struct sk_magnet *magnet, char *value)
+{
+    static const char key[] = "urn:btpk:";
+    if (strncasecmp(value, key, strlen(key)) != 0)
+        return read_as(magnet, value);
+    const char *hex = value + strlen(key);
+    if (!magnet->has_key)
+        magnet->has_key = sk_hex_decode(hex, strlen(hex), magnet->key, sizeof magnet->key);
+    return 0;
+}
+
+/* With another salt the link would mean another item: a broken one is not passed over. */
+static int read_salt(struct sk_magnet *magnet, char *value)
+{
+    size_t n = strlen(value) / 2;
+    bool ok = n <= sizeof magnet->salt && sk_hex_decode(value, strlen(value), magnet->salt, n);
+    magnet->salt_size = ok ? n : SIZE_MAX;
+    return 0;
 }
 
 static int read_peer(struct sk_magnet *magnet, char *value)
@@ -269,8 +289,8 @@ static const struct {
     const char *key;
     int (*read)(struct sk_magnet *magnet, char *value);
 } keys[] = {
-    {"xt", read_xt}, {"dn", read_dn},     {"xl", read_xl},     {"tr", read_tr},     {"ws", read_ws},
-    {"so", read_so}, {"xs", read_source}, {"as", read_source}, {"x.pe", read_peer},
+    {"xt", read_xt}, {"dn", read_dn}, {"xl", read_xl}, {"tr", read_tr},  {"ws", read_ws},
+    {"so", read_so}, {"xs", read_xs}, {"as", read_as}, {"s", read_salt}, {"x.pe", read_peer},
 };
 
 /* Whether a key is `wanted`, or `wanted` with a number ("tr.1"). */
@@ -291,14 +311,35 @@ static int read_parameter(struct sk_magnet *magnet, char *parameter)
         return 0;
     *equals = 0;
     for (size_t i = 0; i < SK_ARRAY_LEN(keys); i++)
-        if (key_is(parameter, keys[i].key))
-            return unescape(equals + 1) ? keys[i].read(magnet, equals + 1) : 0;
+        if (key_is(parameter, keys[i].key)) {
+            /* A salt with a broken escape is no hex, and so still a broken salt. */
+            bool ok = unescape(equals + 1) || keys[i].read == read_salt;
+            return ok ? keys[i].read(magnet, equals + 1) : 0;
+        }
     return 0;
 }
 
 static void set_info_hash(struct sk_magnet *magnet)
 {
     memcpy(magnet->info_hash, magnet->has_v1 ? magnet->hash_v1 : magnet->hash_v2, SK_SHA1_SIZE);
+}
+
+/* Whether the link names something that the caller can use. */
+static int judge(struct sk_magnet *magnet, bool pointer, const char **ret_reason)
+{
+    if (magnet->salt_size == SIZE_MAX) {
+        magnet->salt_size = 0;
+        magnet->has_key = false;
+        *ret_reason = "its salt (s=) is not hex of at most 64 bytes";
+    } else {
+        *ret_reason = "it names no info-hash (xt=urn:btih: or urn:btmh:)";
+    }
+    if (magnet->has_v1 || magnet->has_v2 || (magnet->has_key && pointer))
+        return 0;
+    if (!magnet->has_key)
+        return SKEP_ERR_MALFORMED;
+    *ret_reason = "it names a public key of the DHT (xs=urn:btpk:) and no info-hash";
+    return SKEP_ERR_UNSUPPORTED;
 }
 
 static int read_parameters(struct sk_magnet *magnet, char *text, const char **ret_reason)
@@ -311,15 +352,11 @@ static int read_parameters(struct sk_magnet *magnet, char *text, const char **re
             return err;
         }
     }
-    if (!magnet->has_v1 && !magnet->has_v2) {
-        *ret_reason = "it names no info-hash (xt=urn:btih: or urn:btmh:)";
-        return SKEP_ERR_MALFORMED;
-    }
-    set_info_hash(magnet);
     return 0;
 }
 
-int sk_magnet_parse(const char *uri, struct sk_magnet **ret_magnet, const char **ret_reason)
+static int parse(const char *uri, bool pointer, struct sk_magnet **ret_magnet,
+                 const char **ret_reason)
 {
     const char *ignored;
     if (!ret_reason)
@@ -339,12 +376,26 @@ int sk_magnet_parse(const char *uri, struct sk_magnet **ret_magnet, const char *
     *ret_reason = "out of memory";
     if (magnet && text)
         err = read_parameters(magnet, text, ret_reason);
+    if (!err)
+        err = judge(magnet, pointer, ret_reason);
     sk_mem_free(text);
-    if (err)
+    if (err) {
         sk_magnet_free(magnet);
-    else
-        *ret_magnet = magnet;
-    return err;
+        return err;
+    }
+    set_info_hash(magnet);
+    *ret_magnet = magnet;
+    return 0;
+}
+
+int sk_magnet_parse(const char *uri, struct sk_magnet **ret_magnet, const char **ret_reason)
+{
+    return parse(uri, false, ret_magnet, ret_reason);
+}
+
+int sk_magnet_parse_pointer(const char *uri, struct sk_magnet **ret_magnet, const char **ret_reason)
+{
+    return parse(uri, true, ret_magnet, ret_reason);
 }
 
 int sk_magnet_from_hash(const char *hex, struct sk_magnet **ret_magnet)

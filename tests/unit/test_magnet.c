@@ -207,6 +207,82 @@ static void from_hashes(void **state)
     assert_null(m);
 }
 
+#define KEY "8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e"
+#define POINTER "magnet:?xs=urn:btpk:" KEY
+
+static void expect_pointer(const char *uri, const char *salt, const char *target)
+{
+    struct sk_magnet *m = NULL;
+    const char *reason = "";
+    uint8_t digest[SK_SHA1_SIZE];
+    if (sk_magnet_parse_pointer(uri, &m, &reason) != 0)
+        fail_msg("%s: %s", uri, reason);
+    assert_true(m->has_key && !m->has_v1 && !m->has_v2);
+    expect_hash(m->key, sizeof m->key, KEY);
+    assert_int_equal(m->salt_size, strlen(salt));
+    assert_memory_equal(m->salt, salt, m->salt_size);
+    struct sk_bytes parts[] = {sk_bytes(m->key, sizeof m->key), sk_bytes(m->salt, m->salt_size)};
+    sk_sha1_parts(parts, 2, digest);
+    expect_hash(digest, sizeof digest, target);
+    sk_magnet_free(m);
+}
+
+/* The test vectors of BEP 46, in every form. */
+static void points_to_an_item_of_the_dht(void **state)
+{
+    static const char plain[] = "cc3f9d90b572172053626f9980ce261a850d050b";
+    static const char salted[] = "59ee7c2cb9b4f7eb1986ee2d18fd2fdb8a56554f";
+    expect_pointer(POINTER, "", plain);
+    expect_pointer(POINTER "&s=", "", plain);
+    expect_pointer(POINTER "&s=6e", "n", salted);
+    expect_pointer(POINTER "&S=6E&so=1&sx=7", "n", salted);
+    expect_pointer("magnet:?s=%36e&dn=a&xs=http://x/&xs=urn%3ABTPK:" KEY, "n", salted);
+    /* With an info-hash it is a link as any other. */
+    struct sk_magnet *m = parse(POINTER "&s=6e&xt=urn:btih:" V1);
+    assert_true(m->has_key && m->has_v1 && m->salt_size == 1);
+    expect_hash(m->info_hash, SK_SHA1_SIZE, V1);
+    assert_int_equal(m->sources_count, 0);
+    sk_magnet_free(m);
+}
+
+static void refuses_broken_pointers(void **state)
+{
+#define SALT_64 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+    static const char *const bad[] = {
+        "magnet:?xs=urn:btpk:",
+        "magnet:?xs=urn:btpk:8543",
+        POINTER "00",
+        "magnet:?xs=urn:btpk:" V1,
+        "magnet:?xt=urn:btpk:" KEY,
+        "magnet:?s=6e",
+        POINTER "&s=6",
+        POINTER "&s=xy",
+        POINTER "&s=6e%zz",
+        POINTER "&s=%zz",
+        POINTER "&s=" SALT_64 SALT_64 "00",
+    };
+    struct sk_magnet *m = NULL;
+    const char *reason;
+    for (size_t i = 0; i < SK_ARRAY_LEN(bad); i++) {
+        reason = NULL;
+        if (sk_magnet_parse_pointer(bad[i], &m, &reason) != SKEP_ERR_MALFORMED)
+            fail_msg("%s", bad[i]);
+        assert_true(!m && reason);
+    }
+    /* A broken salt of a link that has an info-hash: then it has no pointer. */
+    m = parse(POINTER "&s=xy&xt=urn:btih:" V1);
+    assert_true(!m->has_key && m->salt_size == 0);
+    sk_magnet_free(m);
+    m = NULL;
+    /* Who cannot look it up is told so. */
+    assert_int_equal(sk_magnet_parse(POINTER, &m, &reason), SKEP_ERR_UNSUPPORTED);
+    assert_non_null(strstr(reason, "public key"));
+    assert_null(m);
+    assert_int_equal(sk_magnet_parse_pointer(POINTER "&s=" SALT_64 SALT_64, &m, &reason), 0);
+    assert_int_equal(m->salt_size, SK_MAGNET_SALT_MAX);
+    sk_magnet_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +293,8 @@ int main(void)
         cmocka_unit_test(selections_are_merged),
         cmocka_unit_test(more_than_the_limits),
         cmocka_unit_test(from_hashes),
+        cmocka_unit_test(points_to_an_item_of_the_dht),
+        cmocka_unit_test(refuses_broken_pointers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
