@@ -106,6 +106,7 @@ struct sk_peer_config {
      */
     unsigned mse;
     bool mse_required;  /* incoming: refuse plain handshakes */
+    bool dht;           /* BEP 5: we have a DHT node, and say so */
     bool quiet;         /* do not send an extension handshake (lab peers) */
     const char *client; /* our "v"; static text */
     uint64_t seed;      /* of the generator for keys, pads and ids: the system's entropy */

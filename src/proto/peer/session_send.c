@@ -55,8 +55,9 @@ static int end_output(struct sk_peer *peer, size_t begin, int err)
 void sk_peer_write_handshake(const struct sk_peer *peer, uint8_t ret_bytes[SK_HANDSHAKE_SIZE])
 {
     struct sk_handshake handshake = {
-        .reserved =
-            SK_RESERVED_EXTENSION | SK_RESERVED_FAST | (peer->config.has_v2 ? SK_RESERVED_V2 : 0),
+        .reserved = SK_RESERVED_EXTENSION | SK_RESERVED_FAST |
+                    (peer->config.has_v2 ? SK_RESERVED_V2 : 0) |
+                    (peer->config.dht ? SK_RESERVED_DHT : 0),
     };
     memcpy(handshake.info_hash, peer->config.info_hash, sizeof handshake.info_hash);
     memcpy(handshake.peer_id, peer->config.peer_id, sizeof handshake.peer_id);
