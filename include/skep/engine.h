@@ -36,9 +36,9 @@ enum skep_event_kind {
     SKEP_EVENT_SENT,     /* we gave a block: peer, message.length */
     SKEP_EVENT_CLOSED,   /* the connection ended: peer, reason; the peer is gone afterwards */
     SKEP_EVENT_METADATA, /* the torrent's metadata is known (also at the start of a run) */
-    SKEP_EVENT_CLAIM,    /* a tracker answered: text = its address, claim */
+    SKEP_EVENT_CLAIM,    /* a tracker answered: text = its address, claim; "dht": a lookup ended */
     SKEP_EVENT_CLAIM_FAILED, /* a tracker failed: text = its address, reason = its words, claim:
-                                only next_draw_ns and scrape */
+                                only next_draw_ns and scrape; "dht": no node answered a lookup */
     SKEP_EVENT_STORED,       /* skep_torrent_store() ended: piece, error */
     SKEP_EVENT_LEAVES,       /* block hashes of `piece` are here: see skep_torrent_verify_block() */
     SKEP_EVENT_KIND_COUNT,
@@ -58,6 +58,7 @@ struct skep_claim {
     int64_t seeds, leechers, downloads; /* -1: not said */
     uint32_t peers;                     /* addresses in this answer */
     uint64_t next_draw_ns;              /* when the tracker may be asked again */
+    uint32_t nodes;                     /* "dht": that gave the numbers (BEP 33 estimates) */
     bool scrape;                        /* the answer of a scrape, not of an announce */
 };
 
@@ -146,6 +147,9 @@ uint32_t skep_torrent_names_waiting(const struct skep_torrent *torrent);
 uint32_t skep_engine_room(const struct skep_engine *engine);
 /* Trackers whose answer to the first announce is still awaited. */
 uint32_t skep_torrent_trackers_waiting(const struct skep_torrent *torrent);
+/* Whether the first lookup in the DHT is awaited: it is under way, or the node is joining the
+ * network and was not yet given long enough for it. */
+bool skep_torrent_dht_waiting(const struct skep_torrent *torrent);
 /* Keeps a verified piece (needs `save_dir`); SKEP_EVENT_STORED follows. With `give` it is then
  * announced and served to the swarm. SKEP_ERR_STATE without a directory, SKEP_ERR_INVALID for a
  * piece or size that cannot be, SKEP_ERR_LIMIT while the disk is behind. */

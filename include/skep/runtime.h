@@ -26,7 +26,20 @@ struct skep_config {
     uint64_t rate_limit_bytes_s; /* download; 0 = none */
     const char *save_dir;        /* pieces given to skep_torrent_store() go here; NULL = nowhere */
     bool give;                   /* serve stored pieces */
+    bool announce;               /* started torrents are announced in the DHT too, not only looked
+                                    up; private ones never are either */
     uint64_t seed;               /* of all randomness; 0 = the system's entropy */
+
+    /*
+     * The DHT node (skep/dht.h). It runs unless `no_dht` is set, on the same UDP port, and sends
+     * nothing before it is told of a host, a node or a peer that has one.
+     */
+    bool dht_read_only; /* BEP 43: asks and answers nothing */
+    bool dht_any_id;    /* ids need not fit their addresses (BEP 42), ours and others' */
+    double dht_rate;    /* packets a second that it sends, answers included; 0 = 250. Negative = no
+                           limit, neither on these nor on what others may ask of it */
+    const uint8_t *dht_id, *dht_id6; /* its ids of an earlier run, 20 bytes, for IPv4 and IPv6;
+                                        NULL = drawn. Kept only where it fits the address */
 };
 
 /*
@@ -39,6 +52,8 @@ void skep_runtime_free(struct skep_runtime *runtime);
 struct skep_engine *skep_runtime_engine(struct skep_runtime *runtime);
 /* The port that it listens on; 0 when it does not. */
 uint16_t skep_runtime_port(const struct skep_runtime *runtime);
+/* Its UDP port, which is there in any case. */
+uint16_t skep_runtime_udp_port(const struct skep_runtime *runtime);
 /* Monotonic time in ns, as in events. */
 uint64_t skep_runtime_now(const struct skep_runtime *runtime);
 /* Runs until skep_runtime_stop() or for at most `seconds` (< 0: without end). */

@@ -8,7 +8,7 @@
 /* Whether some source may still bring something soon. */
 static bool source_pending(const struct sk_stopping_input *in)
 {
-    if (in->trackers_waiting || in->pex_waiting)
+    if (in->trackers_waiting || in->dht_waiting || in->pex_waiting)
         return true;
     /* A second draw, where the trackers allow one soon; one alone proves nothing. */
     return in->tracker_repeats == 0 && in->next_draw_s < SK_STOPPING_PATIENCE_S;
@@ -22,7 +22,7 @@ enum sk_stopping_rule sk_stopping_decide(const struct sk_stopping_input *in)
         return in->has_metadata ? SK_STOPPING_GIVEN_DONE : SK_STOPPING_NO_METADATA;
     /* Ten peers that tell the same list are no ten draws: who has not spoken yet may know others.
      */
-    bool all_spoke = !in->trackers_waiting && !in->pex_waiting;
+    bool all_spoke = !in->trackers_waiting && !in->dht_waiting && !in->pex_waiting;
     if (in->known && in->has_metadata && in->old_run >= SK_STOPPING_DRAWS && all_spoke)
         return SK_STOPPING_DRAWS_OLD;
     if (source_pending(in) || in->elapsed_s < in->linger_s || in->since_new_s < 1)

@@ -20,14 +20,16 @@ struct sk_stopping_input {
     uint32_t unsettled;        /* of them neither measured nor classified */
     uint32_t trackers;         /* asked at all */
     uint32_t trackers_waiting; /* first answer awaited */
-    double next_draw_s;        /* from now to the earliest draw from a tracker; INFINITY = none */
-    uint32_t tracker_repeats;  /* answers of trackers after their first */
-    uint32_t pex_peers;        /* open peers that exchange peers */
-    uint32_t pex_waiting;      /* of them not heard yet, and still within their time to speak */
-    uint32_t old_run;          /* see audit/coverage.h */
-    double since_new_s;        /* since the last new address; INFINITY = none ever */
-    bool sources_off;          /* only given peers: nothing else is asked */
-    double linger_s; /* how long to wait for LSD and incoming when nothing else is there */
+    bool dht_waiting;          /* the DHT's first answer awaited */
+    double next_draw_s;       /* from now to the earliest draw from a tracker or the DHT; INFINITY =
+                                 none */
+    uint32_t tracker_repeats; /* answers of trackers and the DHT after their first */
+    uint32_t pex_peers;       /* open peers that exchange peers */
+    uint32_t pex_waiting;     /* of them not heard yet, and still within their time to speak */
+    uint32_t old_run;         /* see audit/coverage.h */
+    double since_new_s;       /* since the last new address; INFINITY = none ever */
+    bool sources_off;         /* only given peers: nothing else is asked */
+    double linger_s;          /* how long to wait for LSD and incoming when nothing else is there */
 };
 
 enum sk_stopping_rule {

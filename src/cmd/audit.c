@@ -2,7 +2,9 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "cmd/audit_live.h"
+#include "cmd/bootstrap.h"
 #include "cmd/cmd.h"
+#include "cmd/dht_nodes.h"
 #include "cmd/options.h"
 #include "cmd/report_text.h"
 #include "cmd/target.h"
@@ -45,6 +47,7 @@ struct audit {
     struct skep_torrent *torrent;
     struct sk_auditor *auditor;
     struct sk_report_store *store;
+    struct sk_dht_nodes nodes;
     struct sk_anonymizer anonymizer;
     struct sk_report_style style;
     struct sk_audit_live *live;
@@ -128,8 +131,10 @@ static const struct argp_option argp_options[] = {
     {"patience", KEY_PATIENCE, "SECONDS", 0, "how long to wait for a choking peer (default 40)", 1},
     {"save", KEY_SAVE, "DIR", 0, "keep verified pieces in this directory", 1},
     {"give", KEY_GIVE, NULL, 0, "serve what is kept back to the swarm (with --save)", 1},
-    {"db", KEY_DB, "FILE", 0, "write the observations and the result to this SQLite file", 5},
-    {"json", KEY_JSON, "FILE", 0, "write the JSON document to this file as well", 5},
+    {"db", KEY_DB, "FILE", 0, "write the observations and the result to this SQLite file",
+     SK_OPTIONS_OUTPUT},
+    {"json", KEY_JSON, "FILE", 0, "write the JSON document to this file as well",
+     SK_OPTIONS_OUTPUT},
     {0},
 };
 
@@ -249,7 +254,8 @@ static int start(struct audit *audit)
     if (code)
         return code;
     audit->config.only_given = options->net.no_trackers && options->net.no_pex &&
-                               options->net.no_lsd && options->trackers.count == 0;
+                               options->net.no_lsd && options->net.no_dht &&
+                               options->trackers.count == 0;
     audit->config.no_pex = options->net.no_pex;
     audit->config.save = options->net.save_dir != NULL;
     audit->config.connections_max = options->net.connections_max;
@@ -352,14 +358,15 @@ static int exit_code(const struct audit *audit, const struct sk_report *report)
 }
 
 /* One line that says why there is nothing to see. */
-static void explain(const struct sk_report *report, int code)
+static void explain(const struct audit *audit, const struct sk_report *report, int code)
 {
     if (code == SK_EXIT_NOTHING)
         sk_complain("no peers found: no source knows one (give some with --peer or --tracker)");
     else if (code == SK_EXIT_NETWORK && report->known)
         sk_complain("no peer could be reached (%u tried)", report->known);
     else if (code == SK_EXIT_NETWORK)
-        sk_complain("no tracker answered and no peer is known");
+        sk_complain("no tracker answered%s and no peer is known",
+                    audit->options.net.no_dht ? "" : ", nor did the DHT,");
     else if (code == SK_EXIT_DONE && !report->has_metadata)
         sk_complain("no peer gave the torrent's metadata");
 }
@@ -379,7 +386,7 @@ static int finish(struct audit *audit)
         code = write_json_file(audit, &report);
     if (!code) {
         code = exit_code(audit, &report);
-        explain(&report, code);
+        explain(audit, &report, code);
     }
     if (audit->store && sk_report_store_finish(audit->store, &report)) {
         sk_complain("%s", sk_report_store_reason(audit->store));
@@ -389,9 +396,27 @@ static int finish(struct audit *audit)
     return code;
 }
 
+/* An audit only asks: nobody should remember a node that is gone soon. */
+static void load_dht(struct audit *audit)
+{
+    audit->options.net.dht_read_only = true;
+    if (!audit->options.net.no_dht)
+        sk_dht_nodes_load(&audit->nodes, &audit->options);
+}
+
+static int join_dht(struct audit *audit)
+{
+    struct skep_engine *engine = skep_runtime_engine(audit->runtime);
+    if (audit->options.net.no_dht)
+        return SK_EXIT_DONE;
+    sk_dht_nodes_tell(&audit->nodes, engine);
+    return sk_bootstrap(&audit->options, engine, NULL);
+}
+
 static int with_runtime(struct audit *audit, struct sk_target *target)
 {
     const char *reason = NULL;
+    load_dht(audit);
     int err = skep_runtime_new(&audit->options.net, &audit->runtime, &reason);
     if (err) {
         sk_complain("%s", reason ? reason : skep_err_text(err));
@@ -399,11 +424,14 @@ static int with_runtime(struct audit *audit, struct sk_target *target)
     }
     int code = sk_target_add(target, audit->runtime, &audit->torrent);
     if (!code)
+        code = join_dht(audit);
+    if (!code)
         code = start(audit);
     if (!code)
         code = run(audit);
     if (!code)
         code = finish(audit);
+    sk_dht_nodes_save(&audit->nodes, skep_runtime_engine(audit->runtime), false);
     skep_runtime_free(audit->runtime);
     sk_auditor_free(audit->auditor);
     sk_report_store_close(audit->store);

@@ -17,6 +17,7 @@ enum sk_exit {
 };
 
 int sk_cmd_audit(int argc, char **argv);
+int sk_cmd_dht(int argc, char **argv);
 int sk_cmd_lab(int argc, char **argv);
 int sk_cmd_show(int argc, char **argv);
 

@@ -139,11 +139,10 @@ static int start_lab(const struct sk_lab_scenario *scenario, struct demo *demo)
 /* The audit as a user runs it, but for what he has set up for himself. */
 static int run_audit(const struct demo *demo)
 {
-    const char *const argv[] = {"skep",        "audit",
-                                demo->torrent, "--bind=127.0.0.1",
-                                "--no-lsd",    "--patience=" PATIENCE,
-                                "--json",      demo->report,
-                                NULL};
+    const char *const argv[] = {
+        "skep",       "audit",    demo->torrent,          "--bind=127.0.0.1",
+        "--no-lsd",   "--no-dht", "--patience=" PATIENCE, "--json",
+        demo->report, NULL};
     pid_t pid = fork();
     if (pid < 0) {
         sk_complain("cannot start the audit: %s", strerror(errno));

@@ -137,60 +137,18 @@ static int draw(const struct sk_screen *screen, const struct sk_live_state *stat
     return put_peers(screen, state, SK_MIN(room, state->peers_count), frame);
 }
 
-/*
- * Moves to the first line of the frame on the screen. Terminals that became narrower have broken
- * its lines into more.
- */
-static void move_to_top(const struct sk_live *live, struct sk_buf *out)
-{
-    unsigned up = 0;
-    for (unsigned i = 0; i < live->lines; i++)
-        up += live->widths[i] > live->screen.columns
-                  ? (live->widths[i] + live->screen.columns - 1) / live->screen.columns
-                  : 1;
-    if (up)
-        sk_buf_printf(out, "\r\x1b[%uA", up);
-}
-
-/* The columns of a line in which colours may stand. */
-static unsigned drawn_width(const uint8_t *line, size_t n)
-{
-    char plain[2048];
-    size_t to = 0;
-    for (size_t i = 0; i < n && to < sizeof plain - 1; i++) {
-        if (line[i] == 0x1b)
-            while (i < n && line[i] != 'm')
-                i++;
-        else
-            plain[to++] = (char)line[i];
-    }
-    plain[to] = 0;
-    return sk_ink_width(plain);
-}
-
 static int render_tty(struct sk_live *live, const struct sk_live_state *state, struct sk_buf *out)
 {
-    struct sk_buf frame;
+    struct sk_buf text;
     struct sk_screen narrow = live->screen;
     narrow.columns -= narrow.columns > 1; /* the last column makes some terminals wrap */
-    sk_buf_init(&frame, 64 * 1024);
-    int err = draw(&narrow, state, &frame);
-    if (!err && !frame.failed) {
-        move_to_top(live, out);
-        live->lines = 0;
-        for (size_t at = 0; at < frame.n && live->lines < SK_LIVE_LINES_MAX;) {
-            const uint8_t *line = frame.p + at, *end = memchr(line, '\n', frame.n - at);
-            size_t n = (size_t)(end - line);
-            sk_buf_append(out, line, n);
-            sk_buf_text(out, "\x1b[K\n");
-            live->widths[live->lines++] = drawn_width(line, n);
-            at += n + 1;
-        }
-        sk_buf_text(out, "\x1b[J");
-    }
-    if (!err && (frame.failed || out->failed))
+    sk_buf_init(&text, 64 * 1024);
+    int err = draw(&narrow, state, &text);
+    if (!err && !text.failed)
+        sk_frame_draw(&live->frame, sk_buf_bytes(&text), live->screen.columns, out);
+    if (!err && (text.failed || out->failed))
         err = SKEP_ERR_NOMEM;
-    sk_buf_deinit(&frame);
+    sk_buf_deinit(&text);
     return err;
 }
 
@@ -272,11 +230,8 @@ int sk_live_render(struct sk_live *live, const struct sk_live_state *state,
 
 void sk_live_clear(struct sk_live *live, struct sk_buf *out)
 {
-    if (live->mode == SK_LIVE_TTY && live->lines) {
-        move_to_top(live, out);
-        sk_buf_text(out, "\x1b[J");
-        live->lines = 0;
-    }
-    if (live->mode == SK_LIVE_TTY)
-        live->next_s = 0;
+    if (live->mode != SK_LIVE_TTY)
+        return;
+    sk_frame_clear(&live->frame, out);
+    live->next_s = 0;
 }

@@ -11,7 +11,7 @@
 
 #include "base/endpoint.h"
 #include "base/limits.h"
-#include "cmd/ink.h"
+#include "cmd/frame.h"
 #include "swarm/source.h"
 
 #define SK_LIVE_TTY_S 0.1
@@ -49,8 +49,7 @@ struct sk_live {
     enum sk_live_mode mode;
     struct sk_screen screen;
     double next_s; /* when the next output is due, as elapsed_s */
-    unsigned lines;
-    unsigned widths[SK_LIVE_LINES_MAX]; /* of the lines on the screen */
+    struct sk_frame frame;
 };
 
 void sk_live_init(struct sk_live *live, enum sk_live_mode mode, const struct sk_screen *screen);

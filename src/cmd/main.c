@@ -9,6 +9,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"audit", "go to every peer of a torrent and report what is true", sk_cmd_audit},
+    {"dht", "find peers, keep and fetch bytes, look around in the DHT", sk_cmd_dht},
     {"show", "say what a .torrent file or a magnet link says", sk_cmd_show},
     {"lab", "run a swarm of known truth on this machine", sk_cmd_lab},
 };

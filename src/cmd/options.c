@@ -84,7 +84,7 @@ int sk_texts_add(struct sk_texts *texts, const char *text)
     return 0;
 }
 
-static void texts_deinit(struct sk_texts *texts)
+void sk_texts_deinit(struct sk_texts *texts)
 {
     for (size_t i = 0; i < texts->count; i++)
         sk_mem_free(texts->list[i]);
@@ -169,6 +169,30 @@ static const char *set_encryption(struct sk_options *o, const char *arg)
     return NULL;
 }
 
+/* Several in one text are for the environment and the file, where each option has one value. */
+static const char *add_bootstrap(struct sk_options *o, const char *arg)
+{
+    static const char expected[] = "HOST:PORT, or [ADDRESS]:PORT for IPv6";
+    char host[300];
+    do {
+        size_t n = strcspn(arg, ", ");
+        uint32_t port;
+        snprintf(host, sizeof host, "%.*s", (int)SK_MIN(n, sizeof host - 1), arg);
+        const char *colon = strrchr(host, ':');
+        if (!colon || colon == host || !sk_parse_count(colon + 1, 65535, &port) || !port ||
+            sk_texts_add(&o->bootstrap, host))
+            return expected;
+        arg += n;
+        arg += strspn(arg, ", ");
+    } while (*arg);
+    return NULL;
+}
+
+static const char *set_state_dir(struct sk_options *o, const char *arg)
+{
+    return *arg && keep_text(&o->state_dir, arg) ? NULL : "a directory";
+}
+
 static const char *set_transport(struct sk_options *o, const char *arg)
 {
     return strcmp(arg, "tcp") == 0 ? NULL : "tcp (uTP comes with the downloader)";
@@ -229,6 +253,11 @@ static const char *no_dht(struct sk_options *o, const char *arg)
     return set_switch(&o->net.no_dht, arg);
 }
 
+static const char *set_announce(struct sk_options *o, const char *arg)
+{
+    return set_switch(&o->net.announce, arg);
+}
+
 static const char *no_pex(struct sk_options *o, const char *arg)
 {
     return set_switch(&o->net.no_pex, arg);
@@ -261,56 +290,92 @@ static const char *set_anonymize(struct sk_options *o, const char *arg)
 
 /* ---- the table ---- */
 
+/* Whose options: sets of commands. */
+enum { AUDIT = 1, DHT = 2, DHT_PORT = 4, ALL = AUDIT | DHT };
+
 static const struct {
     const char *name, *arg;
     const char *(*set)(struct sk_options *options, const char *arg);
     const char *help;
     int group;
+    unsigned commands;
 } table[] = {
-    {"peer", "HOST:PORT", add_peer, "a peer to go to (repeatable)", 2},
-    {"peers", "FILE", add_peers_file, "peers to go to, one HOST:PORT a line", 2},
-    {"tracker", "URL", add_tracker, "one more tracker (repeatable)", 2},
-    {"no-trackers", NULL, no_trackers, "ask no tracker", 2},
-    {"no-pex", NULL, no_pex, "take no addresses from peers", 2},
-    {"no-lsd", NULL, no_lsd, "no local service discovery", 2},
-    {"no-dht", NULL, no_dht, "do not ask the DHT (this version has none yet)", 2},
-    {"bind", "ADDRESS", set_bind, "bind every socket to this address, or fail", 3},
-    {"port", "N", set_port, "listen on this port, TCP and UDP (default: any)", 3},
-    {"no-listen", NULL, no_listen, "take no incoming connections", 3},
+    {"peer", "HOST:PORT", add_peer, "a peer to go to (repeatable)", SK_OPTIONS_WHO, AUDIT},
+    {"peers", "FILE", add_peers_file, "peers to go to, one HOST:PORT a line", SK_OPTIONS_WHO,
+     AUDIT},
+    {"tracker", "URL", add_tracker, "one more tracker (repeatable)", SK_OPTIONS_WHO, AUDIT},
+    {"no-trackers", NULL, no_trackers, "ask no tracker", SK_OPTIONS_WHO, AUDIT},
+    {"no-pex", NULL, no_pex, "take no addresses from peers", SK_OPTIONS_WHO, AUDIT},
+    {"no-lsd", NULL, no_lsd, "no local service discovery", SK_OPTIONS_WHO, AUDIT},
+    {"no-dht", NULL, no_dht, "do not ask the DHT", SK_OPTIONS_WHO, AUDIT},
+    {"announce", NULL, set_announce, "announce in the DHT too, instead of only asking it",
+     SK_OPTIONS_WHO, AUDIT},
+    {"bootstrap", "HOST:PORT", add_bootstrap,
+     "a node of the DHT to begin with, in place of the usual ones (repeatable)", SK_OPTIONS_WHO,
+     ALL},
+    {"state-dir", "DIR", set_state_dir,
+     "remember nodes of the DHT here (default: $XDG_STATE_HOME/skep or ~/.local/state/skep)",
+     SK_OPTIONS_WHO, ALL},
+    {"bind", "ADDRESS", set_bind, "bind every socket to this address, or fail", SK_OPTIONS_NETWORK,
+     ALL},
+    {"port", "N", set_port, "listen on this port, TCP and UDP (default: any)", SK_OPTIONS_NETWORK,
+     AUDIT | DHT_PORT},
+    {"no-listen", NULL, no_listen, "take no incoming connections", SK_OPTIONS_NETWORK, AUDIT},
     {"encryption", "POLICY", set_encryption,
-     "prefer (default): encrypted, then plain; allow: plain, then encrypted; require; off", 3},
-    {"transport", "LIST", set_transport, "tcp", 3},
-    {"connections", "N", set_connections, "at most so many connections (default 2000)", 3},
-    {"limit", "RATE", set_limit, "receive at most so many bytes a second (500k, 2M)", 3},
-    {"time", "SECONDS", set_time, "stop after so long, with a partial result if need be", 4},
-    {"format", "FORMAT", set_format, "text (default), json, jsonl or csv", 5},
-    {"progress", "HOW", set_progress, "auto (default), tty, plain, json or none", 5},
-    {"quiet", 0, set_quiet, "no progress, only the result and errors", 5},
-    {"anonymize", NULL, set_anonymize, "replace addresses by keyed hashes in every output", 5},
+     "prefer (default): encrypted, then plain; allow: plain, then encrypted; require; off",
+     SK_OPTIONS_NETWORK, AUDIT},
+    {"transport", "LIST", set_transport, "tcp", SK_OPTIONS_NETWORK, AUDIT},
+    {"connections", "N", set_connections, "at most so many connections (default 2000)",
+     SK_OPTIONS_NETWORK, AUDIT},
+    {"limit", "RATE", set_limit, "receive at most so many bytes a second (500k, 2M)",
+     SK_OPTIONS_NETWORK, AUDIT},
+    {"time", "SECONDS", set_time, "stop after so long, with a partial result if need be",
+     SK_OPTIONS_STOP, ALL},
+    {"format", "FORMAT", set_format, "text (default), json, jsonl or csv", SK_OPTIONS_OUTPUT, ALL},
+    {"progress", "HOW", set_progress, "auto (default), tty, plain, json or none", SK_OPTIONS_OUTPUT,
+     ALL},
+    {"quiet", NULL, set_quiet, "no progress, only the result and errors", SK_OPTIONS_OUTPUT, ALL},
+    {"anonymize", NULL, set_anonymize, "replace addresses by keyed hashes in every output",
+     SK_OPTIONS_OUTPUT, ALL},
 };
 
 #define KEY_BASE 1000 /* above all characters: these options have no short form */
+#define ARGP_MAX (SK_ARRAY_LEN(table) + 4)
 
-static struct argp_option argp_options[SK_ARRAY_LEN(table) + 4];
+static struct argp_option audit_options[ARGP_MAX], dht_options[ARGP_MAX],
+    dht_port_options[ARGP_MAX];
 
-__attribute__((constructor)) static void fill_argp_options(void)
+static void fill(struct argp_option *options, unsigned commands)
 {
-    static const char *const headings[] = {"Who to ask:", "Network:", NULL, "Output:"};
+    static const char *const headings[] = {
+        [SK_OPTIONS_WHO] = "Who to ask:",
+        [SK_OPTIONS_NETWORK] = "Network:",
+        [SK_OPTIONS_STOP] = NULL,
+        [SK_OPTIONS_OUTPUT] = "Output:",
+    };
     size_t n = 0;
     int group = 0;
     for (size_t i = 0; i < SK_ARRAY_LEN(table); i++) {
+        if (!(table[i].commands & commands))
+            continue;
         if (table[i].group != group) {
             group = table[i].group;
-            if (headings[group - 2])
-                argp_options[n++] =
-                    (struct argp_option){.doc = headings[group - 2], .group = group};
+            if (headings[group])
+                options[n++] = (struct argp_option){.doc = headings[group], .group = group};
         }
-        argp_options[n++] = (struct argp_option){.name = table[i].name,
-                                                 .key = KEY_BASE + (int)i,
-                                                 .arg = table[i].arg,
-                                                 .doc = table[i].help,
-                                                 .group = group};
+        options[n++] = (struct argp_option){.name = table[i].name,
+                                            .key = KEY_BASE + (int)i,
+                                            .arg = table[i].arg,
+                                            .doc = table[i].help,
+                                            .group = group};
     }
+}
+
+__attribute__((constructor)) static void fill_all(void)
+{
+    fill(audit_options, AUDIT);
+    fill(dht_options, DHT);
+    fill(dht_port_options, DHT | DHT_PORT);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -326,7 +391,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-const struct argp sk_options_argp = {.options = argp_options, .parser = parse};
+const struct argp sk_options_argp = {.options = audit_options, .parser = parse};
+const struct argp sk_options_dht_argp = {.options = dht_port_options, .parser = parse};
+const struct argp sk_options_dht_portless_argp = {.options = dht_options, .parser = parse};
 
 /* ---- config file and environment ---- */
 
@@ -402,9 +469,21 @@ bool sk_options_init(struct sk_options *options)
     return read_config(options) && read_environment(options);
 }
 
+bool sk_options_state_path(const struct sk_options *options, char ret_path[SK_PATH_MAX])
+{
+    const char *home = getenv("HOME"), *xdg = getenv("XDG_STATE_HOME");
+    int n = options->state_dir ? snprintf(ret_path, SK_PATH_MAX, "%s", options->state_dir)
+            : xdg && *xdg      ? snprintf(ret_path, SK_PATH_MAX, "%s/skep", xdg)
+            : home && *home    ? snprintf(ret_path, SK_PATH_MAX, "%s/.local/state/skep", home)
+                               : SK_PATH_MAX;
+    return n < SK_PATH_MAX;
+}
+
 void sk_options_deinit(struct sk_options *options)
 {
-    texts_deinit(&options->peers);
-    texts_deinit(&options->trackers);
+    sk_texts_deinit(&options->peers);
+    sk_texts_deinit(&options->bootstrap);
+    sk_mem_free(options->state_dir);
+    sk_texts_deinit(&options->trackers);
     sk_mem_free(options->bind);
 }

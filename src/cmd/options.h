@@ -31,16 +31,23 @@ struct sk_options {
     enum sk_progress progress;
     bool quiet, anonymize;
     double time_s; /* 0 = none */
-    struct sk_texts peers, trackers;
-    char *bind;
+    struct sk_texts peers, trackers, bootstrap;
+    char *bind, *state_dir;
 };
 
-/* The argp child with all shared options; its input is a struct sk_options. */
-extern const struct argp sk_options_argp;
+/* Groups of their options in help texts; those of commands come before, from 1 on. */
+enum { SK_OPTIONS_WHO = 10, SK_OPTIONS_NETWORK, SK_OPTIONS_STOP, SK_OPTIONS_OUTPUT };
+
+/* argp children with the options that an audit takes, that the commands of the DHT take, and those
+ * without --port; their input is a struct sk_options. */
+extern const struct argp sk_options_argp, sk_options_dht_argp, sk_options_dht_portless_argp;
 
 /* Defaults, then config file, then environment; complains and returns false on what they say
  * wrongly. */
 bool sk_options_init(struct sk_options *options);
+/* Where skep keeps what it remembers: --state-dir, or as XDG says. False where nothing says it. */
+#define SK_PATH_MAX 4096
+bool sk_options_state_path(const struct sk_options *options, char ret_path[SK_PATH_MAX]);
 void sk_options_deinit(struct sk_options *options);
 
 /* Number parsers for commands' own options; false where the text has no such meaning. */
@@ -48,5 +55,6 @@ bool sk_parse_size(const char *text, uint64_t *ret_bytes);    /* "1048576", "1M"
 bool sk_parse_seconds(const char *text, double *ret_seconds); /* "10", "2.5", "3m", "1h" */
 bool sk_parse_count(const char *text, uint32_t max, uint32_t *ret_count);
 int sk_texts_add(struct sk_texts *texts, const char *text);
+void sk_texts_deinit(struct sk_texts *texts);
 
 #endif

@@ -3,6 +3,8 @@
 #include "base/limits.h"
 #include "cmd/cmd.h"
 #include "driver/fetch.h"
+#include "wire/magnet.h"
+#include "wire/metainfo.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -112,6 +114,54 @@ int sk_target_fetch(struct sk_target *target, struct skep_runtime *runtime)
     return SK_EXIT_DONE;
 }
 
+static int refuse(const char *what, int err, const char *reason)
+{
+    sk_complain("not a valid %s: %s", what, reason ? reason : skep_err_text(err));
+    return err == SKEP_ERR_NOMEM ? SK_EXIT_FAILED : SK_EXIT_CORRUPT;
+}
+
+static int hash_of_link(const char *link, uint8_t ret_hash[20])
+{
+    struct sk_magnet *magnet;
+    const char *reason = NULL;
+    int err = begins(link, "magnet:") ? sk_magnet_parse(link, &magnet, &reason)
+                                      : sk_magnet_from_hash(link, &magnet);
+    if (err)
+        return refuse("link or info-hash", err, reason);
+    memcpy(ret_hash, magnet->has_v1 ? magnet->hash_v1 : magnet->hash_v2, 20);
+    sk_magnet_free(magnet);
+    return SK_EXIT_DONE;
+}
+
+static int hash_of_file(struct sk_bytes bytes, uint8_t ret_hash[20], bool *ret_private)
+{
+    struct sk_metainfo *torrent;
+    const char *reason = NULL;
+    int err = sk_metainfo_parse(bytes, &torrent, &reason);
+    if (err)
+        return refuse(".torrent file", err, reason);
+    memcpy(ret_hash, torrent->has_v1 ? torrent->hash_v1 : torrent->hash_v2, 20);
+    if (ret_private)
+        *ret_private = torrent->is_private;
+    sk_metainfo_free(torrent);
+    return SK_EXIT_DONE;
+}
+
+int sk_target_info_hash(struct sk_target *target, struct skep_runtime *runtime,
+                        uint8_t ret_hash[20], bool *ret_private)
+{
+    if (target->kind == SK_TARGET_URL) {
+        int code = sk_target_fetch(target, runtime);
+        if (code)
+            return code;
+    }
+    if (ret_private)
+        *ret_private = false;
+    return target->kind == SK_TARGET_LINK
+               ? hash_of_link((const char *)target->bytes.p, ret_hash)
+               : hash_of_file(sk_buf_bytes(&target->bytes), ret_hash, ret_private);
+}
+
 int sk_target_add(struct sk_target *target, struct skep_runtime *runtime,
                   struct skep_torrent **ret_torrent)
 {
@@ -126,8 +176,5 @@ int sk_target_add(struct sk_target *target, struct skep_runtime *runtime,
     int err =
         link ? skep_engine_add_link(engine, (const char *)target->bytes.p, ret_torrent, &reason)
              : skep_engine_add_file(engine, target->bytes.p, target->bytes.n, ret_torrent, &reason);
-    if (err)
-        sk_complain("not a valid %s: %s", link ? "link or info-hash" : ".torrent file",
-                    reason ? reason : skep_err_text(err));
-    return err && err != SKEP_ERR_NOMEM ? SK_EXIT_CORRUPT : sk_exit_of(err);
+    return err ? refuse(link ? "link or info-hash" : ".torrent file", err, reason) : SK_EXIT_DONE;
 }

@@ -21,6 +21,13 @@ int sk_target_read(const char *text, struct sk_target *ret_target);
 void sk_target_deinit(struct sk_target *target);
 /* Makes a FILE of a URL. Complains; an exit code. */
 int sk_target_fetch(struct sk_target *target, struct skep_runtime *runtime);
+/*
+ * What the torrent is called in the DHT: its v1 info-hash, or the first 20 bytes of that of v2.
+ * `ret_private` (may be NULL): whether the torrent says that only its trackers may be asked.
+ * A URL is fetched first. Complains; an exit code.
+ */
+int sk_target_info_hash(struct sk_target *target, struct skep_runtime *runtime,
+                        uint8_t ret_hash[20], bool *ret_private);
 /* Adds the torrent to the runtime's engine; a URL is fetched first. Complains; an exit code. */
 int sk_target_add(struct sk_target *target, struct skep_runtime *runtime,
                   struct skep_torrent **ret_torrent);

@@ -6,6 +6,7 @@
 #include "base/heap.h"
 #include "base/mem.h"
 #include "driver/socket.h"
+#include "wire/krpc.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -134,6 +135,7 @@ void sk_runtime_drain(struct skep_runtime *runtime)
     runtime->draining = true;
     while (sk_engine_next_output(runtime->engine, &out))
         doers[out.kind](runtime, &out);
+    sk_udp_flush(&runtime->udp);
     runtime->draining = false;
 }
 
@@ -344,7 +346,14 @@ static int init_engine(struct skep_runtime *runtime, const struct skep_config *c
     if (!own.seed && getrandom(&own.seed, sizeof own.seed, 0) != sizeof own.seed)
         return SKEP_ERR_CRYPTO;
     own.seed += !own.seed;
-    return sk_engine_new(&own, sk_runtime_stamp(runtime), &runtime->engine);
+    int err = sk_engine_new(&own, sk_runtime_stamp(runtime), &runtime->engine);
+    if (err)
+        return err;
+    unsigned families = 0;
+    for (unsigned i = 0; i < runtime->udp.count; i++)
+        families |=
+            runtime->udp.sockets[i].family == SK_FAMILY_V6 ? SK_KRPC_WANT_V6 : SK_KRPC_WANT_V4;
+    return sk_engine_join_dht(runtime->engine, families, runtime->now_ns);
 }
 
 static int init_names(struct skep_runtime *runtime)
@@ -454,6 +463,11 @@ struct skep_engine *skep_runtime_engine(struct skep_runtime *runtime)
 uint16_t skep_runtime_port(const struct skep_runtime *runtime)
 {
     return runtime->listening ? runtime->port : 0;
+}
+
+uint16_t skep_runtime_udp_port(const struct skep_runtime *runtime)
+{
+    return runtime->port;
 }
 
 uint64_t skep_runtime_now(const struct skep_runtime *runtime)

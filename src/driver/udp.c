@@ -3,6 +3,7 @@
 #include <skep/err.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "driver/runtime.h"
 #include "driver/socket.h"
 #include "wire/lsd.h"
@@ -15,10 +16,21 @@
 #include <unistd.h>
 
 enum {
-    DATAGRAM_MAX = 8192,
+    DATAGRAM_MAX = 4096, /* longer ones are asked for nowhere */
     BATCH_MAX = SK_RUNTIME_RECEIVE_BYTES / DATAGRAM_MAX,
     BATCHES_MAX = 4, /* of one socket before others have their turn */
+    SEND_MAX = 64,
+    SEND_BYTES_MAX = 1536,    /* of one that waits; longer ones go out at once */
+    RECEIVE_BUFFER = 4 << 20, /* in the kernel, as far as the system allows it */
     INTERFACES_MAX = 32,
+};
+
+struct sk_udp_batch {
+    unsigned count;
+    struct mmsghdr headers[SEND_MAX];
+    struct iovec slots[SEND_MAX];
+    struct sockaddr_storage to[SEND_MAX];
+    uint8_t bytes[SEND_MAX][SEND_BYTES_MAX];
 };
 
 /* Returns how many datagrams the kernel gave. */
@@ -37,9 +49,9 @@ static int receive_batch(struct sk_udp_socket *sock)
     }
     int n = recvmmsg(sock->fd, headers, BATCH_MAX, MSG_DONTWAIT, NULL);
     uint64_t now_ns = sk_runtime_stamp(runtime);
+    runtime->udp.receiving = true;
     for (int i = 0; i < n; i++) {
         struct sk_endpoint endpoint;
-        /* Cut datagrams are longer than any that is asked for. */
         if (headers[i].msg_hdr.msg_flags & MSG_TRUNC ||
             sk_endpoint_from_sockaddr((struct sockaddr *)&from[i], &endpoint) != 0)
             continue;
@@ -47,6 +59,8 @@ static int receive_batch(struct sk_udp_socket *sock)
                     now_ns);
         sk_runtime_drain(runtime);
     }
+    runtime->udp.receiving = false;
+    sk_udp_flush(&runtime->udp);
     return n;
 }
 
@@ -62,6 +76,7 @@ static int add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk
     SK_ASSERT(udp->count < SK_ARRAY_LEN(udp->sockets));
     struct sk_udp_socket *sock = &udp->sockets[udp->count];
     if (uv_poll_init(&runtime->loop, &sock->poll, fd) != 0) {
+        sk_mem_free(sock->batch);
         close(fd);
         return SKEP_ERR_NOMEM;
     }
@@ -75,6 +90,19 @@ static int add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk
 
 int sk_udp_add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk_family family)
 {
+    static const int size = RECEIVE_BUFFER;
+    struct sk_udp_batch *batch = sk_mem_calloc(1, sizeof *batch);
+    if (!batch) {
+        close(fd);
+        return SKEP_ERR_NOMEM;
+    }
+    for (int i = 0; i < SEND_MAX; i++) {
+        batch->slots[i].iov_base = batch->bytes[i];
+        batch->headers[i].msg_hdr = (struct msghdr){
+            .msg_name = &batch->to[i], .msg_iov = &batch->slots[i], .msg_iovlen = 1};
+    }
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    udp->sockets[udp->count].batch = batch;
     udp->sockets[udp->count].input = sk_engine_udp_input;
     return add(udp, runtime, fd, family);
 }
@@ -84,6 +112,7 @@ void sk_udp_deinit(struct sk_udp *udp)
     for (unsigned i = 0; i < udp->count; i++) {
         uv_close((uv_handle_t *)&udp->sockets[i].poll, NULL);
         close(udp->sockets[i].fd);
+        sk_mem_free(udp->sockets[i].batch);
     }
     udp->count = 0;
 }
@@ -96,15 +125,52 @@ static const struct sk_udp_socket *shared(const struct sk_udp *udp, enum sk_fami
     return NULL;
 }
 
+/* What the kernel refuses for one address does not hold up the others. */
+static void flush(const struct sk_udp_socket *sock)
+{
+    struct sk_udp_batch *batch = sock->batch;
+    for (unsigned done = 0; done < batch->count;) {
+        int n = sendmmsg(sock->fd, batch->headers + done, batch->count - done,
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN)
+            break;
+        done += n > 0 ? (unsigned)n : 1;
+    }
+    batch->count = 0;
+}
+
+void sk_udp_flush(struct sk_udp *udp)
+{
+    for (unsigned i = 0; i < udp->count && !udp->receiving; i++)
+        if (udp->sockets[i].batch && udp->sockets[i].batch->count)
+            flush(&udp->sockets[i]);
+}
+
+static void send_now(const struct sk_udp_socket *sock, const struct sk_endpoint *to,
+                     struct sk_bytes datagram)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sk_endpoint_to_sockaddr(to, &addr);
+    (void)sendto(sock->fd, datagram.p, datagram.n, MSG_DONTWAIT | MSG_NOSIGNAL,
+                 (struct sockaddr *)&addr, len);
+}
+
 void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_bytes datagram)
 {
     const struct sk_udp_socket *sock = shared(udp, to->family);
     if (!sock)
         return;
-    struct sockaddr_storage addr;
-    socklen_t len = sk_endpoint_to_sockaddr(to, &addr);
-    (void)sendto(sock->fd, datagram.p, datagram.n, MSG_DONTWAIT | MSG_NOSIGNAL,
-                 (struct sockaddr *)&addr, len);
+    if (datagram.n > SEND_BYTES_MAX) {
+        send_now(sock, to, datagram);
+        return;
+    }
+    struct sk_udp_batch *batch = sock->batch;
+    if (batch->count == SEND_MAX)
+        flush(sock);
+    unsigned i = batch->count++;
+    memcpy(batch->bytes[i], datagram.p, datagram.n);
+    batch->slots[i].iov_len = datagram.n;
+    batch->headers[i].msg_hdr.msg_namelen = sk_endpoint_to_sockaddr(to, &batch->to[i]);
 }
 
 /* Whether LSD goes through this interface: the one that has the bind address, or without one all
@@ -211,6 +277,6 @@ void sk_udp_send_lsd(struct sk_udp *udp, enum sk_family family, struct sk_bytes 
                                    sizeof indices[i])
                       : setsockopt(sock->fd, IPPROTO_IP, IP_MULTICAST_IF, &v4, sizeof v4);
         if (err == 0)
-            sk_udp_send(udp, &group, datagram);
+            send_now(sock, &group, datagram);
     }
 }

@@ -2,6 +2,10 @@
  * Datagrams: the shared UDP port (one socket a family) and the multicast groups of local service
  * discovery (BEP 14). Layer: driver.
  *
+ * Datagrams are received and sent in batches, one system call for many: what is to be sent waits
+ * for sk_udp_flush(), which comes when a batch of received ones was served, and after everything
+ * else that made the engine send.
+ *
  * The LSD sockets only listen; announces leave from the shared port, so that they carry the bind
  * address too, once through each interface. Multicast loopback stays on, since other clients of
  * this host are to hear us; the engine knows its own announces by their cookie. What the kernel
@@ -16,11 +20,14 @@
 
 struct skep_runtime;
 
+struct sk_udp_batch; /* what waits to be sent */
+
 struct sk_udp_socket {
     uv_poll_t poll;
     struct skep_runtime *runtime;
     int fd;
     enum sk_family family;
+    struct sk_udp_batch *batch; /* shared ports only */
     void (*input)(struct skep_engine *engine, const struct sk_endpoint *from,
                   struct sk_bytes datagram, uint64_t now_ns);
 };
@@ -28,6 +35,7 @@ struct sk_udp_socket {
 struct sk_udp {
     struct sk_udp_socket sockets[4]; /* shared v4, v6, LSD v4, v6 as far as they are there */
     unsigned count;
+    bool receiving; /* a batch of received ones is being served: no flush yet */
 };
 
 /* Takes over a bound socket as the shared port of its family. SKEP_ERR_NOMEM (socket closed). */
@@ -36,7 +44,10 @@ int sk_udp_add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk
  * multicast is no error. */
 void sk_udp_join_lsd(struct sk_udp *udp, struct skep_runtime *runtime);
 void sk_udp_deinit(struct sk_udp *udp);
+/* Copies the datagram; it goes out with the next flush. */
 void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_bytes datagram);
+/* Nothing happens while received datagrams are being served: their end flushes. */
+void sk_udp_flush(struct sk_udp *udp);
 void sk_udp_send_lsd(struct sk_udp *udp, enum sk_family family, struct sk_bytes datagram);
 
 #endif

@@ -262,6 +262,7 @@ static void on_open(struct skep_peer *peer)
     torrent->open++;
     set_client(peer);
     sk_give_opened(peer);
+    sk_dht_torrent_opened(peer);
     emit_peer(peer, SKEP_EVENT_OPEN);
     sk_layers_peer(peer);
 }
@@ -302,6 +303,9 @@ static void on_message(struct skep_peer *peer, const struct sk_msg *msg)
     case SK_MSG_CANCEL:
     case SK_MSG_HASH_REQUEST:
         sk_give_message(peer, msg);
+        break;
+    case SK_MSG_PORT:
+        sk_dht_torrent_port(peer, msg->port);
         break;
     default:
         break;
@@ -505,6 +509,7 @@ int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *
         return 0;
     memcpy(ret_config->info_hash, torrent->info_hash, 20);
     ret_config->has_v2 = torrent->has_v2;
+    ret_config->dht = sk_dht_torrent_tells(torrent);
     if (torrent->has_v1 && torrent->has_v2)
         memcpy(ret_config->info_hash_other, torrent->hash_v2, 20);
     if (torrent->metainfo) {

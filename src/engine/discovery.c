@@ -259,15 +259,8 @@ static void http_get(struct sk_engine_tracker *tracker, const struct sk_tracker_
 
 static void resolve(struct sk_engine_tracker *tracker, const struct sk_tracker_out *want)
 {
-    struct skep_engine *engine = tracker->torrent->engine;
     struct sk_ask ask = {.kind = SK_ASK_TRACKER_NAME, .tracker = tracker, .port = want->port};
-    struct sk_out out = {.kind = SK_OUT_RESOLVE, .owned = sk_mem_strdup(want->host)};
-    if (!out.owned || sk_engine_ask(engine, &ask, &out.id)) {
-        sk_mem_free(out.owned);
-        return;
-    }
-    out.text = out.owned;
-    sk_engine_push(engine, &out);
+    (void)sk_engine_ask_name(tracker->torrent->engine, &ask, want->host); /* else it times out */
 }
 
 static void send_datagram(struct skep_engine *engine, enum sk_out_kind kind,
@@ -369,25 +362,26 @@ void sk_engine_resolved(struct skep_engine *engine, uint64_t id, const struct sk
             endpoint.port = ask.port;
             sk_discovery_hear(ask.torrent, &endpoint, SK_SOURCE_GIVEN, SK_SCOPE_LOOPBACK, NULL, 0);
         }
+    } else {
+        sk_engine_dht_resolved(engine, &ask, found, count);
     }
     sk_dial_pump(engine);
 }
 
-void sk_engine_udp_input(struct skep_engine *engine, const struct sk_endpoint *from,
-                         struct sk_bytes datagram, uint64_t now_ns)
+bool sk_discovery_udp(struct skep_engine *engine, const struct sk_endpoint *from,
+                      struct sk_bytes datagram)
 {
-    engine->now_ns = now_ns;
     for (uint32_t i = 0; i < engine->torrents_count; i++) {
         struct skep_torrent *torrent = engine->torrents[i];
         for (size_t j = 0; j < torrent->trackers_count; j++) {
             struct sk_engine_tracker *tracker = torrent->trackers[j];
-            if (sk_tracker_input_udp(tracker->machine, from, datagram, now_ns)) {
+            if (sk_tracker_input_udp(tracker->machine, from, datagram, engine->now_ns)) {
                 run(tracker);
-                sk_dial_pump(engine);
-                return;
+                return true;
             }
         }
     }
+    return false;
 }
 
 /* ---- local service discovery ---- */

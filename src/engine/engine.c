@@ -77,6 +77,7 @@ void sk_engine_free(struct skep_engine *engine)
         sk_engine_conn_gone(engine, &engine->peers->conn);
     for (uint32_t i = 0; i < engine->torrents_count; i++)
         sk_torrent_free(engine->torrents[i]);
+    sk_engine_dht_free(engine);
     for (size_t i = 0; i < engine->out_count; i++) {
         struct sk_out *out = &engine->outs[(engine->out_head + i) % engine->out_capacity];
         sk_mem_free(out->owned);
@@ -144,7 +145,7 @@ int sk_engine_next_output(struct skep_engine *engine, struct sk_out *ret_out)
         *ret_out = out;
         return 1;
     }
-    return find_lost_close(engine, ret_out);
+    return find_lost_close(engine, ret_out) || sk_engine_dht_output(engine, ret_out);
 }
 
 int sk_engine_ask(struct skep_engine *engine, const struct sk_ask *ask, uint64_t *ret_id)
@@ -170,6 +171,35 @@ bool sk_engine_answer(struct skep_engine *engine, uint64_t id, struct sk_ask *re
     *ret_ask = *ask;
     sk_mem_free(ask);
     return true;
+}
+
+int sk_engine_ask_name(struct skep_engine *engine, const struct sk_ask *ask, const char *name)
+{
+    struct sk_out out = {.kind = SK_OUT_RESOLVE, .owned = sk_mem_strdup(name)};
+    if (!out.owned || sk_engine_ask(engine, ask, &out.id)) {
+        sk_mem_free(out.owned);
+        return SKEP_ERR_NOMEM;
+    }
+    out.text = out.owned;
+    struct sk_ask lost;
+    int err = sk_engine_push(engine, &out);
+    if (err)
+        (void)sk_engine_answer(engine, out.id, &lost);
+    return err;
+}
+
+bool sk_engine_split_name(const char *address, char *ret_name, size_t size, uint16_t *ret_port)
+{
+    const char *colon = strrchr(address, ':');
+    unsigned port;
+    int used = 0;
+    if (!colon || colon == address || (size_t)(colon - address) >= size ||
+        sscanf(colon + 1, "%5u%n", &port, &used) != 1 || colon[1 + used] || !port || port > 65535)
+        return false;
+    memcpy(ret_name, address, (size_t)(colon - address));
+    ret_name[colon - address] = 0;
+    *ret_port = (uint16_t)port;
+    return strchr(ret_name, ':') == NULL;
 }
 
 /* ---- events and hooks ---- */
@@ -252,6 +282,11 @@ void sk_engine_emit(struct skep_engine *engine, const struct skep_event *event)
         return;
     }
     serve(engine, &stamped);
+    sk_engine_serve_queue(engine);
+}
+
+void sk_engine_serve_queue(struct skep_engine *engine)
+{
     while (engine->queue_head < engine->queue_count) {
         struct sk_queued_event queued = engine->queue[engine->queue_head++];
         if (queued.event.text)
@@ -274,7 +309,8 @@ void sk_engine_set_timer(struct skep_engine *engine, struct sk_engine_timer *tim
 uint64_t sk_engine_deadline(const struct skep_engine *engine)
 {
     const struct sk_timer *timer = sk_heap_first(&engine->timers);
-    return timer ? timer->at_ns : SK_TIME_NEVER;
+    uint64_t at_ns = timer ? timer->at_ns : SK_TIME_NEVER;
+    return SK_MIN(at_ns, sk_engine_dht_deadline(engine));
 }
 
 static void fire(struct skep_engine *engine, struct sk_engine_timer *timer)
@@ -300,6 +336,14 @@ static void fire(struct skep_engine *engine, struct sk_engine_timer *timer)
     case SK_TIMER_READ:
         sk_conn_pause_all_over(engine);
         break;
+    case SK_TIMER_DHT:
+        break; /* it ticks with the engine */
+    case SK_TIMER_DHT_HOSTS:
+        sk_engine_dht_hosts_timer(engine);
+        break;
+    case SK_TIMER_DHT_TORRENT:
+        sk_dht_torrent_timer(SK_CONTAINER_OF(timer, struct skep_torrent, dht.timer));
+        break;
     }
 }
 
@@ -314,5 +358,6 @@ void sk_engine_tick(struct skep_engine *engine, uint64_t now_ns)
         sk_heap_remove(&engine->timers, timer);
         fire(engine, (struct sk_engine_timer *)timer);
     }
+    sk_engine_dht_tick(engine);
     sk_dial_pump(engine);
 }

@@ -12,6 +12,11 @@
 /* config is copied; config->seed must be set (not 0) and `port` is the one really listened on.
  * SKEP_ERR_NOMEM, SKEP_ERR_CRYPTO (encryption wanted and RC4 not to be had). */
 int sk_engine_new(const struct skep_config *config, uint64_t now_ns, struct skep_engine **ret);
+/*
+ * Makes it a node of the DHT, unless config.no_dht: once, right after it was made. `families`: the
+ * address families that there is a UDP socket for, enum sk_krpc_want. SKEP_ERR_NOMEM.
+ */
+int sk_engine_join_dht(struct skep_engine *engine, unsigned families, uint64_t now_ns);
 /* The driver closed all its handles before. */
 void sk_engine_free(struct skep_engine *engine);
 /* A torrent's file layout for the driver's disk: file `i` of torrent number `torrent`. Returns

@@ -10,6 +10,8 @@
  * leaves.c      block hashes of v2 pieces from peers (BEP 52)
  * layers.c      piece layers of v2 torrents from peers (BEP 52)
  * discovery.c   trackers, LSD, PEX into the peer book
+ * demux.c       datagrams of the shared port
+ * dht*.c        the DHT, see dht_internal.h
  * give.c        stored pieces served to others
  * api.c         the functions of <skep/engine.h> that only look or pass on
  */
@@ -42,6 +44,9 @@ enum sk_timer_kind {
     SK_TIMER_METADATA,
     SK_TIMER_LAYERS,
     SK_TIMER_READ,
+    SK_TIMER_DHT,
+    SK_TIMER_DHT_HOSTS,
+    SK_TIMER_DHT_TORRENT,
 };
 
 struct sk_engine_timer {
@@ -84,6 +89,7 @@ struct skep_peer {
     struct sk_give_request *give;
     uint32_t give_count;
     bool give_reading;
+    bool port_told;   /* where its DHT node listens */
     uint64_t give_id; /* while reading: what the disk was asked */
     char address[SK_ENDPOINT_TEXT_MAX];
     char *client; /* escaped name; NULL until known */
@@ -140,6 +146,20 @@ struct sk_store_job {
     size_t n;
 };
 
+/* A torrent's own lookups in the DHT: one draw asks for each of its hashes. */
+struct sk_torrent_dht {
+    struct sk_engine_timer timer; /* the next draw */
+    uint64_t lookups[2];          /* runs of the draw under way; 0 none */
+    uint64_t begun_ns;            /* when the torrent was started */
+    uint64_t started_ns;          /* of the draw */
+    uint64_t announced_ns;        /* 0 never */
+    struct sk_dht_scrape *scrape; /* of it; NULL without memory */
+    uint32_t draws;               /* that were answered */
+    uint32_t told, fresh;         /* addresses told in it, of them new ones */
+    uint32_t answered;            /* nodes */
+    bool heard;                   /* the first draw is over */
+};
+
 enum sk_torrent_state { SK_TORRENT_NEW, SK_TORRENT_RUNNING, SK_TORRENT_STOPPED };
 
 struct skep_torrent {
@@ -165,7 +185,8 @@ struct skep_torrent {
     struct sk_bitfield stored; /* pieces on our disk, served with config.give */
     uint64_t given, taken;     /* block bytes */
     uint32_t open, unchoked;
-    uint32_t names_waiting;                /* of peers, being looked up */
+    uint32_t names_waiting; /* of peers, being looked up */
+    struct sk_torrent_dht dht;
     char path[SK_METAINFO_PATH_MAX + 260]; /* of the file last asked for, see sk_engine_file() */
 };
 
@@ -183,13 +204,22 @@ struct sk_queued_event {
 };
 
 /* What an answer from the world belongs to. */
-enum sk_ask_kind { SK_ASK_TRACKER_HTTP, SK_ASK_TRACKER_NAME, SK_ASK_PEER_NAME, SK_ASK_GIVE };
+enum sk_ask_kind {
+    SK_ASK_TRACKER_HTTP,
+    SK_ASK_TRACKER_NAME,
+    SK_ASK_PEER_NAME,
+    SK_ASK_GIVE,
+    SK_ASK_DHT_HOST, /* number: which */
+    SK_ASK_DHT_NODE, /* a torrent's */
+    SK_ASK_DHT_RUN,  /* number: the run's */
+};
 struct sk_ask {
     enum sk_ask_kind kind;
     struct sk_engine_tracker *tracker;
     struct skep_torrent *torrent;
     struct skep_peer *peer;
     uint16_t port;
+    uint64_t number;
     struct sk_give_request request;
 };
 
@@ -229,17 +259,25 @@ struct skep_engine {
     uint64_t read_tokens_ns;
     struct sk_engine_timer read_timer;
     uint32_t paused_count;
+    struct sk_engine_dht *dht; /* NULL: no node */
 };
 
 /* engine.c */
 bool sk_engine_hooked(const struct skep_engine *engine, enum skep_event_kind kind);
 /* Serves the hooks, now or, when one is running, after it. */
 void sk_engine_emit(struct skep_engine *engine, const struct skep_event *event);
+/* Serves what waited because something of the program's was running: after whatever was called as
+ * a hook is called, with `serving` set. */
+void sk_engine_serve_queue(struct skep_engine *engine);
 /* Appends an output; `owned` (may be NULL) is freed once it was taken. Losing one for lack of
  * memory is survivable: the caller's time-outs notice. SKEP_ERR_NOMEM. */
 int sk_engine_push(struct skep_engine *engine, const struct sk_out *out);
 int sk_engine_ask(struct skep_engine *engine, const struct sk_ask *ask, uint64_t *ret_id);
 bool sk_engine_answer(struct skep_engine *engine, uint64_t id, struct sk_ask *ret_ask);
+/* Has a name looked up for this ask. SKEP_ERR_NOMEM. */
+int sk_engine_ask_name(struct skep_engine *engine, const struct sk_ask *ask, const char *name);
+/* Takes "name:port" apart. Addresses with more than one colon are no names. */
+bool sk_engine_split_name(const char *address, char *ret_name, size_t size, uint16_t *ret_port);
 void sk_engine_set_timer(struct skep_engine *engine, struct sk_engine_timer *timer,
                          enum sk_timer_kind kind, uint64_t at_ns);
 
@@ -318,10 +356,41 @@ bool sk_discovery_stopped(const struct skep_torrent *torrent);
 void sk_discovery_free_tracker(struct sk_engine_tracker *tracker);
 void sk_discovery_tracker_timer(struct sk_engine_tracker *tracker);
 void sk_discovery_lsd_timer(struct skep_torrent *torrent);
+/* Whether a tracker knew the datagram for its own. */
+bool sk_discovery_udp(struct skep_engine *engine, const struct sk_endpoint *from,
+                      struct sk_bytes datagram);
 void sk_discovery_pex(struct skep_peer *peer, const struct sk_pex_peer *peers, size_t count);
 /* A source told an address: book, event. `by` may be NULL. Whether it was new. */
 bool sk_discovery_hear(struct skep_torrent *torrent, const struct sk_endpoint *endpoint,
                        enum sk_source source, enum sk_scope teller, const char *by, unsigned flags);
+
+/* dht.c */
+void sk_engine_dht_free(struct skep_engine *engine);
+/* Tells what the node has to tell, lets runs begin and tasks go on. */
+void sk_engine_dht_pump(struct skep_engine *engine);
+void sk_engine_dht_tick(struct skep_engine *engine);
+uint64_t sk_engine_dht_deadline(const struct skep_engine *engine);
+bool sk_engine_dht_output(struct skep_engine *engine, struct sk_out *ret_out);
+void sk_engine_dht_input(struct skep_engine *engine, const struct sk_endpoint *from,
+                         struct sk_bytes datagram);
+bool sk_engine_dht_claims(const struct skep_engine *engine, struct sk_bytes datagram);
+void sk_engine_dht_hosts_timer(struct skep_engine *engine);
+void sk_engine_dht_resolved(struct skep_engine *engine, const struct sk_ask *ask,
+                            const struct sk_endpoint *found, size_t count);
+
+/* dht_torrent.c */
+/* Whether the torrent may be looked up in the DHT at all. */
+bool sk_dht_torrent_allowed(const struct skep_torrent *torrent);
+/* Whether its peers are told of our node. */
+bool sk_dht_torrent_tells(const struct skep_torrent *torrent);
+void sk_dht_torrent_start(struct skep_torrent *torrent);
+void sk_dht_torrent_stop(struct skep_torrent *torrent);
+void sk_dht_torrent_timer(struct skep_torrent *torrent);
+/* Its metadata came: a private torrent leaves the DHT. */
+void sk_dht_torrent_metadata(struct skep_torrent *torrent);
+void sk_dht_torrent_opened(struct skep_peer *peer);
+/* The peer told the port of its node. */
+void sk_dht_torrent_port(struct skep_peer *peer, uint16_t port);
 
 /* give.c */
 void sk_give_message(struct skep_peer *peer, const struct sk_msg *msg);

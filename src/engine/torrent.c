@@ -28,6 +28,7 @@ void sk_torrent_free(struct skep_torrent *torrent)
     struct sk_heap *timers = &torrent->engine->timers;
     sk_heap_remove(timers, &torrent->dial_timer.base);
     sk_heap_remove(timers, &torrent->lsd_timer.base);
+    sk_dht_torrent_stop(torrent);
     sk_metadata_deinit(torrent);
     sk_layers_deinit(torrent);
     sk_leaves_deinit(torrent);
@@ -157,26 +158,13 @@ void sk_torrent_set_metainfo(struct skep_torrent *torrent, struct sk_metainfo *m
     bool was_hybrid = torrent->has_v1 && torrent->has_v2;
     torrent->metainfo = metainfo;
     take_hashes(torrent, metainfo);
+    sk_dht_torrent_metadata(torrent);
     if (torrent->has_v1 && torrent->has_v2 && !was_hybrid)
         add_skey(torrent->engine, torrent->hash_v2);
     sk_engine_emit(torrent->engine,
                    &(struct skep_event){.kind = SKEP_EVENT_METADATA, .torrent = torrent});
     sk_conn_apply_metadata(torrent);
     sk_layers_start(torrent);
-}
-
-static bool split_name_port(const char *address, char *ret_name, size_t size, uint16_t *ret_port)
-{
-    const char *colon = strrchr(address, ':');
-    unsigned port;
-    int used = 0;
-    if (!colon || colon == address || (size_t)(colon - address) >= size ||
-        sscanf(colon + 1, "%5u%n", &port, &used) != 1 || colon[1 + used] || !port || port > 65535)
-        return false;
-    memcpy(ret_name, address, (size_t)(colon - address));
-    ret_name[colon - address] = 0;
-    *ret_port = (uint16_t)port;
-    return strchr(ret_name, ':') == NULL;
 }
 
 int skep_torrent_add_peer(struct skep_torrent *torrent, const char *address)
@@ -194,18 +182,10 @@ int skep_torrent_add_peer(struct skep_torrent *torrent, const char *address)
     }
     char name[256];
     struct sk_ask ask = {.kind = SK_ASK_PEER_NAME, .torrent = torrent};
-    if (!split_name_port(address, name, sizeof name, &ask.port))
+    if (!sk_engine_split_name(address, name, sizeof name, &ask.port))
         return SKEP_ERR_INVALID;
-    struct sk_out out = {.kind = SK_OUT_RESOLVE, .owned = sk_mem_strdup(name)};
-    if (!out.owned || sk_engine_ask(torrent->engine, &ask, &out.id)) {
-        sk_mem_free(out.owned);
+    if (sk_engine_ask_name(torrent->engine, &ask, name))
         return SKEP_ERR_NOMEM;
-    }
-    out.text = out.owned;
-    if (sk_engine_push(torrent->engine, &out)) {
-        (void)sk_engine_answer(torrent->engine, out.id, &ask);
-        return SKEP_ERR_NOMEM;
-    }
     torrent->names_waiting++;
     return 0;
 }
@@ -227,6 +207,7 @@ int skep_torrent_start(struct skep_torrent *torrent, uint64_t now_ns)
         sk_layers_start(torrent);
     }
     sk_discovery_start(torrent);
+    sk_dht_torrent_start(torrent);
     sk_dial_pump(torrent->engine);
     return 0;
 }
@@ -243,6 +224,7 @@ void skep_torrent_stop(struct skep_torrent *torrent, uint64_t now_ns)
         if (peer->torrent == torrent)
             sk_conn_close(peer, "local", false);
     sk_discovery_stop(torrent);
+    sk_dht_torrent_stop(torrent);
 }
 
 bool skep_torrent_stopped(const struct skep_torrent *torrent)

@@ -7,7 +7,7 @@
 enum sk_source {
     SK_SOURCE_TRACKER = 1,
     SK_SOURCE_PEX = 2,
-    SK_SOURCE_DHT = 4, /* its place is kept; joins with the DHT */
+    SK_SOURCE_DHT = 4,
     SK_SOURCE_LSD = 8,
     SK_SOURCE_GIVEN = 16, /* --peer, --peers, a magnet's x.pe */
     SK_SOURCE_INCOMING = 32,

@@ -1,0 +1,220 @@
+/* skep dht get: what is stored under a key. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "cmd/dht.h"
+#include "cmd/dht_value.h"
+#include "wire/krpc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { KEY_KEY = 3000, KEY_PUBLIC_KEY, KEY_SALT, KEY_HASH, KEY_VIA, KEY_OUTPUT = 'o' };
+
+struct get {
+    struct sk_dht_session session;
+    const char *text, *salt, *output;
+    uint8_t key[32], hash[20];
+    bool has_key, has_hash, announce;
+    struct skep_dht_progress progress;
+};
+
+/* ---- what was found ---- */
+
+static int write_bytes(struct get *get, const struct skep_dht_blob_result *result)
+{
+    bool standard = !get->output || strcmp(get->output, "-") == 0;
+    const char *name = standard ? "standard output" : get->output;
+    FILE *to = standard ? sk_dht_stdout(&get->session) : fopen(get->output, "wb");
+    bool failed = !to || fwrite(result->bytes, 1, result->size, to) != result->size;
+    int error = errno;
+    if (to && (standard ? fflush(to) : fclose(to)) && !failed) {
+        failed = true;
+        error = errno;
+    }
+    if (failed)
+        sk_complain("%.400s: %s", name, strerror(error));
+    return failed ? SK_EXIT_STORAGE : SK_EXIT_DONE;
+}
+
+static json_t *value_of(const struct skep_dht_blob_result *result)
+{
+    struct sk_bytes bytes =
+        sk_bytes(result->size ? result->bytes : (const uint8_t *)"", result->size);
+    return result->is_value ? sk_dht_value_json(bytes) : sk_dht_value_bytes(bytes);
+}
+
+static int write_json(struct get *get, const struct skep_dht_blob_result *result)
+{
+    bool items = !get->announce;
+    return sk_dht_json_print(
+        &get->session,
+        json_pack("{s:s, s:o, s:o, s:o, s:i, s:i, s:b, s:o}", "via", items ? "items" : "announce",
+                  "target", sk_dht_json_hex(items ? result->target : NULL, 20), "public_key",
+                  sk_dht_json_hex(items ? result->key : NULL, 32), "seq",
+                  items && result->key ? json_integer(result->seq) : json_null(), "size",
+                  (int)result->size, "items", (int)result->items, "is_bytes",
+                  (int)!result->is_value, "value", value_of(result)));
+}
+
+static void explain_failure(struct get *get, const struct skep_dht_event *event)
+{
+    const char *what = event->error == SKEP_ERR_NOT_FOUND  ? "nothing is stored there"
+                       : event->error == SKEP_ERR_MISMATCH ? "it is there, but parts of it are "
+                                                             "missing or forged"
+                       : event->error == SKEP_ERR_NETWORK  ? "nobody to ask: no node answered"
+                                                           : NULL;
+    sk_dht_session_fail(&get->session, event->error, event->reason ? event->reason : what);
+}
+
+static void on_get(const struct skep_dht_event *event, void *ctx)
+{
+    struct get *get = ctx;
+    struct sk_dht_session *session = &get->session;
+    if (event->kind == SKEP_DHT_PROGRESS)
+        get->progress = *event->progress;
+    else if (event->kind != SKEP_DHT_DONE)
+        sk_dht_session_trace(session, event);
+    else if (event->error)
+        explain_failure(get, event);
+    else
+        sk_dht_session_end(session, session->options.format == SK_FORMAT_JSON
+                                        ? write_json(get, event->blob)
+                                        : write_bytes(get, event->blob));
+}
+
+static void begin(void *ctx)
+{
+    struct get *get = ctx;
+    struct sk_dht_session *session = &get->session;
+    const struct skep_dht_blob blob = {
+        .name = get->text      ? SKEP_DHT_NAME_TEXT
+                : get->has_key ? SKEP_DHT_NAME_PUBLIC
+                               : SKEP_DHT_NAME_IMMUTABLE,
+        .via = get->announce ? SKEP_DHT_VIA_ANNOUNCE : SKEP_DHT_VIA_ITEMS,
+        .text = get->text,
+        .key = get->has_key ? get->key : NULL,
+        .hash = get->has_hash ? get->hash : NULL,
+        .salt = (const uint8_t *)get->salt,
+        .salt_size = get->salt ? strlen(get->salt) : 0,
+    };
+    uint64_t id;
+    int err = skep_dht_start_get(session->engine, &blob, on_get, get, &id);
+    if (err)
+        sk_dht_session_fail(session, err, NULL);
+}
+
+static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+                 struct sk_buf *out)
+{
+    const struct get *get = ctx;
+    sk_dht_show_progress(&get->progress, how, out);
+}
+
+static int finish(void *ctx, int code)
+{
+    struct get *get = ctx;
+    if (code == SK_EXIT_PARTIAL)
+        sk_complain("it ended before all was fetched; nothing was written");
+    return code ? code : sk_dht_flush(&get->session);
+}
+
+/* ---- the command line ---- */
+
+static int check(void *ctx)
+{
+    struct get *get = ctx;
+    int names = !!get->text + get->has_key + get->has_hash;
+    const struct {
+        bool wrong;
+        const char *why;
+    } rules[] = {
+        {names == 0, "what? --key=TEXT, --public-key=HEX or --hash=HEX (skep dht get --help)"},
+        {names > 1, "one of --key, --public-key and --hash, not several"},
+        {get->salt && !get->has_key, "--salt goes with --public-key only"},
+        {get->announce && !get->text, "--via=announce goes with --key only"},
+        {get->output && get->session.options.format == SK_FORMAT_JSON,
+         "--output takes bytes, --format=json goes to standard output"},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(rules); i++) {
+        if (!rules[i].wrong)
+            continue;
+        sk_complain("dht get: %s", rules[i].why);
+        return SK_EXIT_USAGE;
+    }
+    return SK_EXIT_DONE;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct get *get = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        return sk_dht_session_children(&get->session, state);
+    case KEY_KEY:
+        sk_dht_expect(*arg, "--key", arg, "a text");
+        get->text = arg;
+        return 0;
+    case KEY_PUBLIC_KEY:
+        get->has_key = sk_hex_decode(arg, strlen(arg), get->key, sizeof get->key);
+        sk_dht_expect(get->has_key, "--public-key", arg, "64 hexadecimal digits");
+        return 0;
+    case KEY_SALT:
+        sk_dht_expect(strlen(arg) <= SK_KRPC_SALT_MAX, "--salt", arg, "at most 64 bytes");
+        get->salt = arg;
+        return 0;
+    case KEY_HASH:
+        get->has_hash = sk_hex_decode(arg, strlen(arg), get->hash, sizeof get->hash);
+        sk_dht_expect(get->has_hash, "--hash", arg, "40 hexadecimal digits");
+        return 0;
+    case KEY_VIA:
+        get->announce = strcmp(arg, "announce") == 0;
+        sk_dht_expect(get->announce || strcmp(arg, "items") == 0, "--via", arg,
+                      "items or announce");
+        return 0;
+    case KEY_OUTPUT:
+        sk_dht_expect(*arg, "--output", arg, "a file");
+        get->output = arg;
+        return 0;
+    case ARGP_KEY_ARG:
+        sk_complain("dht get: it takes no argument, and got '%.80s' (--key=TEXT says what)", arg);
+        exit(SK_EXIT_USAGE);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option options[] = {
+    {.doc = "What:", .group = 1},
+    {"key", KEY_KEY, "TEXT", 0, "what put --key stored under this text", 1},
+    {"public-key", KEY_PUBLIC_KEY, "HEX", 0, "what the owner of this key stored", 1},
+    {"salt", KEY_SALT, "TEXT", 0, "at this one of the key's places", 1},
+    {"hash", KEY_HASH, "HEX", 0, "what put --immutable stored", 1},
+    {"via", KEY_VIA, "HOW", 0, "items (default), or announce: as put --via=announce stored it", 1},
+    {"output", KEY_OUTPUT, "FILE", 0, "write to this file", SK_OPTIONS_OUTPUT},
+    {0},
+};
+static const struct argp_child children[] = {
+    {&sk_dht_trace_argp, 0, NULL, 0}, {&sk_dht_argp, 0, NULL, 0}, {0}};
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .doc = "Fetches what is stored in the DHT, checks it, and writes exactly those bytes to "
+           "standard output.\v"
+           "Nothing is written before all is there and right. A value that is no byte string is "
+           "written as bencode, or with --format=json as JSON.\n\n"
+           "Exit codes: 0 done; 2 wrong usage; 3 nothing is stored there; 4 nobody to ask; 5 "
+           "interrupted, or time ran out; 6 parts of it are missing or forged; 7 it could not be "
+           "written.",
+    .children = children,
+};
+
+int sk_cmd_dht_get(int argc, char **argv)
+{
+    struct get get = {.session = {.name = "get",
+                                  .formats = SK_DHT_TEXT_JSON,
+                                  .check = check,
+                                  .show = show,
+                                  .finish = finish}};
+    return sk_dht_session_main(&get.session, &argp, argc, argv, begin, &get);
+}

@@ -1,0 +1,507 @@
+#include "cmd/dht_session.h"
+
+#include "base/assert.h"
+#include "cmd/bootstrap.h"
+#include "cmd/terminal.h"
+#include "cmd/units.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#define JOIN_TICK_S 0.01 /* until there is somebody to ask */
+#define TICK_S 0.1
+#define GOOD_ENOUGH 4       /* good nodes from which a search finds its way */
+#define OTHER_NETWORK_S 0.5 /* how long the slower one of IPv4 and IPv6 is waited for */
+#define SAVE_FIRST_S 60
+#define SAVE_S 300
+#define SHOW_MAX (64u << 10)
+#define RATE_UNLIMITED 1e6
+
+/* ---- options ---- */
+
+enum { KEY_READ_ONLY = 2000, KEY_ANY_ID, KEY_RATE, KEY_FAMILY, KEY_TRACE };
+
+void sk_dht_expect(bool ok, const char *option, const char *arg, const char *expected)
+{
+    if (ok)
+        return;
+    sk_complain("%s='%.80s': expected %s", option, arg, expected);
+    exit(SK_EXIT_USAGE);
+}
+
+static bool parse_rate(const char *text, double *ret_rate)
+{
+    char *end;
+    if (strcmp(text, "unlimited") == 0) {
+        *ret_rate = -1;
+        return true;
+    }
+    double rate = strtod(text, &end);
+    if (end == text || *end || !(rate > 0 && rate <= 1e6))
+        return false;
+    *ret_rate = rate;
+    return true;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct sk_dht_session *session = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &session->options;
+        return 0;
+    case KEY_READ_ONLY:
+        session->read_only = true;
+        return 0;
+    case KEY_ANY_ID:
+        session->any_id = true;
+        return 0;
+    case KEY_RATE:
+        sk_dht_expect(parse_rate(arg, &session->rate), "--rate", arg,
+                      "a number above 0, or unlimited");
+        return 0;
+    case KEY_FAMILY:
+        sk_dht_expect(strcmp(arg, "4") == 0 || strcmp(arg, "6") == 0, "--family", arg, "4 or 6");
+        session->family = (unsigned)(*arg - '0');
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_trace(int key, char *arg, struct argp_state *state)
+{
+    struct sk_dht_session *session = state->input;
+    if (key != KEY_TRACE)
+        return ARGP_ERR_UNKNOWN;
+    session->tracing = true;
+    return 0;
+}
+
+static const struct argp_option argp_options[] = {
+    {"read-only", KEY_READ_ONLY, NULL, 0,
+     "answer nobody and say so (BEP 43); so do all commands but node and put --keep",
+     SK_OPTIONS_NETWORK},
+    {"any-id", KEY_ANY_ID, NULL, 0,
+     "ids need not follow from addresses (BEP 42), neither ours nor others'", SK_OPTIONS_NETWORK},
+    {"rate", KEY_RATE, "N", 0, "send at most so many packets a second, or unlimited",
+     SK_OPTIONS_NETWORK},
+    {"family", KEY_FAMILY, "4|6", 0, "use IPv4 or IPv6 only", SK_OPTIONS_NETWORK},
+    {0},
+};
+static const struct argp_option trace_options[] = {
+    {"trace", KEY_TRACE, NULL, 0, "tell the search step by step", SK_OPTIONS_OUTPUT},
+    {0},
+};
+static const struct argp_child children[] = {{&sk_options_dht_argp, 0, NULL, 0}, {0}};
+static const struct argp_child portless_children[] = {{&sk_options_dht_portless_argp, 0, NULL, 0},
+                                                      {0}};
+
+const struct argp sk_dht_argp = {.options = argp_options, .parser = parse, .children = children};
+const struct argp sk_dht_portless_argp = {
+    .options = argp_options, .parser = parse, .children = portless_children};
+const struct argp sk_dht_trace_argp = {.options = trace_options, .parser = parse_trace};
+
+int sk_dht_session_children(struct sk_dht_session *session, struct argp_state *state)
+{
+    for (size_t i = 0; state->root_argp->children[i].argp; i++)
+        state->child_inputs[i] = session;
+    return 0;
+}
+
+static const char *const format_names[] = {"text", "json", "jsonl", "csv"};
+
+/* What stands in the user's config file may be meant for other commands. */
+static void choose_format(struct sk_dht_session *session)
+{
+    struct sk_options *options = &session->options;
+    if (options->format == SK_FORMAT_TEXT || !(session->formats & 1u << options->format))
+        options->format = session->format_usual;
+}
+
+static int check_format(const struct sk_dht_session *session)
+{
+    char list[64] = "";
+    if (session->formats & 1u << session->options.format)
+        return SK_EXIT_DONE;
+    for (size_t i = 0, n = 0; i < SK_ARRAY_LEN(format_names); i++)
+        if (session->formats & 1u << i)
+            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? " or " : "",
+                                  format_names[i]);
+    sk_complain("dht %s: --format=%s: expected %s", session->name,
+                format_names[session->options.format], list);
+    return SK_EXIT_USAGE;
+}
+
+static int parse_all(struct sk_dht_session *session, const struct argp *argp, int argc, char **argv,
+                     void *input)
+{
+    if (!sk_options_init(&session->options))
+        return SK_EXIT_USAGE;
+    choose_format(session);
+    argp_err_exit_status = SK_EXIT_USAGE;
+    if (argp_parse(argp, argc, argv, 0, NULL, input))
+        return SK_EXIT_USAGE;
+    if (session->options.anonymize && sk_anonymizer_init(&session->anonymizer, NULL)) {
+        sk_complain("no entropy for --anonymize");
+        return SK_EXIT_FAILED;
+    }
+    return check_format(session);
+}
+
+/* ---- what is shown ---- */
+
+static const double intervals[] = {[SK_DHT_SHOW_NONE] = 0,
+                                   [SK_DHT_SHOW_TTY] = TICK_S,
+                                   [SK_DHT_SHOW_PLAIN] = 10,
+                                   [SK_DHT_SHOW_JSON] = 1};
+
+static void choose_show(struct sk_dht_session *session)
+{
+    static const enum sk_dht_show shows[] = {
+        [SK_PROGRESS_TTY] = SK_DHT_SHOW_TTY,
+        [SK_PROGRESS_PLAIN] = SK_DHT_SHOW_PLAIN,
+        [SK_PROGRESS_JSON] = SK_DHT_SHOW_JSON,
+        [SK_PROGRESS_NONE] = SK_DHT_SHOW_NONE,
+    };
+    struct sk_screen screen;
+    bool terminal = sk_terminal_look(STDERR_FILENO, &screen);
+    const struct sk_options *options = &session->options;
+    session->shows = options->progress == SK_PROGRESS_AUTO
+                         ? terminal ? SK_DHT_SHOW_TTY : SK_DHT_SHOW_PLAIN
+                         : shows[options->progress];
+    if (options->quiet || session->tracing)
+        session->shows = SK_DHT_SHOW_NONE;
+    if (session->shows == SK_DHT_SHOW_PLAIN) /* what is short needs no lines */
+        session->next_show_s = intervals[SK_DHT_SHOW_PLAIN];
+    sk_dht_trace_init(&session->trace, &screen);
+    session->trace.anonymizer = options->anonymize ? &session->anonymizer : NULL;
+}
+
+static void write_out(struct sk_buf *out)
+{
+    if (out->n)
+        fwrite(out->p, 1, out->n, stderr);
+    sk_buf_deinit(out);
+}
+
+static void clear(struct sk_dht_session *session)
+{
+    struct sk_buf out;
+    sk_buf_init(&out, SHOW_MAX);
+    sk_frame_clear(&session->frame, &out);
+    write_out(&out);
+}
+
+static void draw(struct sk_dht_session *session)
+{
+    struct sk_buf text, out;
+    struct sk_screen screen;
+    double elapsed = sk_dht_session_seconds(session);
+    if (session->shows == SK_DHT_SHOW_NONE || !session->show || elapsed < session->next_show_s)
+        return;
+    session->next_show_s = elapsed + intervals[session->shows];
+    sk_buf_init(&text, SHOW_MAX);
+    sk_buf_init(&out, SHOW_MAX);
+    sk_terminal_look(STDERR_FILENO, &screen);
+    struct sk_screen narrow = screen;
+    narrow.columns -= narrow.columns > 1; /* the last column makes some terminals wrap */
+    session->show(session->ctx, session->shows, &narrow, &text);
+    if (session->shows == SK_DHT_SHOW_TTY && !text.failed)
+        sk_frame_draw(&session->frame, sk_buf_bytes(&text), screen.columns, &out);
+    write_out(session->shows == SK_DHT_SHOW_TTY ? &out : &text);
+    sk_buf_deinit(session->shows == SK_DHT_SHOW_TTY ? &text : &out);
+}
+
+void sk_dht_say(struct sk_dht_session *session, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    if (session->options.quiet)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    clear(session);
+    sk_complain("%s", text);
+}
+
+FILE *sk_dht_stdout(struct sk_dht_session *session)
+{
+    clear(session);
+    return stdout;
+}
+
+int sk_dht_flush(struct sk_dht_session *session)
+{
+    clear(session);
+    if (!fflush(stdout) && !ferror(stdout))
+        return SK_EXIT_DONE;
+    sk_complain("standard output: %s", strerror(errno));
+    return SK_EXIT_STORAGE;
+}
+
+void sk_dht_session_trace(struct sk_dht_session *session, const struct skep_dht_event *event)
+{
+    struct sk_buf out;
+    if (!session->tracing)
+        return;
+    sk_buf_init(&out, SHOW_MAX);
+    sk_dht_trace_event(&session->trace, event, sk_dht_session_seconds(session) - session->ready_s,
+                       &out);
+    write_out(&out);
+}
+
+char *sk_dht_session_address(const struct sk_dht_session *session, const char *address,
+                             char ret_text[SK_ENDPOINT_TEXT_MAX])
+{
+    struct sk_endpoint endpoint;
+    if (!address || sk_endpoint_parse(address, 0, &endpoint))
+        ret_text[0] = 0;
+    else
+        sk_anonymizer_endpoint(session->options.anonymize ? &session->anonymizer : NULL, &endpoint,
+                               ret_text);
+    return ret_text;
+}
+
+/* ---- the run ---- */
+
+double sk_dht_session_seconds(const struct sk_dht_session *session)
+{
+    return (double)(skep_runtime_now(session->runtime) - session->started_ns) / 1e9;
+}
+
+static void stop(struct sk_dht_session *session, enum sk_dht_stop why, int code)
+{
+    if (session->stop != SK_DHT_RUNNING)
+        return;
+    session->stop = why;
+    session->code = code;
+    skep_runtime_stop(session->runtime);
+}
+
+unsigned sk_dht_session_family(const struct sk_dht_session *session)
+{
+    struct skep_dht_stats stats;
+    if (session->family)
+        return session->family;
+    if (skep_dht_stats(session->engine, &stats))
+        return 4;
+    bool v4 = stats.v4.there && (stats.v4.standing == SKEP_DHT_READY || stats.v4.good);
+    return v4 || !stats.v6.there ? 4 : 6;
+}
+
+double sk_dht_session_rate(const struct sk_dht_session *session)
+{
+    return session->rate < 0 ? RATE_UNLIMITED : session->rate;
+}
+
+void sk_dht_session_end(struct sk_dht_session *session, int code)
+{
+    stop(session, SK_DHT_ENDED, code);
+}
+
+void sk_dht_session_fail(struct sk_dht_session *session, int err, const char *reason)
+{
+    clear(session);
+    sk_complain("%s", reason ? reason : skep_err_text(err));
+    /* What the user gave wrongly was refused before; what the engine refuses is no usage. */
+    stop(session, SK_DHT_ENDED, err == SKEP_ERR_INVALID ? SK_EXIT_FAILED : sk_exit_of(err));
+}
+
+static void on_signal(struct skep_runtime *runtime, int signal, void *ctx)
+{
+    struct sk_dht_session *session = ctx;
+    if (session->interrupts++)
+        _exit(128 + signal);
+    stop(session, SK_DHT_INTERRUPTED, SK_EXIT_PARTIAL);
+}
+
+/* Of the networks that are wanted: how they stand. */
+struct standing {
+    unsigned there, ready, offline, joining;
+    double retry_s;
+};
+
+static void look_at_network(const struct skep_dht_network *network, struct standing *ret_standing)
+{
+    if (!network->there)
+        return;
+    ret_standing->there++;
+    if (network->standing == SKEP_DHT_READY || network->good >= GOOD_ENOUGH) {
+        ret_standing->ready++;
+    } else if (network->standing == SKEP_DHT_JOINING) {
+        ret_standing->joining++;
+    } else if (network->standing == SKEP_DHT_OFFLINE) {
+        ret_standing->offline++;
+        if (network->retry_s >= 0 && !(ret_standing->retry_s <= network->retry_s))
+            ret_standing->retry_s = network->retry_s;
+    }
+}
+
+static struct standing look(const struct sk_dht_session *session)
+{
+    struct standing standing = {.retry_s = NAN};
+    struct skep_dht_stats stats;
+    if (skep_dht_stats(session->engine, &stats))
+        return standing;
+    if (session->family != 6)
+        look_at_network(&stats.v4, &standing);
+    if (session->family != 4)
+        look_at_network(&stats.v6, &standing);
+    return standing;
+}
+
+/* Says when everybody falls silent, and when somebody speaks again. */
+static void tell_standing(struct sk_dht_session *session, const struct standing *standing)
+{
+    char time[SK_UNITS_MAX];
+    bool offline = standing->offline && !standing->ready && !standing->joining;
+    if (offline && !session->offline)
+        sk_dht_say(session,
+                   "offline: none of %zu host%s and %zu saved node%s answers; they are "
+                   "asked again%s%s, then less and less often",
+                   session->hosts, session->hosts == 1 ? "" : "s", session->nodes.saved.count,
+                   session->nodes.saved.count == 1 ? "" : "s",
+                   isnan(standing->retry_s) ? "" : " in ",
+                   isnan(standing->retry_s) ? "" : sk_units_duration(standing->retry_s, time));
+    if (session->offline && standing->ready)
+        sk_dht_say(session, "online: somebody answers");
+    if (offline || standing->ready)
+        session->offline = offline;
+}
+
+static void begin(struct sk_dht_session *session)
+{
+    session->begun = true;
+    session->ready_s = sk_dht_session_seconds(session);
+    session->begin(session->ctx);
+}
+
+/* Waits for somebody to ask. */
+static void join(struct sk_dht_session *session, const struct standing *standing)
+{
+    if (session->way != SK_DHT_WAY_JOIN) {
+        begin(session);
+        return;
+    }
+    double elapsed = sk_dht_session_seconds(session);
+    double patience = session->options.time_s > 0 ? session->options.time_s : SK_DHT_PATIENCE_S;
+    if (standing->ready && !session->ready_s)
+        session->ready_s = elapsed;
+    if (standing->ready && (!standing->joining || elapsed - session->ready_s >= OTHER_NETWORK_S)) {
+        begin(session);
+    } else if (!session->hosts && !session->nodes.saved.count) {
+        sk_complain("nobody to ask: no node of the DHT is known; --bootstrap=HOST:PORT names one");
+        stop(session, SK_DHT_NOBODY, SK_EXIT_NETWORK);
+    } else if (!session->stays && elapsed >= patience) {
+        clear(session);
+        sk_complain("nobody to ask: no node of the DHT answered");
+        stop(session, SK_DHT_NOBODY, SK_EXIT_NETWORK);
+    }
+}
+
+static void on_tick(struct skep_runtime *runtime, void *ctx)
+{
+    struct sk_dht_session *session = ctx;
+    if (session->stop != SK_DHT_RUNNING)
+        return;
+    double elapsed = sk_dht_session_seconds(session);
+    struct standing standing = look(session);
+    bool begun = session->begun;
+    tell_standing(session, &standing);
+    if (!begun)
+        join(session, &standing);
+    else if (session->on_tick)
+        session->on_tick(session->ctx);
+    if (!begun && session->begun)
+        skep_runtime_every(runtime, TICK_S, on_tick, session);
+    if (session->stop != SK_DHT_RUNNING)
+        return;
+    draw(session);
+    if (session->options.time_s > 0 && elapsed >= session->options.time_s)
+        stop(session, SK_DHT_TIME_UP, SK_EXIT_PARTIAL);
+    if (elapsed >= session->next_save_s) {
+        sk_dht_nodes_save(&session->nodes, session->engine, session->stays);
+        session->next_save_s = elapsed + SAVE_S;
+    }
+}
+
+static void configure(struct sk_dht_session *session)
+{
+    struct skep_config *net = &session->options.net;
+    net->no_dht = false;
+    net->no_listen = net->no_lsd = net->no_pex = net->no_trackers = true;
+    net->dht_read_only = session->read_only || !session->stays;
+    net->dht_any_id = session->any_id;
+    net->dht_rate = session->rate;
+    if (session->stays && session->nodes.saved.has_id[0])
+        net->dht_id = session->nodes.saved.id[0];
+    if (session->stays && session->nodes.saved.has_id[1])
+        net->dht_id6 = session->nodes.saved.id[1];
+}
+
+static int open_node(struct sk_dht_session *session)
+{
+    const char *reason = NULL;
+    struct timespec now;
+    sk_dht_nodes_load(&session->nodes, &session->options);
+    configure(session);
+    int err = skep_runtime_new(&session->options.net, &session->runtime, &reason);
+    if (err) {
+        sk_complain("%s", reason ? reason : skep_err_text(err));
+        return sk_exit_of(err);
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (getrandom(&session->seed, sizeof session->seed, 0) != sizeof session->seed)
+        session->seed = (uint64_t)now.tv_nsec;
+    session->started_unix_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    session->started_ns = skep_runtime_now(session->runtime);
+    session->engine = skep_runtime_engine(session->runtime);
+    session->next_save_s = SAVE_FIRST_S;
+    choose_show(session);
+    if (session->way == SK_DHT_WAY_ALONE)
+        return SK_EXIT_DONE;
+    sk_dht_nodes_tell(&session->nodes, session->engine);
+    return sk_bootstrap(&session->options, session->engine, &session->hosts);
+}
+
+static int run(struct sk_dht_session *session)
+{
+    skep_runtime_on_signal(session->runtime, on_signal, session);
+    skep_runtime_every(session->runtime, JOIN_TICK_S, on_tick, session);
+    int err = skep_runtime_run(session->runtime, -1);
+    clear(session);
+    if (err)
+        sk_complain("%s", skep_err_text(err));
+    return err ? sk_exit_of(err) : session->code;
+}
+
+int sk_dht_session_main(struct sk_dht_session *session, const struct argp *argp, int argc,
+                        char **argv, void (*begin_fn)(void *ctx), void *input)
+{
+    session->begin = begin_fn;
+    session->ctx = input;
+    int code = parse_all(session, argp, argc, argv, input);
+    if (!code && session->check)
+        code = session->check(input);
+    if (!code)
+        code = open_node(session);
+    if (!code && session->prepare)
+        code = session->prepare(input);
+    if (!code) {
+        code = run(session);
+        if (session->finish && session->stop != SK_DHT_NOBODY)
+            code = session->finish(input, code);
+        sk_dht_nodes_save(&session->nodes, session->engine, session->stays);
+    }
+    skep_runtime_free(session->runtime);
+    sk_options_deinit(&session->options);
+    return code;
+}

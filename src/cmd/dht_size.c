@@ -1,0 +1,177 @@
+/* skep dht size: about how many nodes the network has, and how sure that is. */
+#include "base/assert.h"
+#include "cmd/dht.h"
+#include "cmd/units.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { KEY_PRECISION = 3000 };
+
+struct size {
+    struct sk_dht_session session;
+    double precision; /* 0: the engine's default */
+    bool known;       /* there is an estimate */
+    double estimate, low, high;
+    uint64_t lookups, lookups_total;
+    struct skep_dht_size_result result;
+};
+
+static void on_size(const struct skep_dht_event *event, void *ctx)
+{
+    struct size *size = ctx;
+    const struct skep_dht_progress *progress = event->progress;
+    if (event->kind == SKEP_DHT_PROGRESS && progress) {
+        size->lookups = progress->done;
+        size->lookups_total = progress->total;
+        if (isfinite(progress->estimate) && progress->estimate > 0) {
+            size->known = true;
+            size->estimate = progress->estimate;
+            size->low = progress->low;
+            size->high = progress->high;
+        }
+    } else if (event->kind == SKEP_DHT_DONE && event->error) {
+        sk_dht_session_fail(&size->session, event->error, event->reason);
+    } else if (event->kind == SKEP_DHT_DONE && event->size) {
+        size->result = *event->size;
+        size->known = true;
+        size->estimate = event->size->estimate;
+        size->low = event->size->low;
+        size->high = event->size->high;
+        sk_dht_session_end(&size->session, SK_EXIT_DONE);
+    }
+}
+
+static void begin(void *ctx)
+{
+    struct size *size = ctx;
+    struct sk_dht_session *session = &size->session;
+    session->family = sk_dht_session_family(session);
+    const struct skep_dht_size start = {.family = session->family,
+                                        .precision = size->precision,
+                                        .rate = sk_dht_session_rate(session)};
+    uint64_t id;
+    int err = skep_dht_start_size(session->engine, &start, on_size, size, &id);
+    if (err)
+        sk_dht_session_fail(session, err, NULL);
+}
+
+/* Three digits are as much as an estimate has. */
+static uint64_t rounded(double count)
+{
+    if (!(count >= 1))
+        return 0;
+    double unit = pow(10, fmax(floor(log10(count)) - 2, 0));
+    return (uint64_t)(round(count / unit) * unit);
+}
+
+static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+                 struct sk_buf *out)
+{
+    const struct size *size = ctx;
+    char number[SK_UNITS_MAX], low[SK_UNITS_MAX], high[SK_UNITS_MAX];
+    if (how == SK_DHT_SHOW_JSON) {
+        sk_buf_printf(out, "{\"type\":\"progress\",\"lookups\":%llu",
+                      (unsigned long long)size->lookups);
+        if (size->known)
+            sk_buf_printf(out, ",\"estimate\":%.0f,\"low\":%.0f,\"high\":%.0f", size->estimate,
+                          size->low, size->high);
+        sk_buf_text(out, "}\n");
+        return;
+    }
+    sk_buf_printf(out, "%s%llu lookups", how == SK_DHT_SHOW_PLAIN ? "skep: " : "",
+                  (unsigned long long)size->lookups);
+    if (size->known)
+        sk_buf_printf(out, "; about %s nodes so far, %s to %s",
+                      sk_units_count(rounded(size->estimate), number),
+                      sk_units_count(rounded(size->low), low),
+                      sk_units_count(rounded(size->high), high));
+    sk_buf_text(out, "\n");
+}
+
+static int print_size(struct size *size)
+{
+    struct sk_dht_session *session = &size->session;
+    const struct skep_dht_size_result *result = &size->result;
+    bool whole = session->stop == SK_DHT_ENDED;
+    char number[SK_UNITS_MAX], low[SK_UNITS_MAX], high[SK_UNITS_MAX], lookups[64];
+    uint64_t done = whole ? result->lookups : size->lookups;
+    if (session->options.format == SK_FORMAT_JSON)
+        return sk_dht_json_print(
+            session,
+            json_pack(
+                "{s:i, s:b, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "family", (int)session->family,
+                "complete", (int)whole, "estimate", sk_dht_json_real(round(size->estimate)), "low",
+                sk_dht_json_real(round(size->low)), "high", sk_dht_json_real(round(size->high)),
+                "lookups", (json_int_t)done, "nodes_seen",
+                whole ? json_integer((json_int_t)result->nodes_seen) : json_null(), "queries",
+                whole ? json_integer((json_int_t)result->queries) : json_null(), "method",
+                sk_dht_json_text(whole ? result->method : NULL)));
+    FILE *to = sk_dht_stdout(session);
+    fprintf(to, "about %s nodes (IPv%u); 95 %% sure that it is %s to %s\n",
+            sk_units_count(rounded(size->estimate), number), session->family,
+            sk_units_count(rounded(size->low), low), sk_units_count(rounded(size->high), high));
+    if (whole)
+        sk_dht_say(session, "from %s, in which %s nodes were seen (%s)",
+                   sk_dht_count(done, "lookup", lookups),
+                   sk_units_count(result->nodes_seen, number),
+                   result->method ? result->method : "density of ids");
+    return sk_dht_flush(session);
+}
+
+static int finish(void *ctx, int code)
+{
+    struct size *size = ctx;
+    if (code != SK_EXIT_DONE && code != SK_EXIT_PARTIAL)
+        return code;
+    if (!size->known) {
+        sk_complain("too early: there is no estimate yet");
+        return code;
+    }
+    int failed = print_size(size);
+    return failed ? failed : code;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct size *size = state->input;
+    uint32_t percent;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        return sk_dht_session_children(&size->session, state);
+    case KEY_PRECISION:
+        sk_dht_expect(sk_parse_count(arg, 50, &percent) && percent, "--precision", arg,
+                      "per cent, 1 to 50");
+        size->precision = percent / 100.0;
+        return 0;
+    case ARGP_KEY_ARG:
+        sk_complain("dht size: it takes no argument, and got '%.80s'", arg);
+        exit(SK_EXIT_USAGE);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option options[] = {
+    {"precision", KEY_PRECISION, "PERCENT", 0,
+     "go on until it is within so much, 95 times of 100 (default 3)", 1},
+    {0},
+};
+static const struct argp_child children[] = {{&sk_dht_argp, 0, NULL, 0}, {0}};
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .doc = "Estimates how many nodes the network has, from how near those are that answer for "
+           "random ids.\v"
+           "Exit codes: 0 done; 2 wrong usage; 4 nobody to ask, or nobody answered; 5 "
+           "interrupted, or time ran out, with what is known by then.",
+    .children = children,
+};
+
+int sk_cmd_dht_size(int argc, char **argv)
+{
+    struct size size = {
+        .session = {.name = "size", .formats = SK_DHT_TEXT_JSON, .show = show, .finish = finish}};
+    return sk_dht_session_main(&size.session, &argp, argc, argv, begin, &size);
+}
