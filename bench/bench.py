@@ -30,6 +30,7 @@ class Place:
         self.skep = build / "skep"
         self.farm = build / "bench" / "peer_farm"
         self.decode = build / "bench" / "torrent_decode"
+        self.dht_load = build / "bench" / "dht_load"
         self.measure = build / "bench" / "measure"
         self.scratch = scratch
         self.rounds = rounds

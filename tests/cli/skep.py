@@ -24,10 +24,10 @@ CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def environment(**extra):
-    """Without anything of the user's that skep reads."""
-    kept = {k: v for k, v in os.environ.items()
-            if not k.startswith("SKEP_") and k not in ("NO_COLOR", "COLUMNS", "XDG_CONFIG_HOME")}
-    return {**kept, "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", **extra}
+    """Without anything of the user's that skep reads. Audits do not ask the DHT of the world."""
+    theirs = "NO_COLOR", "COLUMNS", "XDG_CONFIG_HOME", "XDG_STATE_HOME"
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_") and k not in theirs}
+    return {**kept, "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "SKEP_NO_DHT": "yes", **extra}
 
 
 def start(*arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=None):

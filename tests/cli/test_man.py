@@ -5,19 +5,20 @@ import re
 import sys
 
 import skep
+from skep import run
 
 PAGES = skep.ROOT / "docs/man"
 COMMON = {"--help", "--usage"}  # of every command; the pages need not repeat them
 
 
 def helped(command):
-    text = skep.run(command, "--help").stdout
+    text = run(*command.split(), "--help").stdout
     return set(re.findall(r"^\s+(?:-., )?(--[a-z-]+)", text, re.M)) - COMMON
 
 
 def documented(command):
     text = (PAGES / f"skep-{command}.1.scd").read_text()
-    lines = re.findall(r"^\*--.*$", text, re.M)
+    lines = re.findall(r"^\s*\*-.*$", text, re.M)
     return set(re.findall(r"\*(--[a-z-]+)\*", "\n".join(lines))) - COMMON
 
 
@@ -30,6 +31,17 @@ def test_audit():
     compare("audit")
 
 
+def test_dht():
+    commands = re.findall(r"^  ([a-z]+) ", run("dht", "--help").stdout, re.M)
+    commands = [c for c in commands if c not in ("skep", "echo")]
+    assert len(commands) == 11, commands
+    options = set().union(*(helped(f"dht {command}") for command in commands))
+    assert options == documented("dht"), options ^ documented("dht")
+    page = (PAGES / "skep-dht.1.scd").read_text()
+    for command in commands:
+        assert f"*skep dht {command}*" in page, command
+
+
 def test_lab():
     compare("lab")
 
@@ -40,7 +52,7 @@ def test_show():
 
 def test_skep_names_every_command_and_exit_code():
     text = (PAGES / "skep.1.scd").read_text()
-    commands = re.findall(r"^  ([a-z]+) ", skep.run("--help").stdout, re.M)
+    commands = re.findall(r"^  ([a-z]+) ", run("--help").stdout, re.M)
     assert commands
     for command in commands:
         assert command == "skep" or f"*skep {command}*" in text, command

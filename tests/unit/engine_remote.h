@@ -101,7 +101,8 @@ struct world {
     /* what the engine asked of the world last */
     uint64_t http_id, resolve_id;
     char http_url[4096], resolve_name[256];
-    size_t http_count, http_cancelled, udp_count, lsd_count, pauses, resumes, writes, reads;
+    size_t http_count, http_cancelled, resolves, udp_count, lsd_count, pauses, resumes, writes,
+        reads;
     enum sk_scope http_scope;
     struct sk_endpoint udp_to;
     uint8_t udp[2048];
@@ -110,6 +111,11 @@ struct world {
     uint64_t read_id;
     bool stuck; /* nothing of ours reaches anybody */
     uint64_t waiting_write;
+    /* More of the world than peers, where a test has some: dht_net.h */
+    void *net;
+    void (*net_sent)(struct world *world, const struct sk_out *out);
+    bool (*net_pump)(struct world *world); /* does what is due; whether anything was */
+    uint64_t (*net_deadline)(const struct world *world);
 };
 
 /* ---- what a remote does ---- */

@@ -303,12 +303,15 @@ static inline void world_output(struct world *world, const struct sk_out *out)
         world->udp_to = out->endpoint;
         world->udp_n = SK_MIN(out->bytes.n, sizeof world->udp);
         memcpy(world->udp, out->bytes.p, world->udp_n);
+        if (world->net_sent)
+            world->net_sent(world, out);
         break;
     case SK_OUT_LSD:
         world->lsd_count++;
         break;
     case SK_OUT_RESOLVE:
         world->resolve_id = out->id;
+        world->resolves++;
         snprintf(world->resolve_name, sizeof world->resolve_name, "%s", out->text);
         break;
     case SK_OUT_HTTP_GET:
@@ -402,6 +405,7 @@ static inline void world_pump(struct world *world)
         if (rounds > 1000000)
             fail_msg("the world does not come to rest");
         again = world_outputs(world);
+        again |= world->net_pump && world->net_pump(world);
         for (struct link *link = world->links; link; link = link->next) {
             if (link->gone)
                 continue;
@@ -424,6 +428,8 @@ static inline uint64_t world_deadline(const struct world *world)
         at = SK_MIN(at, remote_deadline(link));
     if (world->every)
         at = SK_MIN(at, world->every_next_ns);
+    if (world->net_deadline)
+        at = SK_MIN(at, world->net_deadline(world));
     return at;
 }
 

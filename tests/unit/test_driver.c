@@ -6,6 +6,7 @@
 #include "driver/udp.h"
 #include "fake_engine.h"
 #include "sandbox.h"
+#include "wire/krpc.h"
 #include "wire/lsd.h"
 
 #include <errno.h>
@@ -445,6 +446,40 @@ static void test_datagrams(void **state)
     end(runtime);
 }
 
+/* Short, long, and refused by the kernel, all at once: each one that can go out does. */
+static void test_datagrams_in_batches(void **state)
+{
+    enum { COUNT = 100, LONG_EACH = 7 }; /* more than one batch, less than a socket holds */
+    static uint8_t bytes[COUNT][2000], got[2000];
+    struct skep_runtime *runtime = make(&(struct skep_config){.bind = LOOPBACK});
+    struct sk_endpoint to, nowhere;
+    uint16_t port;
+    int fd = raw_socket(SOCK_DGRAM, LOOPBACK, &port);
+    sk_endpoint_parse(at(LOOPBACK, port), 0, &to);
+    sk_endpoint_parse("255.255.255.255:9", 0, &nowhere); /* broadcasts are not allowed */
+    for (unsigned i = 0; i < COUNT; i++) {
+        sk_put_u16(bytes[i], (uint16_t)i);
+        size_t n = i % LONG_EACH == 0 ? 2000 : 100 + i;
+        fake_push(
+            (struct sk_out){.kind = SK_OUT_UDP, .endpoint = to, .bytes = sk_bytes(bytes[i], n)});
+        fake_push((struct sk_out){
+            .kind = SK_OUT_UDP, .endpoint = nowhere, .bytes = sk_bytes(bytes[i], 10)});
+    }
+    skep_runtime_run(runtime, 0.1);
+    unsigned long_ones = 0, short_ones = 0;
+    for (ssize_t n; (n = recv(fd, got, sizeof got, MSG_DONTWAIT)) >= 0;) {
+        unsigned number = sk_get_u16(got);
+        bool is_long = number % LONG_EACH == 0;
+        assert_int_equal(is_long ? 2000 : 100 + number, n);
+        long_ones += is_long;
+        short_ones += !is_long;
+    }
+    assert_int_equal((COUNT + LONG_EACH - 1) / LONG_EACH, long_ones);
+    assert_int_equal(COUNT, long_ones + short_ones);
+    close(fd);
+    end(runtime);
+}
+
 static void test_oversized_datagrams_are_dropped(void **state)
 {
     struct skep_runtime *runtime = make(&(struct skep_config){0});
@@ -461,6 +496,22 @@ static void test_oversized_datagrams_are_dropped(void **state)
     assert_string_equal("x", fake.datagram);
     assert_int_equal(port, fake.last_from.port);
     close(fd);
+    end(runtime);
+}
+
+/* The DHT is in the networks that there are sockets for. */
+static void test_families_of_the_dht(void **state)
+{
+    struct skep_runtime *runtime = make(&(struct skep_config){.bind = LOOPBACK});
+    assert_int_equal(SK_KRPC_WANT_V4, fake.families);
+    assert_int_equal(skep_runtime_port(runtime), skep_runtime_udp_port(runtime));
+    end(runtime);
+    runtime = make(&(struct skep_config){.bind = LOOPBACK, .no_listen = true});
+    assert_int_equal(0, skep_runtime_port(runtime));
+    assert_int_not_equal(0, skep_runtime_udp_port(runtime));
+    end(runtime);
+    runtime = make(&(struct skep_config){0});
+    assert_true(fake.families & SK_KRPC_WANT_V4);
     end(runtime);
 }
 
@@ -664,6 +715,8 @@ int main(void)
         cmocka_unit_test(test_a_thousand_peers),
         cmocka_unit_test(test_descriptors_run_out),
         cmocka_unit_test(test_datagrams),
+        cmocka_unit_test(test_datagrams_in_batches),
+        cmocka_unit_test(test_families_of_the_dht),
         cmocka_unit_test(test_oversized_datagrams_are_dropped),
         cmocka_unit_test(test_lsd),
         cmocka_unit_test(test_deadline),

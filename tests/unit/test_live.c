@@ -236,7 +236,7 @@ static void test_narrower(void **state)
     struct sk_buf out;
     sk_live_init(&live, SK_LIVE_TTY, &screen);
     render(&live, &shown, NULL, &out);
-    assert_int_equal(3, live.lines); /* 99, 76 and 95 columns or so */
+    assert_int_equal(3, live.frame.lines); /* 99, 76 and 95 columns or so */
     sk_buf_deinit(&out);
     shown.elapsed_s = 1;
     screen.columns = 60;

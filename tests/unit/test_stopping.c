@@ -37,6 +37,7 @@ static void test_exhausted(void **state)
     RULE(, SK_STOPPING_EXHAUSTED);
     RULE(in.unsettled = 1, SK_STOPPING_GO_ON);
     RULE(in.trackers_waiting = 1, SK_STOPPING_GO_ON);
+    RULE(in.dht_waiting = true, SK_STOPPING_GO_ON);
     RULE(in.pex_waiting = 1, SK_STOPPING_GO_ON);
     RULE(in.next_draw_s = 10, SK_STOPPING_GO_ON);
     RULE(in.next_draw_s = 10; in.tracker_repeats = 1, SK_STOPPING_EXHAUSTED);
@@ -51,6 +52,7 @@ static void test_draws_old(void **state)
     RULE(in.old_run = SK_STOPPING_DRAWS, SK_STOPPING_DRAWS_OLD);
     RULE(in.old_run = SK_STOPPING_DRAWS; in.pex_waiting = 5, SK_STOPPING_GO_ON);
     RULE(in.old_run = SK_STOPPING_DRAWS; in.trackers_waiting = 1, SK_STOPPING_GO_ON);
+    RULE(in.old_run = SK_STOPPING_DRAWS; in.dht_waiting = true, SK_STOPPING_GO_ON);
     RULE(in.old_run = SK_STOPPING_DRAWS; in.unsettled = 1, SK_STOPPING_GO_ON);
     RULE(in.old_run = SK_STOPPING_DRAWS - 1; in.pex_waiting = 5, SK_STOPPING_GO_ON);
 }

@@ -108,8 +108,10 @@ class Swarm:
         """Run skep audit on the auditor's host."""
         argv = [os.environ["SKEP"], "audit", *arguments, "--format=json", "--progress=none",
                 f"--time={seconds}"]
+        env = {"SKEP_NO_DHT": "yes", **os.environ}
         start = time.monotonic()
-        done = subprocess.run(self.auditor.argv(argv), capture_output=True, timeout=seconds + 20)
+        done = subprocess.run(self.auditor.argv(argv), capture_output=True, env=env,
+                              timeout=seconds + 20)
         spent = time.monotonic() - start
         try:
             report = json.loads(done.stdout)

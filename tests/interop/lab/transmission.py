@@ -18,8 +18,8 @@ STOPPED, CHECKING = 0, 2  # a torrent's states; those above are downloading and 
 class Transmission(Client):
     shows_as = "Transmission 3.00"
 
-    def start(self):
-        settings = {
+    def settings(self):
+        return {
             "peer-port": PORT, "rpc-port": RPC_PORT, "rpc-bind-address": "127.0.0.1",
             "rpc-authentication-required": False, "rpc-whitelist-enabled": False,
             "bind-address-ipv4": self.host.ipv4 or "127.0.0.1",
@@ -33,8 +33,10 @@ class Transmission(Client):
             "idle-seeding-limit-enabled": False, "seed-queue-enabled": False,
             "download-queue-enabled": False,
         }
+
+    def start(self):
         with open(os.path.join(self.folder, "settings.json"), "w") as out:
-            json.dump(settings, out)
+            json.dump(self.settings(), out)
         self._session = ""
         self.launch(["transmission-daemon", "--foreground", "--config-dir", self.folder])
 

@@ -1,0 +1,148 @@
+"""Two Transmission daemons that know nothing but a DHT of skep's nodes, on a private network.
+
+One has a torrent and announces it; then the other wants it and has to find the first. skep finds both,
+by a lookup and by an audit.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+from lab import namespaces
+from lab.checks import Tap
+from lab.client import PORT, wait_for
+from lab.swarm import FOLDER
+from lab.torrents import V1, Torrent
+from lab.transmission import Transmission
+
+PIECE = 32 * 1024
+NODES = 12
+ANNOUNCED = "10.99.3.1"
+PATIENCE_S = 200  # Transmission takes a minute to join and as long for a search
+
+
+class DhtTransmission(Transmission):
+    """With the DHT on, and the nodes that it starts from."""
+
+    def start(self):
+        with open(os.path.join(self.folder, "dht.bootstrap"), "w") as out:
+            for port in range(PORT, PORT + NODES):
+                out.write(f"10.99.2.1 {port}\n")
+        super().start()
+
+    def settings(self):
+        return dict(super().settings(), **{"dht-enabled": True, "pex-enabled": False})
+
+    def found_by_dht(self):
+        fields = self._call("torrent-get", fields=["peersFrom", "peers"])["torrents"][0]
+        return fields["peersFrom"]["fromDht"], {p["address"] for p in fields["peers"]}
+
+
+def start_nodes(host, folder):
+    nodes = []
+    for port in range(PORT, PORT + NODES):
+        log = open(f"{folder}/node{port}.log", "wb")
+        bootstrap = [f"--bootstrap={host.ipv4}:{p}" for p in range(PORT, min(port, PORT + 4))]
+        nodes.append(host.popen(
+            [os.environ["SKEP"], "dht", "node", f"--bind={host.ipv4}", f"--port={port}",
+             "--progress=none", f"--state-dir={folder}/node{port}", *bootstrap],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+    return nodes
+
+
+def skep(host, folder, *argv):
+    return subprocess.run(host.argv([os.environ["SKEP"], *argv, "--progress=none",
+                                     f"--bootstrap=10.99.2.1:{PORT}",
+                                     f"--state-dir={folder}/asker"]),
+                          capture_output=True, text=True, timeout=90)
+
+
+def lookup(host, folder, info_hash, want, seconds=PATIENCE_S):
+    """The peers that `skep dht peers` finds, asked until all that are wanted are there."""
+    end = time.monotonic() + seconds
+    while True:
+        done = skep(host, folder, "dht", "peers", info_hash, "--time=10")
+        found = set(done.stdout.split())
+        if want <= found or time.monotonic() > end:
+            return found, done.stderr
+        time.sleep(1)
+
+
+def endpoints(clients):
+    return {f"{c.host.ipv4}:{PORT}" for c in clients}
+
+
+def downloads(client):
+    """Whether it gets the whole file, from somebody whom the DHT told of."""
+    try:
+        wait_for("download", lambda: client.pieces() == client.torrent.all_pieces(), PATIENCE_S)
+    except TimeoutError:
+        return False
+    return client.found_by_dht()[0] > 0
+
+
+def check(tap, network, folder):
+    hosts = [network.add_host(n, a) for n, a in (("nodes", "10.99.2.1"), ("seed", "10.99.1.1"),
+                                                 ("leech", "10.99.1.2"), ("asker", ANNOUNCED))]
+    torrent = Torrent(folder, "orchard", V1, [("a.bin", 20 * PIECE)], PIECE, [])
+    nodes = start_nodes(hosts[0], folder)
+    seed = DhtTransmission(hosts[1], torrent, folder, torrent.all_pieces())
+    leech = DhtTransmission(hosts[2], torrent, folder, set())
+    clients = [seed, leech]
+    start = time.monotonic()
+    try:
+        for client in clients:
+            client.start()
+        seed.settle()
+        info_hash = torrent.info_hashes()[0]
+        first, both = endpoints([seed]), endpoints(clients)
+        found, said = lookup(hosts[3], folder, info_hash, first)
+        tap.check(first <= found, "skep finds a Transmission that announced to its nodes", found,
+                  said)
+        tap.note(f"after {time.monotonic() - start:.0f} s")
+        leech.settle()
+        tap.check(downloads(leech), "another Transmission finds it there, and has the file",
+                  leech.found_by_dht())
+        tap.note(f"after {time.monotonic() - start:.0f} s")
+        found, said = lookup(hosts[3], folder, info_hash, both)
+        tap.check(both <= found, "skep finds both", found, said)
+        report = skep(hosts[3], folder, "audit", torrent.path, "--no-pex", "--no-lsd", "--time=40",
+                      "--format=json")
+
+        peers = json.loads(report.stdout)["peers"] if report.stdout else []
+        served = {p["address"] for p in peers if p["state"] == "served" and "dht" in p["sources"]}
+        tap.check(both <= served, "an audit finds and measures both with the DHT alone",
+                  *peers, report.stderr)
+        done = skep(hosts[3], folder, "dht", "announce", info_hash, "--port=4444", "--time=20")
+        tap.check(done.returncode == 0, "skep announces", done.stderr)
+        found, said = lookup(hosts[3], folder, info_hash, {f"{ANNOUNCED}:4444"}, 20)
+        tap.check(f"{ANNOUNCED}:4444" in found, "and finds what it announced", found, said)
+    finally:
+        for client in clients:
+            client.stop()
+        for node in nodes:
+            node.terminate()
+        for node in nodes:
+            node.wait()
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    if not os.access(os.environ.get("SKEP", ""), os.X_OK):
+        sys.exit("SKEP has to name the skep binary to test")
+    try:
+        namespaces.enter_world()
+    except namespaces.Unavailable as why:
+        print(f"1..0 # SKIP {why}")
+        return 0
+    tap = Tap()
+    os.mkdir(FOLDER)
+    check(tap, namespaces.Network(), FOLDER)
+    return tap.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
