@@ -5,7 +5,7 @@
  * called next. After each act the counters must be right; at the end nothing stays behind.
  */
 #include "engine/auditor_internal.h"
-#include "engine/internal.h"
+#include "engine/dht_internal.h"
 #include "proto/peer/session_internal.h"
 #include "swarm/lab_content.h"
 
@@ -31,6 +31,10 @@ struct fuzz {
     uint64_t now_ns;
     struct sk_conn *conns[CONNS_MAX];
     uint64_t http_id, resolve_id, read_id, write_id;
+    struct sk_endpoint asked; /* the DHT node that was asked last */
+    uint8_t transaction[SK_KRPC_TRANSACTION_MAX];
+    size_t transaction_size;
+    uint64_t search;
     uint32_t read_length;
     uint64_t read_offset;
     uint8_t whim; /* what the next hook does */
@@ -80,6 +84,17 @@ static void send_all(struct fuzz *fuzz, struct sk_conn *conn)
         sk_engine_conn_sent(fuzz->engine, conn, n, fuzz->now_ns);
 }
 
+/* What the node asks can be answered. */
+static void note_query(struct fuzz *fuzz, const struct sk_out *out)
+{
+    struct sk_krpc query;
+    if (sk_krpc_read(out->bytes, &query) || query.kind != SK_KRPC_QUERY)
+        return;
+    fuzz->asked = out->endpoint;
+    fuzz->transaction_size = query.transaction.n;
+    memcpy(fuzz->transaction, query.transaction.p, query.transaction.n);
+}
+
 static void drain(struct fuzz *fuzz)
 {
     struct sk_out out;
@@ -109,6 +124,9 @@ static void drain(struct fuzz *fuzz)
             break;
         case SK_OUT_WRITE:
             fuzz->write_id = out.id;
+            break;
+        case SK_OUT_UDP:
+            note_query(fuzz, &out);
             break;
         default:
             break;
@@ -393,6 +411,20 @@ static void answer_world(struct fuzz *fuzz)
     }
 }
 
+/* The DHT node that was asked last answers: the bytes are what it says besides its id. */
+static void answer_query(struct fuzz *fuzz, struct sk_bytes said)
+{
+    struct sk_buf buf;
+    sk_buf_init(&buf, 4096);
+    sk_buf_text(&buf, "d1:rd2:id20:a node of the fuzzer");
+    sk_buf_append(&buf, said.p, said.n);
+    sk_buf_printf(&buf, "e1:t%zu:", fuzz->transaction_size);
+    sk_buf_append(&buf, fuzz->transaction, fuzz->transaction_size);
+    sk_buf_text(&buf, "1:y1:re");
+    sk_engine_udp_input(fuzz->engine, &fuzz->asked, sk_buf_bytes(&buf), fuzz->now_ns);
+    sk_buf_deinit(&buf);
+}
+
 static void hear_datagram(struct fuzz *fuzz)
 {
     struct sk_endpoint from = sk_endpoint_v4((uint8_t[]){10, 0, 0, 8}, 7000);
@@ -400,6 +432,8 @@ static void hear_datagram(struct fuzz *fuzz)
     struct sk_bytes bytes = take(fuzz, n & 127);
     if (n & 128)
         sk_engine_lsd_input(fuzz->engine, &from, bytes, fuzz->now_ns);
+    else if (bytes.n && bytes.p[0] == 'r' && fuzz->asked.family)
+        answer_query(fuzz, sk_bytes(bytes.p + 1, bytes.n - 1));
     else
         sk_engine_udp_input(fuzz->engine, &from, bytes, fuzz->now_ns);
 }
@@ -415,6 +449,19 @@ static void (*const acts[])(struct fuzz *) = {
 };
 
 /* ---- what must hold ---- */
+
+static void check_dht(const struct sk_engine_dht *dht)
+{
+    uint32_t waiting = 0, ops = 0;
+    size_t pos = 0;
+    for (const struct sk_dht_run *run; (run = sk_map_next(&dht->runs, &pos));) {
+        SK_ASSERT(!run->dead && !(run->waiting && run->op));
+        waiting += run->waiting;
+        ops += run->op != 0;
+    }
+    SK_ASSERT(dht->waiting_count == waiting && dht->ops.count == ops);
+    SK_ASSERT(!dht->dead && !dht->pumping && !sk_dht_fault(dht->node));
+}
 
 static void check(const struct fuzz *fuzz)
 {
@@ -437,6 +484,8 @@ static void check(const struct fuzz *fuzz)
     SK_ASSERT(fuzz->torrent->by_peer_id.count == open);
     SK_ASSERT(fuzz->torrent->book.waiting == fuzz->torrent->book.queue.count);
     SK_ASSERT(engine->queue_count == 0 && !engine->serving);
+    if (engine->dht)
+        check_dht(engine->dht);
     for (size_t i = 0; i < fuzz->auditor->count; i++) {
         const struct sk_record *record = fuzz->auditor->records[i];
         unsettled += !record->settled;
@@ -489,6 +538,30 @@ static void add_torrent(struct fuzz *fuzz, bool link)
     sk_buf_deinit(&buf);
 }
 
+/* A search's events end it, or begin another one, now and then. */
+static void on_dht(const struct skep_dht_event *event, void *ctx)
+{
+    struct fuzz *fuzz = ctx;
+    struct skep_dht_search search = {.method = SKEP_DHT_GET_PEERS,
+                                     .target = skep_torrent_info_hash(fuzz->torrent),
+                                     .scrape = true};
+    for (size_t i = 0; event->answer && i < event->answer->peers_count; i++)
+        SK_ASSERT(strlen(event->answer->peers[i]) < SK_ENDPOINT_TEXT_MAX);
+    if (fuzz->whim % 7 == 1)
+        skep_dht_cancel(fuzz->engine, fuzz->search);
+    if (fuzz->whim % 7 == 1 || event->kind == SKEP_DHT_DONE)
+        (void)skep_dht_start_search(fuzz->engine, &search, on_dht, fuzz, &fuzz->search);
+}
+
+static void set_up_dht(struct fuzz *fuzz)
+{
+    struct skep_dht_search search = {.method = SKEP_DHT_GET,
+                                     .target = skep_torrent_info_hash(fuzz->torrent)};
+    SK_ASSERT(sk_engine_join_dht(fuzz->engine, SK_KRPC_WANT_V4, fuzz->now_ns) == 0);
+    SK_ASSERT(skep_dht_add_node(fuzz->engine, "10.0.0.8:7000") == 0);
+    SK_ASSERT(skep_dht_start_search(fuzz->engine, &search, on_dht, fuzz, &fuzz->search) == 0);
+}
+
 static void set_up(struct fuzz *fuzz)
 {
     uint8_t a = byte(fuzz), b = byte(fuzz);
@@ -514,6 +587,8 @@ static void set_up(struct fuzz *fuzz)
     for (int kind = 0; kind < SKEP_EVENT_KIND_COUNT; kind++)
         SK_ASSERT(skep_engine_hook(fuzz->engine, (enum skep_event_kind)kind, on_any, fuzz) == 0);
     add_torrent(fuzz, b & 8);
+    if (a & 128)
+        set_up_dht(fuzz);
     SK_ASSERT(sk_auditor_new(fuzz->engine, fuzz->torrent, &audit, fuzz->now_ns, &fuzz->auditor) ==
               0);
     for (int i = 1; i <= (b >> 4 & 3); i++) {

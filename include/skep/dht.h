@@ -1,11 +1,16 @@
 /*
  * The Mainline DHT: looking up, announcing, storing bytes and fetching them, walking the network.
  *
- * An engine whose config has `dht` set is a node (BEP 5, 32, 33, 42, 43, 44, 51) on its UDP port.
- * Everything here runs on it. What is started gets a number (0 is none) and tells what happens to a
- * function of the caller's, one event at a time, never from inside the call that started it; the
- * last event is SKEP_DHT_DONE. The function may start and cancel what it likes. Pointers in an
- * event are valid until it returns.
+ * A runtime's engine is a node (BEP 5, 32, 33, 42, 43, 44, 51) on its UDP port unless its config
+ * says `no_dht`. Everything here runs on it. What is started gets a number (0 is none) and tells
+ * what happens to a function of the caller's, one event at a time, never from inside the call that
+ * started it; the last event is SKEP_DHT_DONE. The function may start and cancel what it likes.
+ * Pointers in an event are valid until it returns.
+ *
+ * What is started begins the next time that the runtime has a moment. Searches and what is made of
+ * them (put, get, crawl, size) then wait while the node is joining the network, for some seconds;
+ * where it has nobody to ask they end at once: a search with `no_nodes` in its result, the others
+ * with SKEP_ERR_NETWORK. That a single node does not answer or refuses is no error.
  *
  * Targets, ids and info-hashes are 20 bytes. Addresses are text, "ip:port" or "[ip6]:port".
  */
@@ -28,10 +33,16 @@ enum skep_dht_method {
 
 /* ---- the node ---- */
 
-/* A host that knows others: "name:port" or an address. Looked up and asked while the node knows
- * few nodes, again with back-off while nobody answers. SKEP_ERR_INVALID, SKEP_ERR_LIMIT (64). */
+/*
+ * A host that knows others: "name:port" or an address. Looked up and asked while the node knows
+ * few nodes, after those of skep_dht_add_node() had a moment to answer; again with back-off (2 s
+ * doubling to 5 min) while nobody answers, which is no error: skep_dht_stats() tells. Hosts that
+ * cannot be reached from the bind address (names and public addresses, bound to loopback) are
+ * passed over. SKEP_ERR_STATE (no node), SKEP_ERR_INVALID, SKEP_ERR_LIMIT (64), SKEP_ERR_NOMEM.
+ */
 int skep_dht_add_host(struct skep_engine *engine, const char *host_port);
-/* An address that may be a node (from an earlier run, say). SKEP_ERR_INVALID. */
+/* An address that may be a node (from an earlier run, say). Of more than a thousand at a time some
+ * are forgotten. SKEP_ERR_STATE, SKEP_ERR_INVALID, SKEP_ERR_NOMEM. */
 int skep_dht_add_node(struct skep_engine *engine, const char *address);
 
 enum skep_dht_standing { SKEP_DHT_EMPTY, SKEP_DHT_JOINING, SKEP_DHT_READY, SKEP_DHT_OFFLINE };
@@ -199,7 +210,8 @@ struct skep_dht_search {
     size_t salt_size;
 };
 
-/* SKEP_ERR_STATE (no node), SKEP_ERR_INVALID, SKEP_ERR_LIMIT, SKEP_ERR_NOMEM. */
+/* SKEP_ERR_STATE (no node, or none in this family), SKEP_ERR_INVALID, SKEP_ERR_LIMIT (4,096 under
+ * way), SKEP_ERR_NOMEM. An ask's DONE: SKEP_ERR_NOT_FOUND where there is no such host. */
 int skep_dht_start_ask(struct skep_engine *engine, const struct skep_dht_ask *ask, skep_dht_fn fn,
                        void *ctx, uint64_t *ret_id);
 int skep_dht_start_search(struct skep_engine *engine, const struct skep_dht_search *search,

@@ -80,18 +80,18 @@
 #define SK_DHT_STORE_PEERS_MAX 100000    /* peers of them all */
 #define SK_DHT_STORE_HASH_PEERS_MAX 6000 /* of one (BEP 33) */
 #define SK_DHT_STORE_PORTS_MAX 256       /* of one, with the same IP address */
-#define SK_DHT_STORE_ADDRESS_PEERS_MAX 4096 /* that one IP address announced */
+#define SK_DHT_STORE_ADDRESS_PEERS_MAX 4096  /* that one IP address announced */
 #define SK_DHT_STORE_ADDRESS_HASHES_MAX 1000 /* that one IP address was the first to announce */
-#define SK_DHT_STORE_ITEMS_MAX 5000         /* of BEP 44 */
-#define SK_DHT_STORE_ADDRESS_ITEMS_MAX 500  /* that one IP address put */
-#define SK_DHT_SAMPLE_INTERVAL_S 600        /* BEP 51: a sample holds for so long */
-#define SK_DHT_BLOB_MAX (1u << 20)          /* bytes stored under a key */
-#define SK_DHT_CRAWL_NODES_MAX 8000000u     /* that a walk knows: 0.5 GB (IPv6: 0.6) */
-#define SK_DHT_CRAWL_ADDRESS_NODES_MAX 64   /* of them with one IP address (IPv6: /64) */
-#define SK_DHT_CRAWL_QUERIES_MAX 24         /* that it sends to one node */
-#define SK_DHT_CRAWL_CLAIMS_MAX 64          /* nodes told of by one that may be silent */
-#define SK_DHT_CRAWL_UNDER_WAY_MAX 1024     /* nodes that it talks to at a time */
-#define SK_DHT_ZONE_BITS_MAX 24             /* of the id that a zone of a walk fixes */
+#define SK_DHT_STORE_ITEMS_MAX 5000          /* of BEP 44 */
+#define SK_DHT_STORE_ADDRESS_ITEMS_MAX 500   /* that one IP address put */
+#define SK_DHT_SAMPLE_INTERVAL_S 600         /* BEP 51: a sample holds for so long */
+#define SK_DHT_BLOB_MAX (1u << 20)           /* bytes stored under a key */
+#define SK_DHT_CRAWL_NODES_MAX 8000000u      /* that a walk knows: 0.5 GB (IPv6: 0.6) */
+#define SK_DHT_CRAWL_ADDRESS_NODES_MAX 64    /* of them with one IP address (IPv6: /64) */
+#define SK_DHT_CRAWL_QUERIES_MAX 24          /* that it sends to one node */
+#define SK_DHT_CRAWL_CLAIMS_MAX 64           /* nodes told of by one that may be silent */
+#define SK_DHT_CRAWL_UNDER_WAY_MAX 1024      /* nodes that it talks to at a time */
+#define SK_DHT_ZONE_BITS_MAX 24              /* of the id that a zone of a walk fixes */
 
 /* The world (driver) */
 #define SK_RESOLVER_ADDRESSES_MAX 8 /* of one name */

@@ -219,9 +219,7 @@ static int print_scrape(struct torrent *torrent, const struct skep_dht_result *r
     print_count(to, "seeds    ", result->seeds);
     print_count(to, "leechers ", result->peers);
     fprintf(to, "told by   %s\n", sk_dht_count(result->scrape_nodes, "node", count));
-    sk_dht_say(session,
-               "estimates, from Bloom filters of the addresses that announced (BEP 33); off "
-               "by more than said 5 times of 100");
+    sk_dht_say(session, "estimates, from Bloom filters (BEP 33): within that 95 times of 100");
     return sk_dht_flush(session);
 }
 

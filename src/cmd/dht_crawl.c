@@ -90,7 +90,7 @@ static int print_node(struct crawl *crawl, const struct skep_dht_found *found, c
                 seconds, version, found->told_by);
     else
         fprintf(to, "%-21s  %-10s  %8s  %-40s  %s\n", address, state, rtt, id, client);
-    return ferror(to) ? SK_EXIT_STORAGE : SK_EXIT_DONE;
+    return ferror(to) ? sk_dht_flush(session) : SK_EXIT_DONE;
 }
 
 static void take_node(struct crawl *crawl, const struct skep_dht_found *found)
@@ -203,9 +203,7 @@ static void summarize(struct crawl *crawl)
                sk_units_count(crawl->told, number), session->family,
                sk_units_count(crawl->alive, alive),
                sk_units_share(share(crawl->alive, crawl->told), percent));
-    sk_dht_say(session,
-               "of those %s have an id that fits their address; %s answer with another "
-               "id than before or than others told",
+    sk_dht_say(session, "%s of these have an id that fits the address; %s have changing ids",
                sk_units_share(share(crawl->fitting, crawl->alive), percent),
                sk_units_count(crawl->changed, number));
     qsort(crawl->clients, crawl->clients_count, sizeof *crawl->clients, by_nodes);

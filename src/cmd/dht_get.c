@@ -1,13 +1,17 @@
 /* skep dht get: what is stored under a key. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "cmd/dht.h"
 #include "cmd/dht_value.h"
 #include "wire/krpc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { KEY_KEY = 3000, KEY_PUBLIC_KEY, KEY_SALT, KEY_HASH, KEY_VIA, KEY_OUTPUT = 'o' };
 
@@ -21,20 +25,82 @@ struct get {
 
 /* ---- what was found ---- */
 
+/* What a terminal would take for commands: whoever knows the key could have put it there. */
+static bool is_safe_to_show(struct sk_bytes bytes)
+{
+    uint32_t c;
+    for (size_t i = 0, n; i < bytes.n; i += n) {
+        n = sk_text_decode(sk_bytes(bytes.p + i, bytes.n - i), &c);
+        if (!n || (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0))
+            return false;
+    }
+    return true;
+}
+
+static int complain_of(const char *name)
+{
+    sk_complain("%.400s: %s", name, strerror(errno));
+    return SK_EXIT_STORAGE;
+}
+
+static int write_stdout(struct get *get, struct sk_bytes bytes)
+{
+    FILE *to = sk_dht_stdout(&get->session);
+    if (!get->output && isatty(STDOUT_FILENO) && !is_safe_to_show(bytes)) {
+        sk_complain("these bytes are not for a terminal; --output=FILE keeps them (-: show them)");
+        return SK_EXIT_FAILED;
+    }
+    fwrite(bytes.p, 1, bytes.n, to);
+    return sk_dht_flush(&get->session);
+}
+
+/* Writes all and closes; false with errno. */
+static bool write_all(int fd, struct sk_bytes bytes)
+{
+    int error = 0;
+    while (bytes.n && !error) {
+        ssize_t n = write(fd, bytes.p, bytes.n);
+        if (n < 0 && errno != EINTR)
+            error = errno;
+        if (n > 0)
+            bytes = sk_bytes(bytes.p + n, bytes.n - (size_t)n);
+    }
+    if (close(fd) && !error)
+        error = errno;
+    errno = error;
+    return !error;
+}
+
+/* Beside its place, and then renamed: what was there is gone only when the new one is whole.
+ * Devices and the like are written to. */
+static int write_file(const char *path, struct sk_bytes bytes)
+{
+    char beside[SK_PATH_MAX];
+    struct stat about;
+    bool is_there = stat(path, &about) == 0;
+    if (is_there && !S_ISREG(about.st_mode)) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        return fd >= 0 && write_all(fd, bytes) ? SK_EXIT_DONE : complain_of(path);
+    }
+    mode_t mask = umask(0);
+    umask(mask);
+    snprintf(beside, sizeof beside, "%.4000s.XXXXXX", path);
+    int fd = mkostemp(beside, O_CLOEXEC);
+    if (fd < 0)
+        return complain_of(path);
+    fchmod(fd, is_there ? about.st_mode & 0777 : 0666 & ~mask);
+    if (write_all(fd, bytes) && rename(beside, path) == 0)
+        return SK_EXIT_DONE;
+    int code = complain_of(path);
+    unlink(beside);
+    return code;
+}
+
 static int write_bytes(struct get *get, const struct skep_dht_blob_result *result)
 {
-    bool standard = !get->output || strcmp(get->output, "-") == 0;
-    const char *name = standard ? "standard output" : get->output;
-    FILE *to = standard ? sk_dht_stdout(&get->session) : fopen(get->output, "wb");
-    bool failed = !to || fwrite(result->bytes, 1, result->size, to) != result->size;
-    int error = errno;
-    if (to && (standard ? fflush(to) : fclose(to)) && !failed) {
-        failed = true;
-        error = errno;
-    }
-    if (failed)
-        sk_complain("%.400s: %s", name, strerror(error));
-    return failed ? SK_EXIT_STORAGE : SK_EXIT_DONE;
+    struct sk_bytes bytes = sk_bytes(result->bytes, result->size);
+    bool to_file = get->output && strcmp(get->output, "-") != 0;
+    return to_file ? write_file(get->output, bytes) : write_stdout(get, bytes);
 }
 
 static json_t *value_of(const struct skep_dht_blob_result *result)

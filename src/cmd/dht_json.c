@@ -67,7 +67,7 @@ static int print(struct sk_dht_session *session, json_t *object, size_t flags)
     json_dumpf(object, to, flags | DUMP_FLAGS);
     fputc('\n', to);
     json_decref(object);
-    return ferror(to) ? SK_EXIT_STORAGE : SK_EXIT_DONE;
+    return ferror(to) ? sk_dht_flush(session) : SK_EXIT_DONE;
 }
 
 int sk_dht_json_print(struct sk_dht_session *session, json_t *fields)
@@ -83,7 +83,8 @@ int sk_dht_json_print(struct sk_dht_session *session, json_t *fields)
         document = NULL;
     }
     json_decref(fields);
-    return print(session, document, JSON_INDENT(1));
+    int code = print(session, document, JSON_INDENT(1));
+    return code ? code : sk_dht_flush(session);
 }
 
 int sk_dht_json_line(struct sk_dht_session *session, json_t *object)

@@ -44,8 +44,9 @@ static void take_peers(struct peers *peers, const struct skep_dht_answer *answer
         print_peer(peers, answer->peers[i]);
     }
     peers->nodes += answer->peers_count > 0;
-    if (fflush(stdout))
-        sk_dht_session_end(&peers->session, SK_EXIT_STORAGE);
+    int code = sk_dht_flush(&peers->session);
+    if (code)
+        sk_dht_session_end(&peers->session, code);
 }
 
 static void on_peers(const struct skep_dht_event *event, void *ctx)
@@ -114,7 +115,7 @@ static int finish_peers(void *ctx, int code)
         failed = sk_dht_flush(session);
     if (failed)
         return failed;
-    if (whole && !session->tracing)
+    if (whole)
         sk_dht_say(session, "%s told by %u of %u nodes that were asked",
                    sk_dht_count(peers->seen.count, "peer", count), peers->nodes,
                    peers->result.asked);

@@ -60,7 +60,7 @@ static int read_file(struct put *put, FILE *file, const char *name)
         if (n == 0)
             return SK_EXIT_DONE;
     }
-    sk_complain("%.400s: too large: at most 1 MiB can be stored under a key", name);
+    sk_complain("%.400s: too large: at most 1 MiB can be stored", name);
     return SK_EXIT_FAILED;
 }
 
@@ -70,7 +70,7 @@ static int check_size(const struct put *put, const char *name)
     struct sk_bencode value;
     struct sk_bytes bytes = sk_buf_bytes(&put->bytes);
     if (bytes.n > SK_DHT_BLOB_MAX) {
-        sk_complain("%.400s: too large: at most 1 MiB can be stored under a key", name);
+        sk_complain("%.400s: too large: at most 1 MiB can be stored", name);
         return SK_EXIT_FAILED;
     }
     if (put->announce && bytes.n > SK_PORT_BLOB_MAX) {
@@ -83,7 +83,10 @@ static int check_size(const struct put *put, const char *name)
         return SK_EXIT_FAILED;
     }
     if (put->raw && sk_bencode_parse(bytes, SK_BENCODE_STRICT, &value, NULL)) {
-        sk_complain("%.400s: --raw wants one bencoded value, and nothing after it", name);
+        sk_complain(
+            "%.400s: --raw wants one bencoded value: keys sorted, integers of 64 bits, nothing "
+            "after it, at most 64 levels",
+            name);
         return SK_EXIT_FAILED;
     }
     return SK_EXIT_DONE;
@@ -215,7 +218,7 @@ static int print_name(struct put *put)
 static void explain(struct put *put)
 {
     const struct skep_dht_blob_result *result = &put->result;
-    char size[64], items[64], least[64] = "";
+    char size[64], items[64], least[48] = "";
     sk_dht_count(put->bytes.n, "byte", size);
     if (put->announce) {
         sk_dht_say(&put->session, "%s stored as ports under %s; %u nodes give them back", size,
@@ -223,8 +226,7 @@ static void explain(struct put *put)
         return;
     }
     if (result->items > 1)
-        snprintf(least, sizeof least, "; of each of its parts at least %u do",
-                 result->least_holding);
+        snprintf(least, sizeof least, ", of each part at least %u", result->least_holding);
     sk_dht_say(&put->session, "%s stored as %s; %u of the %u closest nodes hold %s%s", size,
                sk_dht_count(result->items, "item", items), result->holding, result->closest,
                result->items > 1 ? "its root" : "it", least);

@@ -62,8 +62,9 @@ static void take_hashes(struct sample *sample, const struct skep_dht_event *even
     sample->sampling += answer->samples_count > 0;
     sample->num = answer->samples_num;
     sample->interval_s = answer->samples_interval_s;
-    if (fflush(stdout))
-        sk_dht_session_end(&sample->session, SK_EXIT_STORAGE);
+    int code = sk_dht_flush(&sample->session);
+    if (code)
+        sk_dht_session_end(&sample->session, code);
 }
 
 /* ---- the walk ---- */

@@ -125,6 +125,18 @@ static void choose_format(struct sk_dht_session *session)
         options->format = session->format_usual;
 }
 
+static int check_family(const struct sk_dht_session *session)
+{
+    struct sk_endpoint bind;
+    const char *address = session->options.net.bind;
+    if (!session->family || !address || sk_endpoint_parse(address, 1, &bind) ||
+        bind.family == session->family)
+        return SK_EXIT_DONE;
+    sk_complain("--family=%u: --bind=%.80s is no address of IPv%u", session->family, address,
+                session->family);
+    return SK_EXIT_USAGE;
+}
+
 static int check_format(const struct sk_dht_session *session)
 {
     char list[64] = "";
@@ -132,9 +144,9 @@ static int check_format(const struct sk_dht_session *session)
         return SK_EXIT_DONE;
     for (size_t i = 0, n = 0; i < SK_ARRAY_LEN(format_names); i++)
         if (session->formats & 1u << i)
-            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? " or " : "",
-                                  format_names[i]);
-    sk_complain("dht %s: --format=%s: expected %s", session->name,
+            n +=
+                (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", format_names[i]);
+    sk_complain("dht %s: --format=%s: expected one of %s", session->name,
                 format_names[session->options.format], list);
     return SK_EXIT_USAGE;
 }
@@ -152,7 +164,8 @@ static int parse_all(struct sk_dht_session *session, const struct argp *argp, in
         sk_complain("no entropy for --anonymize");
         return SK_EXIT_FAILED;
     }
-    return check_format(session);
+    int code = check_family(session);
+    return code ? code : check_format(session);
 }
 
 /* ---- what is shown ---- */
@@ -364,13 +377,11 @@ static void tell_standing(struct sk_dht_session *session, const struct standing 
     char time[SK_UNITS_MAX];
     bool offline = standing->offline && !standing->ready && !standing->joining;
     if (offline && !session->offline)
-        sk_dht_say(session,
-                   "offline: none of %zu host%s and %zu saved node%s answers; they are "
-                   "asked again%s%s, then less and less often",
-                   session->hosts, session->hosts == 1 ? "" : "s", session->nodes.saved.count,
-                   session->nodes.saved.count == 1 ? "" : "s",
-                   isnan(standing->retry_s) ? "" : " in ",
-                   isnan(standing->retry_s) ? "" : sk_units_duration(standing->retry_s, time));
+        sk_dht_say(
+            session, "offline: of %zu host%s and %zu saved node%s none answers; asked again%s%s",
+            session->hosts, session->hosts == 1 ? "" : "s", session->nodes.saved.count,
+            session->nodes.saved.count == 1 ? "" : "s", isnan(standing->retry_s) ? "" : " in ",
+            isnan(standing->retry_s) ? "" : sk_units_duration(standing->retry_s, time));
     if (session->offline && standing->ready)
         sk_dht_say(session, "online: somebody answers");
     if (offline || standing->ready)
@@ -402,7 +413,9 @@ static void join(struct sk_dht_session *session, const struct standing *standing
         stop(session, SK_DHT_NOBODY, SK_EXIT_NETWORK);
     } else if (!session->stays && elapsed >= patience) {
         clear(session);
-        sk_complain("nobody to ask: no node of the DHT answered");
+        sk_complain("nobody to ask: of %zu host%s and %zu saved node%s none was found or answered",
+                    session->hosts, session->hosts == 1 ? "" : "s", session->nodes.saved.count,
+                    session->nodes.saved.count == 1 ? "" : "s");
         stop(session, SK_DHT_NOBODY, SK_EXIT_NETWORK);
     }
 }
@@ -497,8 +510,10 @@ int sk_dht_session_main(struct sk_dht_session *session, const struct argp *argp,
         code = session->prepare(input);
     if (!code) {
         code = run(session);
-        if (session->finish && session->stop != SK_DHT_NOBODY)
+        if (session->finish && session->begun)
             code = session->finish(input, code);
+        else if (code == SK_EXIT_PARTIAL)
+            sk_complain("it ended before anybody answered");
         sk_dht_nodes_save(&session->nodes, session->engine, session->stays);
     }
     skep_runtime_free(session->runtime);

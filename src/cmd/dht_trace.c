@@ -11,7 +11,7 @@
 #define NOBODY 161       /* bits: farther than anybody */
 #define TEXT_COLUMN 43   /* where the words of a line begin */
 #define ADDRESS_WIDTH 21 /* of any IPv4 address with its port */
-#define COLUMNS_MAX 100  /* longer lines are hard to read */
+#define COLUMNS_MAX 80   /* longer lines are hard to read */
 #define REFUSAL_MAX 120  /* bytes of a node's words that are shown */
 
 void sk_dht_trace_init(struct sk_dht_trace *trace, const struct sk_screen *screen)
@@ -102,8 +102,8 @@ static size_t add_words(char *text, size_t n, size_t size, const char *words)
     return n >= size ? n : n + (size_t)snprintf(text + n, size - n, "%s%s", n ? "; " : "", words);
 }
 
-static size_t add_nodes(const struct sk_dht_trace *trace, const struct told *told, bool leads,
-                        char *text, size_t n, size_t size)
+static size_t add_nodes(const struct sk_dht_trace *trace, const struct told *told, char *text,
+                        size_t n, size_t size)
 {
     char words[128];
     if (!trace->has_target)
@@ -113,8 +113,7 @@ static size_t add_nodes(const struct sk_dht_trace *trace, const struct told *tol
     else if (!told->nearer)
         snprintf(words, sizeof words, "knew nobody nearer");
     else
-        snprintf(words, sizeof words, "knew %zu nearer, the nearest %u bits%s", told->nearer,
-                 told->nearest, leads ? ": a new best" : "");
+        snprintf(words, sizeof words, "knew %zu nearer (to %u bits)", told->nearer, told->nearest);
     return add_words(text, n, size, words);
 }
 
@@ -129,9 +128,10 @@ static void put_answer(struct sk_dht_trace *trace, const struct skep_dht_event *
     size_t n = (size_t)snprintf(words, sizeof words, "%s", sk_units_duration(event->rtt_s, rtt));
     look_at(trace, answer->nodes, answer->nodes_count, 26, own, &told);
     look_at(trace, answer->nodes6, answer->nodes6_count, 38, own, &told);
-    bool leads = trace->has_target && told.nearest < trace->nearest;
-    if (leads)
+    if (trace->has_target && told.nearest < trace->nearest) {
         trace->nearest = told.nearest;
+        ink = event->step > 1 ? SK_INK_BOLD : ink;
+    }
     if (answer->forged) {
         trace->forged++;
         ink = SK_INK_BAD;
@@ -146,8 +146,8 @@ static void put_answer(struct sk_dht_trace *trace, const struct skep_dht_event *
         n = add_words(words, n, sizeof words, some);
     }
     if (answer->filter_peers)
-        n = add_words(words, n, sizeof words, "counts of its peers");
-    add_nodes(trace, &told, leads && event->step > 1, words, n, sizeof words);
+        n = add_words(words, n, sizeof words, "counts its peers");
+    add_nodes(trace, &told, words, n, sizeof words);
     put_line(trace, event, elapsed_s, ink, words, out);
 }
 

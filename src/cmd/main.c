@@ -1,7 +1,9 @@
 #include "base/assert.h"
 #include "cmd/cmd.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -30,8 +32,18 @@ static void print_help(FILE *to)
           to);
 }
 
+/* Where one of the standard three is closed, a socket would get its number, and what is printed.
+ * What takes its place fails to be used, as the closed one would. */
+static void fill_standard(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0)
+            abort();
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard();
     if (argc < 2) {
         print_help(stderr);
         return SK_EXIT_USAGE;

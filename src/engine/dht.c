@@ -347,6 +347,7 @@ int sk_dht_run_new(struct skep_engine *engine, enum sk_dht_run_kind kind,
     run->started_ns = engine->now_ns;
     run->waiting = true;
     dht->waiting_count++;
+    dht->started = true;
     sk_engine_dht_wake(engine);
     *ret_run = run;
     return 0;
@@ -446,13 +447,14 @@ static bool begin(struct skep_engine *engine, struct sk_dht_run *run)
 static bool begin_some(struct skep_engine *engine)
 {
     struct sk_engine_dht *dht = engine->dht;
+    uint64_t limit = dht->next_id;
     bool any = false;
     for (bool changed = true; changed;) {
         size_t pos = 0;
         changed = false;
         for (struct sk_dht_run *run;
              !changed && dht->waiting_count && (run = sk_map_next(&dht->runs, &pos));) {
-            if (!run->waiting || !may_begin(engine, run))
+            if (!run->waiting || run->id >= limit || !may_begin(engine, run))
                 continue;
             any = true;
             changed = !begin(engine, run);
@@ -520,7 +522,9 @@ static bool run_tasks(struct skep_engine *engine, bool by_time)
 static void set_timer(struct skep_engine *engine)
 {
     struct sk_engine_dht *dht = engine->dht;
-    uint64_t at_ns = dht->waiting_count ? engine->now_ns + WATCH_NS : SK_TIME_NEVER;
+    uint64_t at_ns = !dht->waiting_count ? SK_TIME_NEVER
+                     : dht->started      ? engine->now_ns
+                                         : engine->now_ns + WATCH_NS;
     for (const struct sk_dht_run *run = dht->tasks; run; run = run->next_task)
         at_ns = SK_MIN(at_ns, sk_dht_task_deadline(run->task));
     sk_engine_set_timer(engine, &dht->timer, SK_TIMER_DHT, SK_MAX(at_ns, engine->now_ns + 1));
@@ -534,9 +538,13 @@ void sk_engine_dht_pump(struct skep_engine *engine)
     dht->pumping = true;
     bool busy = dht->tasks || dht->waiting_count || dht->adds_count;
     bool any = drain_events(engine);
+    /* What the program starts meanwhile begins with the next tick: one that is told at once that
+     * there is nobody to ask, and asks again, must not keep us here. */
+    dht->started = false;
+    if (dht->waiting_count)
+        any |= begin_some(engine);
     for (bool again = busy || any, by_time = true; again; by_time = false) {
-        again = begin_some(engine);
-        again |= run_tasks(engine, by_time);
+        again = run_tasks(engine, by_time);
         again |= drain_events(engine);
     }
     flush_adds(engine);

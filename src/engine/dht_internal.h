@@ -93,6 +93,7 @@ struct sk_engine_dht {
     uint32_t waiting_count; /* runs that have not begun */
     uint64_t next_id;
     bool pumping;
+    bool started; /* a run was made since they were looked through */
     /* What an event points to. */
     char texts[SK_DHT_TEXTS_MAX][SK_ENDPOINT_TEXT_MAX];
     const char *peers[SK_DHT_TEXTS_MAX];

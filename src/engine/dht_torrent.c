@@ -194,7 +194,6 @@ static bool told_before(const struct skep_torrent *torrent, const struct sk_endp
            entry->last_ns[SOURCE_INDEX] >= torrent->dht.started_ns;
 }
 
-/* Those who were announced by ourselves too. */
 static void hear_peers(struct skep_torrent *torrent, const struct sk_dht_event *event)
 {
     enum sk_scope teller = sk_endpoint_scope(&event->contact.endpoint);

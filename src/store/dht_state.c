@@ -69,12 +69,15 @@ int sk_dht_state_read(const char *directory, struct sk_saved_nodes *ret_saved)
     char path[PATH_SIZE];
     uint8_t bytes[SK_DHT_STATE_BYTES_MAX + 1];
     snprintf(path, sizeof path, "%s/%s", directory, SK_DHT_STATE_FILE);
-    FILE *file = fopen(path, "rb");
-    if (!file)
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe would be waited for */
+    if (fd < 0)
         return errno == ENOENT ? SKEP_ERR_NOT_FOUND : SKEP_ERR_IO;
-    size_t n = fread(bytes, 1, sizeof bytes, file);
-    int error = ferror(file) ? errno : 0;
-    fclose(file);
+    size_t n = 0;
+    ssize_t got = 0;
+    while (n < sizeof bytes && (got = read(fd, bytes + n, sizeof bytes - n)) > 0)
+        n += (size_t)got;
+    int error = got < 0 ? errno : 0;
+    close(fd);
     errno = error;
     if (error)
         return SKEP_ERR_IO;

@@ -156,8 +156,63 @@ def test_files_and_replacing():
         assert (here / "got").read_bytes() == b"second\n\0"
         line = refused(STORAGE, "dht", "get", *net.options, "--key=replaced", "-o", here / "no/x")
         assert "no/x" in line
+        assert (here / "got").read_bytes() == b"second\n\0"
+        (here / "got").chmod(0o640)
+        net.dht("get", "--key=replaced", "-o", here / "got")
+        assert stat.S_IMODE((here / "got").stat().st_mode) == 0o640
+        net.dht("get", "--key=replaced", "-o", "/dev/null")
+        assert sorted(os.listdir(here)) == ["got", "one", "two"]
         missing = net.dht("get", "--key=never stored", f"--output={here}/none", code=NOTHING)
         assert "nothing" in missing.stderr and not (here / "none").exists()
+
+
+def test_terminals_get_no_commands():
+    net = network()
+    net.put("--key=harmless", data="grün\n".encode())
+    net.put("--key=commands", data=b"\x1b]0;title\x07")
+    shown = {}
+    for key in "harmless", "commands", "forced":
+        parent, child = pty.openpty()
+        force = ["--output=-"] if key == "forced" else []
+        done = subprocess.run([skep.SKEP, "dht", "get", *net.options, *force,
+                               f"--key={'commands' if force else key}"], stdout=child,
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60,
+                              env=skep.environment(), check=False)
+        os.close(child)
+        shown[key] = done.returncode, b""
+        with contextlib.suppress(OSError):
+            shown[key] = done.returncode, os.read(parent, 4096)
+        os.close(parent)
+    assert shown["harmless"] == (DONE, "grün\r\n".encode()), shown
+    assert shown["commands"] == (FAILED, b""), shown
+    assert shown["forced"] == (DONE, b"\x1b]0;title\x07"), shown
+
+
+def test_what_cannot_be_written():
+    net = network()
+    target = hashlib.sha1(b"full").hexdigest()
+    net.dht("announce", "--port=5000", target)
+    net.put("--key=full", data=b"x")
+    commands = [("get", "--key=full"), ("get", "--key=full", "--format=json"),
+                ("lookup", HASH), ("lookup", HASH, "--format=json"), ("scrape", target),
+                ("scrape", target, "--format=json"), ("peers", target), ("crawl",),
+                ("peers", target, "--format=jsonl"), ("ping", net.nodes[0].address),
+                ("put", "--immutable")]
+    for command, *more in commands:
+        with open("/dev/full", "wb") as full:
+            done = run("dht", command, *net.options, *more, stdout=full)
+        assert done.returncode == STORAGE, (command, done)
+        assert done.stderr.count("standard output: No space left") == 1, (command, done)
+
+
+def test_closed_descriptors():
+    net = network()
+    quoted = " ".join(map(str, net.options))
+    for closed, code in ("<&-", DONE), (">&-", STORAGE), ("2>&-", DONE), ("<&- 2>&-", DONE):
+        line = f"exec {skep.SKEP} dht lookup {quoted} {HASH} {closed}"
+        done = subprocess.run(["/bin/sh", "-c", line], stdout=subprocess.PIPE, timeout=60,
+                              stderr=subprocess.PIPE, env=skep.environment(), check=False)
+        assert done.returncode == code, (closed, done)
 
 
 def test_immutable():
@@ -233,23 +288,6 @@ def test_pointers_to_torrents():
         key = net.put(*own, f"--torrent={HASH}").stdout.strip()
         expected = b"d2:ih20:" + bytes.fromhex(HASH) + b"e"
         assert net.bytes(f"--public-key={key}") == expected
-
-
-def test_keep():
-    net = network()
-    process = skep.start("dht", "put", *net.options, "--key=kept", "--keep",
-                         stdin=subprocess.PIPE)
-    process.stdin.write(b"alive")
-    process.stdin.close()
-    for line in process.stderr:
-        if b"kept alive" in line:
-            break
-    assert net.bytes("--key=kept") == b"alive"
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == DONE
-    process.stdout.close()
-    process.stderr.close()
 
 
 def test_too_much():
@@ -405,25 +443,7 @@ def test_anonymize():
         assert "127.0.0.1" not in text and not re.search("[0-9a-f]{40}", text.replace(HASH, ""))
 
 
-# ---- a node of one's own ----
-
-def test_node_ends_with_a_document_and_keeps_its_id():
-    net = network()
-    with skep.folder() as here:
-        ids = []
-        for _ in range(2):
-            node = Node(here / "node", f"--bootstrap={net.nodes[0].address}", "--format=json")
-            node.wait_for("ready")
-            code, out = node.stop()
-            document = valid("node", json.loads(out))
-            assert code == DONE and document["port"] == node.port, document
-            assert document["ipv4"]["standing"] == "ready" and document["ipv4"]["good"] > 3
-            ids.append(document["ipv4"]["id"])
-        assert ids[0] == ids[1]
-        saved = here / "node/dht.nodes"
-        assert stat.S_IMODE(saved.stat().st_mode) == 0o600
-        assert os.listdir(here / "node") == ["dht.nodes"]
-
+# ---- from run to run ----
 
 def test_saved_nodes_are_enough():
     net = network()
@@ -458,25 +478,6 @@ def test_state_that_cannot_be_written_is_a_warning():
     net = network()
     done = run("dht", "lookup", *net.options[:2], "--state-dir=/proc/skep", HASH)
     assert done.returncode == DONE and "/proc/skep" in done.stderr and done.stdout
-
-
-def test_live_table():
-    net = network()
-    parent, child = pty.openpty()
-    with skep.folder() as here:
-        process = subprocess.Popen(
-            [skep.SKEP, "dht", "node", LOCAL, f"--bootstrap={net.nodes[0].address}", "--time=2",
-             f"--state-dir={here}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=child, env=skep.environment(TERM="xterm", COLUMNS="80"))
-        os.close(child)
-        text = b""
-        with contextlib.suppress(OSError):
-            while chunk := os.read(parent, 65536):
-                text += chunk
-        process.communicate(timeout=20)
-        assert process.returncode == DONE
-    for expected in b"BITS SHARED", b"TRAFFIC", b"find_node", b"IPv4", b"\x1b[":
-        assert expected in text, (expected, text[-3000:])
 
 
 # ---- nobody, and the end ----
@@ -556,6 +557,7 @@ def test_options_that_do_not_go_together():
         ("peers", []), ("peers", [HASH, HASH]), ("scrape", []), ("announce", ["--port=1"]),
         ("announce", [HASH]), ("lookup", []), ("lookup", ["short"]), ("lookup", [HASH, HASH]),
         ("ping", []), ("ping", ["a:1", "b:2"]), ("sample", ["a:1", "b:2"]),
+        ("lookup", [LOCAL, "--family=6", HASH]), ("size", ["--bind=::1", "--family=4"]),
         ("node", ["argument"]), ("crawl", ["argument"]), ("size", ["argument"]),
     ]
     for command, arguments in wrong:
@@ -573,6 +575,62 @@ def test_secrets_that_are_none():
             assert "secret" in refused(FAILED, "dht", "put", f"--secret={secret}")
         secret.write_bytes(bytes(64))
         assert "64 bytes" in refused(FAILED, "dht", "put", f"--secret={secret}")
+
+
+# ---- nodes that join and leave: last, because the others then know of dead ones ----
+
+def test_node_ends_with_a_document_and_keeps_its_id():
+    net = network()
+    with skep.folder() as here:
+        ids = []
+        for _ in range(2):
+            node = Node(here / "node", f"--bootstrap={net.nodes[0].address}", "--format=json")
+            node.wait_for("ready")
+            code, out = node.stop()
+            document = valid("node", json.loads(out))
+            assert code == DONE and document["port"] == node.port, document
+            assert document["ipv4"]["standing"] == "ready" and document["ipv4"]["good"] > 3
+            ids.append(document["ipv4"]["id"])
+        assert ids[0] == ids[1]
+        saved = here / "node/dht.nodes"
+        assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+        assert os.listdir(here / "node") == ["dht.nodes"]
+
+
+def test_live_table():
+    net = network()
+    parent, child = pty.openpty()
+    with skep.folder() as here:
+        process = subprocess.Popen(
+            [skep.SKEP, "dht", "node", LOCAL, f"--bootstrap={net.nodes[0].address}", "--time=2",
+             f"--state-dir={here}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=child, env=skep.environment(TERM="xterm", COLUMNS="80"))
+        os.close(child)
+        text = b""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(parent, 65536):
+                text += chunk
+        process.communicate(timeout=20)
+        assert process.returncode == DONE
+    for expected in b"BITS SHARED", b"TRAFFIC", b"find_node", b"IPv4", b"\x1b[":
+        assert expected in text, (expected, text[-3000:])
+
+
+def test_keep():
+    net = network()
+    process = skep.start("dht", "put", *net.options, "--key=kept", "--keep",
+                         stdin=subprocess.PIPE)
+    process.stdin.write(b"alive")
+    process.stdin.close()
+    for line in process.stderr:
+        if b"kept alive" in line:
+            break
+    assert net.bytes("--key=kept") == b"alive"
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == DONE
+    process.stdout.close()
+    process.stderr.close()
 
 
 if __name__ == "__main__":

@@ -123,19 +123,21 @@ static size_t act_another_id(struct stage *stage, struct actor *actor, const str
     return stage_nearest(stage, actor, query->target, ret_nodes);
 }
 
-/* Tells of the hidden actors behind it, the first ones, whatever it is asked; of the first of them
- * with an id that is not its own. */
+#define OTHER 60
+#define TELLERS 30 /* the first of three */
+
+/* Tells of the hidden actors whatever it is asked; of one of them with an id that is not its own.
+ */
 static size_t act_tell_hidden(struct stage *stage, struct actor *actor, const struct sk_krpc *query,
                               uint8_t *ret_nodes)
 {
     (void)query;
-    (void)actor;
     size_t n = 0;
     for (size_t i = 0; i < stage->count && n < 16; i++) {
         struct sk_dht_contact contact = stage->actors[i].contact;
-        if (!stage->actors[i].hidden)
+        if (!stage->actors[i].hidden || (i == OTHER && actor != &stage->actors[TELLERS]))
             continue;
-        contact.id[10] ^= n == 0;
+        contact.id[10] ^= i == OTHER;
         n += sk_krpc_write_node(&contact, ret_nodes + n * NODE_BYTES) == NODE_BYTES;
     }
     return n * NODE_BYTES;
@@ -146,34 +148,49 @@ static void test_ids(void **state)
     (void)state;
     struct stage stage;
     stage_init(&stage, 4, 64);
-    for (int i = 0; i < 60; i++)
+    for (int i = 0; i < OTHER; i++)
         stage_actor(&stage);
     struct actor *other = stage_actor(&stage); /* told with an id that it has not */
     struct actor *silent = stage_actor(&stage);
     other->hidden = silent->hidden = silent->dead = true;
     stage.actors[20].act = act_another_id;
-    for (size_t i = 30; i < 33; i++)
+    for (size_t i = TELLERS; i < TELLERS + 3; i++)
         stage.actors[i].act = act_tell_hidden;
     stage_join(&stage);
+    /* Somebody of our table who has another id since then. */
+    const struct sk_dht_table *table = sk_dht_table(stage.world.nodes[0].dht, SK_FAMILY_V4);
+    struct actor *since = stage.actors;
+    while (!sk_dht_table_find(table, &since->contact.endpoint))
+        since++;
+    assert_true(since < &stage.actors[20]);
+    since->hidden = true;
+    since->contact.id[3] ^= 1;
     struct sk_dht_crawl_config config = v4();
     struct sk_dht_crawl_result result = crawl(&stage, &config);
+    assert_int_equal(since->found.state, SK_DHT_FOUND_ID_CHANGED);
     assert_int_equal(stage.actors[20].found.state, SK_DHT_FOUND_ID_CHANGED);
     assert_int_equal(other->found.state, SK_DHT_FOUND_ID_CHANGED);
     assert_memory_equal(other->found.contact.id, other->contact.id, SK_DHT_ID_SIZE);
-    assert_int_equal(result.ids_changed, 2);
+    assert_int_equal(result.ids_changed, 3);
     /* Three told of it, each several times. */
     assert_int_equal(silent->found.state, SK_DHT_FOUND_SILENT);
     assert_int_equal(silent->found.told_by, 3);
     stage_deinit(&stage);
 }
 
-/* One liar against those who tell the true id. */
+/* Each of ten liars tells wrong ids of a tenth of all nodes, against those who tell the true ones.
+ */
+#define LIARS 10
+
 static size_t act_slander(struct stage *stage, struct actor *actor, const struct sk_krpc *query,
                           uint8_t *ret_nodes)
 {
     size_t size = stage_nearest(stage, actor, query->target, ret_nodes);
-    for (size_t i = 0; i < size; i += NODE_BYTES)
-        ret_nodes[i + 15] ^= 0x55;
+    for (size_t i = 0; i < size; i += NODE_BYTES) {
+        unsigned number = ret_nodes[i + 22]; /* the last but one of its address */
+        if (number % LIARS == (size_t)(actor - stage->actors) % LIARS)
+            ret_nodes[i + 15] ^= 0x55;
+    }
     return size;
 }
 
@@ -182,14 +199,15 @@ static void test_slander(void **state)
     (void)state;
     struct stage stage;
     stage_init(&stage, 5, 200);
-    for (int i = 0; i < 200; i++)
-        stage_actor(&stage);
-    stage.actors[100].act = act_slander;
+    for (size_t i = 0; i < 200; i++)
+        stage_actor(&stage)->act = i >= 100 && i < 100 + LIARS ? act_slander : NULL;
     stage_join(&stage);
     struct sk_dht_crawl_config config = v4();
     struct sk_dht_crawl_result result = crawl(&stage, &config);
     assert_int_equal(result.alive, 200);
     assert_int_equal(result.ids_changed, 0);
+    for (size_t i = 0; i < stage.count; i++)
+        assert_int_equal(stage.actors[i].found.state, SK_DHT_FOUND_ALIVE);
     stage_deinit(&stage);
 }
 
@@ -290,28 +308,35 @@ static void test_one_host(void **state)
 
 /* ---- a part of it, and no more than so many ---- */
 
-static void test_prefix(void **state)
+static void check_prefix(unsigned bits, uint64_t queries_max)
 {
-    (void)state;
     struct stage stage;
     stage_init(&stage, 8, 1000);
     for (int i = 0; i < 1000; i++)
         stage_actor(&stage);
     stage_join(&stage);
     struct sk_dht_crawl_config config = v4();
-    config.prefix_bits = 5;
+    config.prefix_bits = bits;
     config.prefix[0] = 0xab;
     unsigned inside = 0;
     struct sk_dht_crawl_result result = crawl(&stage, &config);
     for (size_t i = 0; i < stage.count; i++) {
-        bool in = (stage.actors[i].contact.id[0] ^ 0xab) < 8;
+        bool in = (stage.actors[i].contact.id[0] ^ 0xab) >> (8 - bits) == 0;
         assert_int_equal(stage.actors[i].told, in);
         inside += in;
     }
+    assert_true(inside > 0);
     assert_int_equal(result.alive, inside);
     assert_int_equal(result.known, inside);
-    assert_true(result.queries < 300);
+    assert_true(result.queries < queries_max);
     stage_deinit(&stage);
+}
+
+static void test_prefix(void **state)
+{
+    (void)state;
+    check_prefix(5, 300);
+    check_prefix(8, 100); /* fewer than an answer names */
 }
 
 static void test_nodes_max(void **state)

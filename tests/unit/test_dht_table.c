@@ -223,6 +223,28 @@ static void test_stale_spares(void **state)
     world_end(&world);
 }
 
+/* A spare keeps neither its address nor its id from another node that answers. */
+static void test_spare_makes_way(void **state)
+{
+    struct world world;
+    struct sk_dht_contact nodes[FULL];
+    world_begin(&world, SK_FAMILY_V4, false);
+    fill_bucket(&world, DEEP, FULL, nodes);
+    struct sk_dht_contact spare = node_in(&world, DEEP, 100), other = node_in(&world, 3, 100);
+    assert_int_equal(answered(&world, &spare), SK_DHT_TOLD_SPARE);
+    other.endpoint.port++;
+    assert_true(queried(&world, &other));
+    assert_int_equal(answered(&world, &other), SK_DHT_TOLD_KEPT);
+    assert_int_equal(stats_of(&world).spares, 0);
+    move_to(&spare, "81.0.0.1:1");
+    assert_int_equal(answered(&world, &spare), SK_DHT_TOLD_SPARE);
+    move_to(&spare, "81.0.0.2:1");
+    assert_true(queried(&world, &spare));
+    assert_int_equal(answered(&world, &spare), SK_DHT_TOLD_SPARE);
+    assert_int_equal(stats_of(&world).spares, 1);
+    world_end(&world);
+}
+
 /* Everybody seems dead: it is we who are offline. Nobody is lost, nobody is given to others. */
 static void test_all_silent(void **state)
 {
@@ -469,6 +491,9 @@ static void test_ids_by_address(void **state)
         assert_int_equal(answered(&world, &fit[i]), SK_DHT_TOLD_SPARE);
     assert_int_equal(answered(&world, &unfit[2 * FULL]), SK_DHT_TOLD_NO_ROOM);
     assert_false(queried(&world, &unfit[2 * FULL]));
+    /* Not even old spares that fit make room for one that does not. */
+    world.now += 20 * MINUTE_NS;
+    assert_int_equal(answered(&world, &unfit[2 * FULL]), SK_DHT_TOLD_NO_ROOM);
     assert_int_equal(stats_of(&world).spares, FULL);
     world_end(&world);
 }
@@ -528,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_queries_make_no_buckets),
         cmocka_unit_test(test_spares),
         cmocka_unit_test(test_stale_spares),
+        cmocka_unit_test(test_spare_makes_way),
         cmocka_unit_test(test_all_silent),
         cmocka_unit_test(test_bad_makes_room),
         cmocka_unit_test(test_one_of_an_address),

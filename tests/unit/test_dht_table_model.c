@@ -281,10 +281,10 @@ static void test_lives(void **state)
 {
     struct life *life = malloc(sizeof *life);
     assert_non_null(life);
-    for (uint64_t seed = 0; seed < 16; seed++) {
+    for (uint64_t seed = 0; seed < 8; seed++) {
         size_t most = 0;
         begin_life(life, seed);
-        for (int i = 0; i < 1500; i++) {
+        for (int i = 0; i < 1000; i++) {
             step(life);
             most = SK_MAX(most, life->after.count);
         }

@@ -2,128 +2,9 @@
  * The DHT in the engine: joining, hosts, the interface of <skep/dht.h>, its events; and what a node
  * that was told of nobody, or is not wanted, sends: nothing.
  */
-#include "dht_net.h"
+#include "dht_told.h"
 
 #define PUBLIC_HOST "router.example.org:6881"
-
-static struct world world_memory;
-static struct net net_memory;
-
-/* ---- what a run told ---- */
-
-struct told {
-    struct world *world;
-    size_t counts[SKEP_DHT_DONE + 1];
-    bool inside_call; /* set around calls of the interface: nothing may come then */
-    bool busy;        /* one at a time */
-    uint64_t id;
-    int error;
-    char reason[80], address[64], peers[2000], closest[2000];
-    struct skep_dht_result result;
-    uint8_t value[2000];
-    size_t value_size, closest_count;
-    bool forged;
-    void (*act)(struct told *told, const struct skep_dht_event *event);
-    uint64_t other; /* for act */
-};
-
-static void on_dht(const struct skep_dht_event *event, void *ctx)
-{
-    struct told *told = ctx;
-    assert_false(told->inside_call);
-    assert_false(told->busy);
-    assert_int_equal(told->counts[SKEP_DHT_DONE], 0); /* the last one */
-    assert_int_equal(event->id, told->id);
-    told->busy = true;
-    told->counts[event->kind]++;
-    if (event->address)
-        snprintf(told->address, sizeof told->address, "%s", event->address);
-    for (size_t i = 0; event->answer && i < event->answer->peers_count; i++)
-        if (strlen(told->peers) + 64 < sizeof told->peers)
-            sprintf(told->peers + strlen(told->peers), "%s ", event->answer->peers[i]);
-    if (event->answer)
-        told->forged |= event->answer->forged;
-    if (event->value && event->value->size <= sizeof told->value) {
-        memcpy(told->value, event->value->bytes, event->value->size);
-        told->value_size = event->value->size;
-    }
-    if (event->blob && event->blob->bytes && event->blob->size <= sizeof told->value) {
-        memcpy(told->value, event->blob->bytes, event->blob->size);
-        told->value_size = event->blob->size;
-    }
-    if (event->kind == SKEP_DHT_DONE) {
-        told->error = event->error;
-        snprintf(told->reason, sizeof told->reason, "%s", event->reason ? event->reason : "");
-        if (event->result) {
-            told->result = *event->result;
-            told->closest_count = event->result->closest_count;
-            told->result.closest = NULL;
-            for (size_t i = 0; i < told->closest_count; i++)
-                assert_non_null(event->result->closest[i].address);
-        }
-    }
-    if (told->act)
-        told->act(told, event);
-    told->busy = false;
-}
-
-static struct net *fresh_with(const struct skep_config *config)
-{
-    world_init(&world_memory, config);
-    net_init(&net_memory, &world_memory);
-    return &net_memory;
-}
-
-static struct net *fresh(void)
-{
-    return fresh_with(&(struct skep_config){.no_lsd = true});
-}
-
-static struct net *joined(size_t nodes)
-{
-    struct net *net = fresh();
-    net_nodes(net, nodes);
-    net_join(net);
-    return net;
-}
-
-static void finish(struct net *net)
-{
-    const char *fault =
-        net->world->engine->dht ? sk_dht_fault(net->world->engine->dht->node) : NULL;
-    if (fault)
-        fail_msg("%s", fault);
-    world_deinit(net->world);
-    net_deinit(net);
-}
-
-static struct told start_told(struct net *net)
-{
-    return (struct told){.world = net->world, .inside_call = true};
-}
-
-static void ask(struct net *net, const struct skep_dht_ask *ask, struct told *told)
-{
-    *told = start_told(net);
-    assert_int_equal(skep_dht_start_ask(net->world->engine, ask, on_dht, told, &told->id), 0);
-    assert_true(told->id != 0);
-    told->inside_call = false;
-    world_pump(net->world);
-}
-
-static void search(struct net *net, const struct skep_dht_search *search, struct told *told)
-{
-    *told = start_told(net);
-    assert_int_equal(skep_dht_start_search(net->world->engine, search, on_dht, told, &told->id), 0);
-    told->inside_call = false;
-}
-
-static struct skep_dht_stats stats_of(const struct net *net)
-{
-    struct skep_dht_stats stats;
-    assert_int_equal(skep_dht_stats(net->world->engine, &stats), 0);
-    return stats;
-}
 
 /* ---- nothing is sent ---- */
 
@@ -548,6 +429,35 @@ static void test_start_from_inside(void **state)
     finish(net);
 }
 
+static void start_same(struct told *told, const struct skep_dht_event *event)
+{
+    static const uint8_t target[20] = {9};
+    struct skep_dht_search wanted = {.method = SKEP_DHT_FIND_NODE, .target = target};
+    struct skep_dht_ask ask = {.method = SKEP_DHT_PING, .address = "[2001:db8::1]:6881"};
+    if (event->kind != SKEP_DHT_DONE || ++told->other > 2000)
+        return;
+    told->counts[SKEP_DHT_DONE] = 0;
+    int err = told->other & 1
+                  ? skep_dht_start_ask(told->world->engine, &ask, on_dht, told, &told->id)
+                  : skep_dht_start_search(told->world->engine, &wanted, on_dht, told, &told->id);
+    assert_int_equal(err, 0);
+}
+
+/* What ends at once and is begun again whenever it ends: each time waits for the next tick. */
+static void test_again_and_again(void **state)
+{
+    static const uint8_t target[20] = {9};
+    struct net *net = fresh();
+    struct told told;
+    search(net, &(struct skep_dht_search){.method = SKEP_DHT_FIND_NODE, .target = target}, &told);
+    told.act = start_same;
+    sk_engine_tick(net->world->engine, net->world->now_ns);
+    assert_in_range(told.other, 1, 3);
+    world_run(net->world, 1);
+    assert_int_equal(told.other, 2001);
+    finish(net);
+}
+
 static void test_many_at_once(void **state)
 {
     struct net *net = joined(12);
@@ -584,68 +494,6 @@ static void test_rate(void **state)
     world_run(net->world, 60);
     assert_int_equal(told.counts[SKEP_DHT_DONE], 1);
     assert_true(net->from_us > 20 && net->from_us <= 610);
-    finish(net);
-}
-
-/* ---- bytes ---- */
-
-static void put_and_get(struct net *net, struct skep_dht_blob *blob, struct told *told)
-{
-    *told = start_told(net);
-    assert_int_equal(skep_dht_start_put(net->world->engine, blob, on_dht, told, &told->id), 0);
-    told->inside_call = false;
-    world_run(net->world, 120);
-    assert_int_equal(told->counts[SKEP_DHT_DONE], 1);
-    assert_int_equal(told->error, 0);
-    *told = start_told(net);
-    assert_int_equal(skep_dht_start_get(net->world->engine, blob, on_dht, told, &told->id), 0);
-    told->inside_call = false;
-    world_run(net->world, 120);
-    assert_int_equal(told->counts[SKEP_DHT_DONE], 1);
-}
-
-static void test_bytes_by_text(void **state)
-{
-    struct net *net = joined(20);
-    struct told told;
-    struct skep_dht_blob blob = {.name = SKEP_DHT_NAME_TEXT,
-                                 .text = "a key",
-                                 .bytes = (const uint8_t *)"some bytes",
-                                 .size = 10};
-    put_and_get(net, &blob, &told);
-    assert_int_equal(told.error, 0);
-    assert_int_equal(told.value_size, 10);
-    assert_memory_equal(told.value, "some bytes", 10);
-    struct skep_dht_blob missing = {.name = SKEP_DHT_NAME_TEXT, .text = "another key"};
-    told = start_told(net);
-    assert_int_equal(skep_dht_start_get(net->world->engine, &missing, on_dht, &told, &told.id), 0);
-    told.inside_call = false;
-    world_run(net->world, 120);
-    assert_int_equal(told.error, SKEP_ERR_NOT_FOUND);
-    finish(net);
-}
-
-static void test_text_key(void **state)
-{
-    uint8_t seed[32], other[32], key[32];
-    skep_dht_text_key("a key", seed);
-    skep_dht_text_key("a key ", other);
-    assert_memory_not_equal(seed, other, 32);
-    assert_int_equal(skep_dht_public_key(seed, key), 0);
-    assert_memory_not_equal(seed, key, 32);
-}
-
-/* Nobody to ask: an end, no hang. */
-static void test_bytes_offline(void **state)
-{
-    struct net *net = fresh();
-    struct told told = start_told(net);
-    struct skep_dht_blob blob = {.name = SKEP_DHT_NAME_TEXT, .text = "a key"};
-    assert_int_equal(skep_dht_start_get(net->world->engine, &blob, on_dht, &told, &told.id), 0);
-    told.inside_call = false;
-    world_run(net->world, 60);
-    assert_int_equal(told.counts[SKEP_DHT_DONE], 1);
-    assert_int_equal(told.error, SKEP_ERR_NETWORK);
     finish(net);
 }
 
@@ -733,11 +581,9 @@ int main(void)
         cmocka_unit_test(test_search_waits_for_joining),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_start_from_inside),
+        cmocka_unit_test(test_again_and_again),
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_bytes_by_text),
-        cmocka_unit_test(test_text_key),
-        cmocka_unit_test(test_bytes_offline),
         cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_join_without_memory),
     };

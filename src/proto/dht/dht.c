@@ -250,11 +250,7 @@ static void note_answer(struct sk_dht *dht, const struct sk_dht_call *call, uint
 {
     sk_dht_rpc_measured(&dht->rpc, rtt_ns);
     sk_dht_guard_proved(dht->guard, &call->contact.endpoint, dht->now_ns);
-    struct sk_dht_contact contact = call->contact;
-    if (dht->message.id) {
-        memcpy(contact.id, dht->message.id, SK_DHT_ID_SIZE);
-        sk_dht_maintain_answered(dht, call, &contact, rtt_ns);
-    }
+    sk_dht_maintain_answered(dht, call, rtt_ns);
 }
 
 static void take_answer(struct sk_dht *dht, const struct sk_endpoint *from)

@@ -38,7 +38,7 @@ struct sk_dht_net {
     bool joined, offline, id_given;
     bool moved;   /* our id changed while we were joining */
     bool settled; /* our id is what it will be: before, nobody is to take us into a table */
-    double nodes;               /* how many there seem to be; 0 no idea */
+    double nodes; /* how many there seem to be; 0 no idea */
     struct sk_endpoint address; /* ours; family NONE unknown */
     struct sk_dht_vote votes[SK_DHT_VOTES];
     uint32_t votes_count;
@@ -201,9 +201,8 @@ void sk_dht_maintain_deinit(struct sk_dht *dht);
 bool sk_dht_maintain_output(struct sk_dht *dht);
 void sk_dht_maintain_tick(struct sk_dht *dht);
 uint64_t sk_dht_maintain_deadline(const struct sk_dht *dht);
-/* Any call was answered by dht->message from this contact. */
-void sk_dht_maintain_answered(struct sk_dht *dht, const struct sk_dht_call *call,
-                              const struct sk_dht_contact *contact, uint64_t rtt_ns);
+/* Any call was answered by dht->message. */
+void sk_dht_maintain_answered(struct sk_dht *dht, const struct sk_dht_call *call, uint64_t rtt_ns);
 void sk_dht_maintain_silent(struct sk_dht *dht, const struct sk_dht_call *call);
 /* An upkeep operation is over. */
 void sk_dht_maintain_over(struct sk_dht *dht, const struct sk_dht_op *op);

@@ -266,7 +266,7 @@ enum sk_dht_pass sk_dht_guard_input(struct sk_dht_guard *guard, const struct sk_
 
 static size_t by_factor(size_t query_size)
 {
-    return SK_DHT_REFLECTION * SK_MIN(query_size, SK_KRPC_DATAGRAM_MAX);
+    return SK_DHT_REFLECTION * query_size;
 }
 
 size_t sk_dht_guard_answer_max(const struct sk_dht_guard *guard, const struct sk_endpoint *to,

@@ -30,9 +30,9 @@ struct sk_dht_known_node {
     uint16_t claims;       /* nodes that this one told of first */
     uint16_t claims_alive; /* those of them that answered */
     uint16_t port;
-    uint8_t state : 2;   /* enum sk_dht_known_state */
-    uint8_t tries : 2;   /* times that it was asked before it answered */
-    uint8_t entry : 1;   /* known from our own table or searches: its id is no mere claim */
+    uint8_t state : 2; /* enum sk_dht_known_state */
+    uint8_t tries : 2; /* times that it was asked before it answered */
+    uint8_t entry : 1; /* known from our own table or searches: its id is no mere claim */
     uint8_t two_ids : 1;
     uint8_t id_fits : 1;  /* BEP 42; since it answered */
     uint8_t reported : 1; /* for whoever looks at the nodes of a walk */

@@ -353,37 +353,48 @@ static void know_told(struct sk_dht *dht, enum sk_scope teller, enum sk_family f
     sk_dht_search_know(dht, sk_dht_op_find(dht, net->join_op), taken, n);
 }
 
+/* A bootstrap node is kept for later, others are in the table now. */
 static void address_answered(struct sk_dht *dht, const struct sk_endpoint *endpoint)
 {
     struct sk_dht_address *address = find_address(dht, endpoint);
-    if (address && address->bootstrap)
+    bool error = dht->message.kind == SK_KRPC_ERROR;
+    if (address && (address->bootstrap || error))
         set_address(dht, address, SK_DHT_ADDRESS_TRIED);
     else if (address)
         remove_address(dht, address);
-    if (dht->message.kind != SK_KRPC_RESPONSE)
-        return;
     enum sk_scope scope = sk_endpoint_scope(endpoint);
     know_told(dht, scope, SK_FAMILY_V4, dht->message.nodes);
     know_told(dht, scope, SK_FAMILY_V6, dht->message.nodes6);
 }
 
-void sk_dht_maintain_answered(struct sk_dht *dht, const struct sk_dht_call *call,
-                              const struct sk_dht_contact *contact, uint64_t rtt_ns)
+/* It is a node of this id; errors do not tell. */
+static void node_answered(struct sk_dht *dht, struct sk_dht_net *net,
+                          const struct sk_endpoint *endpoint, uint64_t rtt_ns)
 {
-    enum sk_family family = (enum sk_family)contact->endpoint.family;
+    struct sk_dht_contact contact = {.endpoint = *endpoint};
+    memcpy(contact.id, dht->message.id, SK_DHT_ID_SIZE);
+    if (sk_dht_is_bootstrap(dht, endpoint) ||
+        memcmp(contact.id, sk_dht_table_id(net->table), SK_DHT_ID_SIZE) == 0)
+        return;
+    if (sk_dht_table_answered(net->table, &contact, dht->message.version, rtt_ns, dht->now_ns) ==
+        SK_DHT_TOLD_CHANGED)
+        dht->stats.ids_changed++;
+}
+
+void sk_dht_maintain_answered(struct sk_dht *dht, const struct sk_dht_call *call, uint64_t rtt_ns)
+{
+    const struct sk_endpoint *endpoint = &call->contact.endpoint;
+    enum sk_family family = (enum sk_family)endpoint->family;
     struct sk_dht_net *net = sk_dht_net_of(dht, family);
     net->answered_ns = dht->now_ns;
     net->silences = net->retries = 0;
     net->offline = false;
     net->retry_ns = SK_TIME_NEVER;
-    if (!sk_dht_is_bootstrap(dht, &contact->endpoint) &&
-        memcmp(contact->id, sk_dht_table_id(net->table), SK_DHT_ID_SIZE) != 0 &&
-        sk_dht_table_answered(net->table, contact, dht->message.version, rtt_ns, dht->now_ns) ==
-            SK_DHT_TOLD_CHANGED)
-        dht->stats.ids_changed++;
-    vote(dht, &contact->endpoint, dht->message.ip);
+    if (dht->message.id)
+        node_answered(dht, net, endpoint, rtt_ns);
+    vote(dht, endpoint, dht->message.ip);
     if (call->purpose == SK_DHT_FOR_ADDRESS)
-        address_answered(dht, &contact->endpoint);
+        address_answered(dht, endpoint);
     review(dht, family);
 }
 
@@ -447,6 +458,9 @@ bool sk_dht_maintain_output(struct sk_dht *dht)
     while (dht->newcomers_count && may_ping(dht))
         if (ping(dht, &dht->newcomers[--dht->newcomers_count]))
             return true;
+    for (unsigned i = 0; i < 2; i++)
+        if (dht->nets[i].table && !dht->nets[i].joined)
+            review(dht, sk_dht_family_of(i));
     return false;
 }
 

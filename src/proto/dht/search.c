@@ -9,7 +9,7 @@
 #define TOLD_READ_MAX 64    /* nodes read from one answer, of which the nearest are taken */
 #define STORES_UNDER_WAY 16 /* at a time */
 #define STORE_AGAIN_NS SK_DHT_SECOND_NS
-#define FARTHER 4 /* so many times k are asked for an item before it counts as missing */
+#define FARTHER 2 /* so many times k are asked for an item before it counts as missing */
 
 enum phase { PHASE_LOOKUP, PHASE_STORE };
 

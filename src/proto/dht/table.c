@@ -655,15 +655,13 @@ uint64_t sk_dht_table_deadline(const struct sk_dht_table *table)
 
 /* ---- another id ---- */
 
-#define PLACING_RANKS 4
+#define PLACING_RANKS 3
 
-/* In which order nodes are placed anew: good entries keep theirs rather than others. */
+/* In which order nodes are placed anew: good entries keep theirs rather than others. Spares
+ * displace bad ones as ever. */
 static unsigned placing_rank(const struct sk_dht_entry *node, uint64_t now_ns)
 {
-    if (node->spare)
-        return 2;
-    enum sk_dht_health health = sk_dht_entry_health(node, now_ns);
-    return health == SK_DHT_GOOD ? 0 : health == SK_DHT_QUESTIONABLE ? 1 : 3;
+    return node->spare ? SK_DHT_BAD : sk_dht_entry_health(node, now_ns);
 }
 
 int sk_dht_table_set_id(struct sk_dht_table *table, const uint8_t id[SK_DHT_ID_SIZE],

@@ -312,10 +312,8 @@ static void take_answer(struct sk_dht_walk *walk, const struct visit *visit,
     bool first = node->state != SK_DHT_KNOWN_ALIVE;
     const uint8_t *id = event->message->id;
     if (id && memcmp(node->id, id, SK_DHT_ID_SIZE)) {
-        if (first && !node->entry)
-            node->told_other = node->told_by - node->told_other;
-        else
-            node->two_ids = true;
+        node->told_other = node->told_by - node->told_other;
+        node->two_ids |= !first || node->entry;
         memcpy(node->id, id, SK_DHT_ID_SIZE);
     }
     if (first)
