@@ -85,7 +85,8 @@ bool skep_dht_next_node(const struct skep_engine *engine, size_t *pos,
 /* ---- queries and searches ---- */
 
 enum skep_dht_event_kind {
-    SKEP_DHT_ASKED,    /* search: a query went to `address` */
+    SKEP_DHT_ASKED,    /* search, and the searches of a put or get for its root: a query went to
+                          `address` */
     SKEP_DHT_ANSWERED, /* `address` answered: what it said is in `answer` */
     SKEP_DHT_REFUSED,  /* it answered with an error: code, text */
     SKEP_DHT_SILENT,   /* it did not answer */
@@ -180,10 +181,13 @@ struct skep_dht_event {
     const struct skep_dht_value *value;
     const struct skep_dht_progress *progress;
     const struct skep_dht_found *found;
-    const struct skep_dht_result *result;      /* DONE of a search, put */
-    const struct skep_dht_blob_result *blob;   /* DONE of a put or get */
-    const struct skep_dht_crawl_result *crawl; /* DONE of a crawl */
-    const struct skep_dht_size_result *size;   /* DONE of a size */
+    const struct skep_dht_result *result; /* DONE of a search, put */
+    const struct skep_dht_blob_result
+        *blob; /* DONE and PROGRESS of a put or get: as far as it is known */
+    const struct skep_dht_crawl_result
+        *crawl; /* DONE and PROGRESS of a crawl: as far as it is known */
+    const struct skep_dht_size_result
+        *size; /* DONE and PROGRESS of a size: as far as it is known */
     int error;
     const char *reason; /* static, with error; NULL */
 };

@@ -200,7 +200,7 @@ int sk_cmd_dht_lookup(int argc, char **argv)
 struct ping {
     struct sk_dht_session session;
     const char *address;
-    bool answered;
+    bool told; /* what came of it */
 };
 
 static void print_ping_text(struct ping *ping, const struct skep_dht_event *event, bool fits)
@@ -247,14 +247,15 @@ static void on_ping(const struct skep_dht_event *event, void *ctx)
     struct ping *ping = ctx;
     struct sk_dht_session *session = &ping->session;
     if (event->kind == SKEP_DHT_ANSWERED && event->node_id) {
-        ping->answered = true;
+        ping->told = true;
         sk_dht_session_end(session, print_ping(ping, event));
     } else if (event->kind == SKEP_DHT_REFUSED) {
+        ping->told = true;
         sk_complain("%.200s answered with an error: %lld %.*s", ping->address,
                     (long long)event->code, (int)SK_MIN(event->text_size, (size_t)200),
                     event->text ? event->text : "");
         sk_dht_session_end(session, SK_EXIT_NETWORK);
-    } else if (event->kind == SKEP_DHT_DONE && !ping->answered) {
+    } else if (event->kind == SKEP_DHT_DONE && !ping->told) {
         sk_complain("%.200s: %s", ping->address, event->reason ? event->reason : "no answer");
         sk_dht_session_end(session, SK_EXIT_NETWORK);
     }

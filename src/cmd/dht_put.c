@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "cmd/dht.h"
 #include "cmd/dht_secret.h"
-#include "cmd/target.h"
 #include "cmd/units.h"
 #include "wire/bencode.h"
 #include "wire/dht_port_blob.h"
@@ -111,17 +110,14 @@ static int read_input(struct put *put)
 static int make_pointer(struct put *put)
 {
     uint8_t hash[20];
-    struct sk_target target;
-    int code = sk_target_read(put->torrent, &target);
+    int code = sk_dht_target(&put->session, put->torrent, hash);
     if (code)
         return code;
-    code = sk_target_info_hash(&target, put->session.runtime, hash, NULL);
-    sk_target_deinit(&target);
     sk_bencode_put_dict(&put->bytes);
     sk_bencode_put_text(&put->bytes, "ih");
     sk_bencode_put_string(&put->bytes, sk_bytes(hash, sizeof hash));
     sk_bencode_put_end(&put->bytes);
-    return code;
+    return put->bytes.failed ? SK_EXIT_FAILED : SK_EXIT_DONE;
 }
 
 static int prepare(void *ctx)
@@ -221,8 +217,8 @@ static void explain(struct put *put)
     char size[64], items[64], least[48] = "";
     sk_dht_count(put->bytes.n, "byte", size);
     if (put->announce) {
-        sk_dht_say(&put->session, "%s stored as ports under %s; %u nodes give them back", size,
-                   sk_dht_count(result->items, "info-hash", items), result->holding);
+        sk_dht_say(&put->session, "%s stored as ports (info-hashes: %u); %u nodes give them back",
+                   size, result->items, result->holding);
         return;
     }
     if (result->items > 1)

@@ -32,6 +32,7 @@ struct sample {
     json_t *list; /* format json */
     double started_s;
     uint32_t under_way, asked, answered, sampling; /* sampling: nodes that told some */
+    int64_t refused;                               /* code with which the one node refused; 0 */
     int64_t num, interval_s;                       /* of the one node */
 };
 
@@ -154,7 +155,7 @@ static void on_sample(const struct skep_dht_event *event, void *ctx)
         if (!sample->host)
             meet_told(sample, event);
     } else if (event->kind == SKEP_DHT_REFUSED) {
-        sample->answered++;
+        sample->refused = event->code;
     } else if (event->kind == SKEP_DHT_DONE) {
         sample->under_way--;
         if (sample->host && event->error && event->reason)
@@ -235,6 +236,10 @@ static int explain(struct sample *sample, int code)
 {
     struct sk_dht_session *session = &sample->session;
     char wait[SK_UNITS_MAX];
+    if (sample->host && sample->refused) {
+        sk_complain("%.200s answered with error %lld", sample->host, (long long)sample->refused);
+        return SK_EXIT_NETWORK;
+    }
     if (sample->host && !sample->answered) {
         sk_complain("%.200s: no answer", sample->host);
         return SK_EXIT_NETWORK;

@@ -256,7 +256,9 @@ int sk_dht_flush(struct sk_dht_session *session)
     clear(session);
     if (!fflush(stdout) && !ferror(stdout))
         return SK_EXIT_DONE;
-    sk_complain("standard output: %s", strerror(errno));
+    if (!session->output_failed)
+        sk_complain("standard output: %s", strerror(errno));
+    session->output_failed = true;
     return SK_EXIT_STORAGE;
 }
 

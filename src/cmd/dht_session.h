@@ -82,7 +82,7 @@ struct sk_dht_session {
     double started_unix_s, next_show_s, next_save_s, ready_s;
     void (*begin)(void *ctx);
     void *ctx;
-    bool begun, offline;
+    bool begun, offline, output_failed;
     enum sk_dht_stop stop;
     int code, interrupts;
 };

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 /* ---- values ---- */
 
@@ -478,8 +479,9 @@ bool sk_options_state_path(const struct sk_options *options, char ret_path[SK_PA
     const char *home = getenv("HOME"), *xdg = getenv("XDG_STATE_HOME");
     int n = options->state_dir ? snprintf(ret_path, SK_PATH_MAX, "%s", options->state_dir)
             : xdg && *xdg      ? snprintf(ret_path, SK_PATH_MAX, "%s/skep", xdg)
-            : home && *home    ? snprintf(ret_path, SK_PATH_MAX, "%s/.local/state/skep", home)
-                               : SK_PATH_MAX;
+            : home && access(home, X_OK) == 0
+                ? snprintf(ret_path, SK_PATH_MAX, "%s/.local/state/skep", home)
+                : SK_PATH_MAX;
     return n < SK_PATH_MAX;
 }
 

@@ -45,7 +45,8 @@ extern const struct argp sk_options_argp, sk_options_dht_argp, sk_options_dht_po
 /* Defaults, then config file, then environment; complains and returns false on what they say
  * wrongly. */
 bool sk_options_init(struct sk_options *options);
-/* Where skep keeps what it remembers: --state-dir, or as XDG says. False where nothing says it. */
+/* Where skep keeps what it remembers: --state-dir, or as XDG says. False where nothing says it, or
+ * there is no home. */
 #define SK_PATH_MAX 4096
 bool sk_options_state_path(const struct sk_options *options, char ret_path[SK_PATH_MAX]);
 void sk_options_deinit(struct sk_options *options);

@@ -465,16 +465,25 @@ static bool begin_some(struct skep_engine *engine)
 
 /* ---- what the node and the tasks do ---- */
 
+static void on_task_event(struct skep_engine *engine, const struct sk_dht_event *event)
+{
+    struct sk_engine_dht *dht = engine->dht;
+    struct sk_dht_run *run = dht->tasks;
+    while (run && (run->dead || !sk_dht_task_event(run->task, dht->node, event, engine->now_ns)))
+        run = run->next_task;
+    if (!run)
+        return;
+    run->due = true;
+    if (sk_dht_run_shows(run, event))
+        sk_dht_run_on_event(engine, run, event);
+}
+
 static void on_event(struct skep_engine *engine, const struct sk_dht_event *event)
 {
     struct sk_engine_dht *dht = engine->dht;
     struct sk_dht_run *run = sk_map_get(&dht->ops, &event->op);
     if (!run) {
-        for (run = dht->tasks; run; run = run->next_task)
-            if (!run->dead && sk_dht_task_event(run->task, dht->node, event, engine->now_ns)) {
-                run->due = true;
-                return;
-            }
+        on_task_event(engine, event);
         return;
     }
     if (event->kind == SK_DHT_EVENT_DONE) { /* its number means nothing any more */

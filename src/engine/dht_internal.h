@@ -54,7 +54,8 @@ struct sk_dht_run {
     bool scrape;
     struct sk_dht_scrape scraped;
     struct sk_dht_task *task;
-    uint64_t progress_ns; /* when progress was last told */
+    uint64_t progress_ns;      /* when progress was last told */
+    const char *progress_what; /* of that */
     struct sk_dht_run *next_task, *next_dead;
 };
 
@@ -134,6 +135,8 @@ void sk_dht_run_failed(struct skep_engine *engine, struct sk_dht_run *run);
 
 /* dht_task.c */
 /* Tells what the task has to tell; ends the run with it. */
+/* Whether an event of a task's own search is shown to the program: those for the root of a blob. */
+bool sk_dht_run_shows(const struct sk_dht_run *run, const struct sk_dht_event *event);
 void sk_dht_run_notes(struct skep_engine *engine, struct sk_dht_run *run);
 
 /* dht_torrent.c */

@@ -306,8 +306,7 @@ static void describe_found(const struct sk_dht_found *found, struct told *told,
 static void describe_progress(const struct sk_dht_run *run, struct told *told,
                               struct skep_dht_event *event)
 {
-    struct skep_dht_event unused;
-    describers[run->kind](run, told, &unused);
+    describers[run->kind](run, told, event);
     struct skep_dht_progress *progress = &told->progress;
     progress->estimate = progress->low = progress->high = NAN;
     if (run->kind == SK_DHT_RUN_SIZE) {
@@ -318,13 +317,25 @@ static void describe_progress(const struct sk_dht_run *run, struct told *told,
     event->progress = progress;
 }
 
-/* Many steps in a short time are told as one. */
-static bool too_soon(struct skep_engine *engine, struct sk_dht_run *run)
+/* Many steps in a short time are told as one; that something else is being done is always told. */
+static bool too_soon(struct skep_engine *engine, struct sk_dht_run *run, const char *what)
 {
-    if (run->progress_ns && engine->now_ns - run->progress_ns < PROGRESS_NS)
+    if (run->progress_ns && engine->now_ns - run->progress_ns < PROGRESS_NS &&
+        what == run->progress_what)
         return true;
     run->progress_ns = engine->now_ns;
+    run->progress_what = what;
     return false;
+}
+
+bool sk_dht_run_shows(const struct sk_dht_run *run, const struct sk_dht_event *event)
+{
+    struct sk_dht_blob_result result;
+    if (run->kind != SK_DHT_RUN_BLOB || !event->search || event->kind == SK_DHT_EVENT_DONE ||
+        event->kind == SK_DHT_EVENT_ITEM)
+        return false;
+    sk_dht_blob_result(run->task, &result);
+    return memcmp(event->target, result.target, SK_DHT_ID_SIZE) == 0;
 }
 
 void sk_dht_run_notes(struct skep_engine *engine, struct sk_dht_run *run)
@@ -346,9 +357,9 @@ void sk_dht_run_notes(struct skep_engine *engine, struct sk_dht_run *run)
         };
         switch (note.kind) {
         case SK_DHT_NOTE_PROGRESS:
-            if (too_soon(engine, run))
-                continue;
             describe_progress(run, &told, &event);
+            if (too_soon(engine, run, told.progress.what))
+                continue;
             break;
         case SK_DHT_NOTE_FOUND:
             describe_found(note.found, &told, &event);

@@ -344,6 +344,10 @@ def test_targets():
     for command, *more in ("peers",), ("scrape",), ("announce", "--port=1"):
         line = refused(FAILED, "dht", command, *net.options, *more, "-", data=private)
         assert "private" in line
+    with skep.folder() as here:
+        line = refused(FAILED, "dht", "put", *net.options, f"--secret={here}/secret",
+                       "--new-secret", "--torrent=-", data=private)
+        assert "private" in line
 
 
 # ---- nodes ----

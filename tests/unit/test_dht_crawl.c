@@ -211,6 +211,39 @@ static void test_slander(void **state)
     stage_deinit(&stage);
 }
 
+/* Of three in a chain each tells of the next, the last of the middle one; the first with a wrong
+ * id.
+ */
+static size_t act_chain(struct stage *stage, struct actor *actor, const struct sk_krpc *query,
+                        uint8_t *ret_nodes)
+{
+    (void)query;
+    size_t self = (size_t)(actor - stage->actors);
+    struct sk_dht_contact contact = stage->actors[self == 22 ? 21 : self + 1].contact;
+    contact.id[10] ^= self == 20;
+    return sk_krpc_write_node(&contact, ret_nodes);
+}
+
+/* A wrong id alone is no verdict while others may be heard. */
+static void test_late_witness(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage, 14, 23);
+    for (size_t i = 0; i < 23; i++) {
+        struct actor *actor = stage_actor(&stage);
+        actor->act = i >= 20 ? act_chain : NULL;
+        actor->hidden = i > 20;
+    }
+    stage_join(&stage);
+    struct sk_dht_crawl_config config = v4();
+    struct sk_dht_crawl_result result = crawl(&stage, &config);
+    assert_int_equal(result.alive, 23);
+    assert_int_equal(stage.actors[21].found.told_by, 2);
+    assert_int_equal(stage.actors[21].found.state, SK_DHT_FOUND_ALIVE);
+    stage_deinit(&stage);
+}
+
 /* ---- who makes nodes up ---- */
 
 static uint32_t invented;
@@ -459,11 +492,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everybody),     cmocka_unit_test(test_real_nodes),
         cmocka_unit_test(test_dead_and_loss), cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_slander),       cmocka_unit_test(test_invented),
-        cmocka_unit_test(test_one_host),      cmocka_unit_test(test_prefix),
-        cmocka_unit_test(test_nodes_max),     cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_refused),       cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_slander),       cmocka_unit_test(test_late_witness),
+        cmocka_unit_test(test_invented),      cmocka_unit_test(test_one_host),
+        cmocka_unit_test(test_prefix),        cmocka_unit_test(test_nodes_max),
+        cmocka_unit_test(test_nobody),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

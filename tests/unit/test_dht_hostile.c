@@ -530,14 +530,12 @@ static void test_one_address_cannot_fill_the_store(void **state)
     struct sk_dht_stats stats;
     config.unguarded = true;
     desk_begin(&desk, &config);
-    unsigned taken = 0;
     for (unsigned i = 0; i < 3000; i++) {
         uint8_t hash[SK_DHT_ID_SIZE] = {1, (uint8_t)i, (uint8_t)(i >> 8)};
-        taken += announce(&desk, &flooder, hash);
+        announce(&desk, &flooder, hash);
     }
     sk_dht_stats(desk.dht, &stats);
     assert_true(stats.hashes <= SK_DHT_STORE_ADDRESS_HASHES_MAX);
-    assert_true(taken <= SK_DHT_STORE_ADDRESS_HASHES_MAX);
     assert_true(announce(&desk, &other, target));
     desk_end(&desk);
 }

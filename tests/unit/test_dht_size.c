@@ -222,6 +222,34 @@ static void test_small(void **state)
     }
 }
 
+/* Names the last one too, whom nobody else knows. */
+static size_t act_know_last(struct stage *stage, struct actor *actor, const struct sk_krpc *query,
+                            uint8_t *ret_nodes)
+{
+    size_t size = stage_nearest(stage, actor, query->target, ret_nodes);
+    const struct actor *last = &stage->actors[stage->count - 1];
+    return size + sk_krpc_write_node(&last->contact, ret_nodes + size);
+}
+
+/* Where one is known to one only, there may be another whom nobody knows. */
+static void test_told_once(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage, 71, 31);
+    for (size_t i = 0; i < 31; i++)
+        stage_actor(&stage)->hidden = i == 30;
+    stage.actors[10].act = act_know_last;
+    stage_join(&stage);
+    struct sk_dht_size_config config = v4();
+    struct sk_dht_size_result result = size(&stage, &config);
+    assert_int_equal(result.nodes_seen, 31);
+    assert_float_equal(result.estimate, 31, 1e-9);
+    assert_float_equal(result.low, 31, 1e-9);
+    assert_true(result.high >= 32 && result.high < 40);
+    stage_deinit(&stage);
+}
+
 static void test_real_nodes(void **state)
 {
     (void)state;
@@ -415,12 +443,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_counted),   cmocka_unit_test(test_zones),
-        cmocka_unit_test(test_guess),         cmocka_unit_test(test_coverage),
-        cmocka_unit_test(test_small),         cmocka_unit_test(test_real_nodes),
-        cmocka_unit_test(test_zones_counted), cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_wrong_guess),   cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_all_counted), cmocka_unit_test(test_zones),
+        cmocka_unit_test(test_guess),       cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_small),       cmocka_unit_test(test_told_once),
+        cmocka_unit_test(test_real_nodes),  cmocka_unit_test(test_zones_counted),
+        cmocka_unit_test(test_crowd),       cmocka_unit_test(test_wrong_guess),
+        cmocka_unit_test(test_nobody),      cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

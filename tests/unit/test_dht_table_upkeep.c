@@ -392,8 +392,11 @@ static void test_without_memory(void **state)
             struct sk_dht_contact contact = node_anywhere(&world, i % 350);
             if (i % 7 == 0)
                 sk_dht_id_beside(sk_dht_table_id(world.table), i / 7 % 20, &world.prng, contact.id);
-            enum sk_dht_told told = answered(&world, &contact);
+            enum sk_dht_told told =
+                sk_dht_table_answered(world.table, &contact, sk_bytes(NULL, 0), 1, world.now);
             refused += i < 50 && told == SK_DHT_TOLD_NO_ROOM;
+            if (i % 20 == 0)
+                world_check(&world);
         }
         made = sk_mem_fail_nth(0);
         assert_in_range(refused, 0, 1);

@@ -17,7 +17,8 @@
  *
  * Only nodes that answered us come in, so nobody fills the table by telling of nodes. Of one IP
  * address there is one node (IPv6: one of a /64), local addresses excepted (told apart by port),
- * and of one id too: the first one, until it is bad. A node whose port changes keeps its place if
+ * and of one id too: the first one, until it is bad, or while it is but a spare or, with
+ * ids_by_address, does not fit where the other does. A node whose port changes keeps its place if
  * its id does not; an address whose id changes loses its place, and is passed over for half an hour
  * (as far as the last 64 such are remembered).
  *

@@ -55,8 +55,8 @@ size_t sk_dht_nodes_rank(const struct sk_dht_nodes *nodes, const struct sk_dht_o
 struct sk_dht_span sk_dht_nodes_span(const struct sk_dht_nodes *nodes,
                                      const struct sk_dht_order *order, unsigned bucket,
                                      unsigned buckets);
-/* The nearest to the target among the entries of this health or a better one, nearest first; returns
- * how many. `max` <= SK_DHT_CLOSEST_MAX. */
+/* The nearest to the target among the entries of this health or a better one, nearest first;
+ * returns how many. `max` <= SK_DHT_CLOSEST_MAX. */
 size_t sk_dht_nodes_closest(const struct sk_dht_nodes *nodes, const uint8_t target[SK_DHT_ID_SIZE],
                             enum sk_dht_health health, uint64_t now_ns,
                             struct sk_dht_contact *ret_contacts, size_t max);
