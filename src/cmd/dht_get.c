@@ -4,7 +4,7 @@
 #include "base/text.h"
 #include "cmd/dht.h"
 #include "cmd/dht_value.h"
-#include "wire/krpc.h"
+#include "wire/dht_item.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,16 +137,32 @@ static void on_get(const struct skep_dht_event *event, void *ctx)
 {
     struct get *get = ctx;
     struct sk_dht_session *session = &get->session;
+    sk_dht_session_trace(session, event);
     if (event->kind == SKEP_DHT_PROGRESS)
         get->progress = *event->progress;
     else if (event->kind != SKEP_DHT_DONE)
-        sk_dht_session_trace(session, event);
+        return;
     else if (event->error)
         explain_failure(get, event);
     else
         sk_dht_session_end(session, session->options.format == SK_FORMAT_JSON
                                         ? write_json(get, event->blob)
                                         : write_bytes(get, event->blob));
+}
+
+/* Where it lies, for the trace. */
+static const uint8_t *target_of(struct get *get)
+{
+    uint8_t seed[32], key[32];
+    struct sk_bytes salt = sk_bytes(get->salt, get->salt ? strlen(get->salt) : 0);
+    if (get->has_hash)
+        return get->hash;
+    memcpy(key, get->key, sizeof key);
+    if (get->text)
+        skep_dht_text_key(get->text, seed);
+    if (!get->text || !skep_dht_public_key(seed, key))
+        sk_dht_item_target_mutable(key, salt, get->hash);
+    return get->hash;
 }
 
 static void begin(void *ctx)
@@ -165,6 +181,7 @@ static void begin(void *ctx)
         .salt_size = get->salt ? strlen(get->salt) : 0,
     };
     uint64_t id;
+    sk_dht_trace_target(&session->trace, target_of(get));
     int err = skep_dht_start_get(session->engine, &blob, on_get, get, &id);
     if (err)
         sk_dht_session_fail(session, err, NULL);

@@ -6,6 +6,7 @@
 #include "cmd/dht_secret.h"
 #include "cmd/units.h"
 #include "wire/bencode.h"
+#include "wire/dht_item.h"
 #include "wire/dht_port_blob.h"
 
 #include <errno.h>
@@ -260,14 +261,11 @@ static void on_put(const struct skep_dht_event *event, void *ctx)
 {
     struct put *put = ctx;
     struct sk_dht_session *session = &put->session;
-    if (event->kind == SKEP_DHT_PROGRESS) {
+    sk_dht_session_trace(session, event);
+    if (event->kind == SKEP_DHT_PROGRESS)
         on_progress(put, event);
+    if (event->kind != SKEP_DHT_DONE)
         return;
-    }
-    if (event->kind != SKEP_DHT_DONE) {
-        sk_dht_session_trace(session, event);
-        return;
-    }
     if (event->blob)
         keep_result(put, event->blob);
     if (event->error == SKEP_ERR_UNSUPPORTED) {
@@ -305,6 +303,12 @@ static void begin(void *ctx)
         .rate = put->announce ? sk_dht_session_rate(session) : 0,
     };
     uint64_t id;
+    if (put->text)
+        skep_dht_text_key(put->text, put->seed);
+    if (!put->immutable && !skep_dht_public_key(put->seed, put->key)) {
+        sk_dht_item_target_mutable(put->key, sk_bytes(put->salt, blob.salt_size), put->target);
+        sk_dht_trace_target(&session->trace, put->target);
+    }
     int err = skep_dht_start_put(session->engine, &blob, on_put, put, &id);
     if (err)
         sk_dht_session_fail(session, err, NULL);

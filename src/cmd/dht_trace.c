@@ -230,10 +230,16 @@ static void put_ending(struct sk_dht_trace *trace, const struct skep_dht_event *
 {
     char line[512];
     const struct skep_dht_result *result = event->result;
-    if (!result)
+    if (!result && !trace->started)
         return;
     if (trace->started)
         sk_buf_text(out, "\n");
+    if (!result) { /* of a put or get, which is many searches: the first was told */
+        snprintf(line, sizeof line, "Of the nodes that were asked %u answered and %u did not.",
+                 trace->answered, trace->silent);
+        sk_ink_wrap(&trace->screen, SK_INK_BOLD, line, 0, out);
+        return;
+    }
     if (result->no_nodes) {
         sk_ink_wrap(&trace->screen, SK_INK_WARN, "There was nobody to ask.", 0, out);
         return;
@@ -254,12 +260,14 @@ void sk_dht_trace_event(struct sk_dht_trace *trace, const struct skep_dht_event 
         put_opening(trace, event->method, out);
     switch (event->kind) {
     case SKEP_DHT_ANSWERED:
+        trace->answered++;
         put_answer(trace, event, elapsed_s, out);
         break;
     case SKEP_DHT_REFUSED:
         put_refusal(trace, event, elapsed_s, out);
         break;
     case SKEP_DHT_SILENT:
+        trace->silent++;
         put_line(trace, event, elapsed_s, SK_INK_DIM, "no answer", out);
         break;
     case SKEP_DHT_VALUE:

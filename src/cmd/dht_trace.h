@@ -23,7 +23,7 @@ struct sk_dht_trace {
     unsigned nearest;    /* bits of the nearest node that anybody told of; 161 none yet */
     uint32_t peers;      /* addresses of peers told, repetitions counted */
     uint32_t with_peers; /* nodes that told some */
-    uint32_t values, forged;
+    uint32_t values, forged, answered, silent;
 };
 
 void sk_dht_trace_init(struct sk_dht_trace *trace, const struct sk_screen *screen);

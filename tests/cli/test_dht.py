@@ -394,7 +394,8 @@ def test_trace():
     put = net.put("--key=traced", "--trace", data=b"x")
     assert "took what was to be stored" in put.stderr, put.stderr
     get = net.dht("get", "--key=traced", "--trace")
-    assert "gave the value" in get.stderr and get.stdout == "x", get.stderr
+    assert "Looking for the item under" in get.stderr and get.stdout == "x", get.stderr
+    assert re.search(r"asked \d+ answered and \d+ did not", get.stderr), get.stderr
 
 
 def test_sample():

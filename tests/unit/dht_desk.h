@@ -77,6 +77,7 @@ struct desk {
     size_t mails_count, mails_capacity;
     bool thrifty; /* mails are not kept */
     struct letter *letters;
+    struct sk_buf made; /* reserved: what fails is the node's */
     struct actor actors[DESK_ACTORS];
     size_t actors_count;
     struct story stories[DESK_OPS];
@@ -98,6 +99,8 @@ static inline void desk_begin(struct desk *desk, const struct sk_dht_config *con
     memset(desk, 0, sizeof *desk);
     desk->now_ns = 1000 * SECOND_NS;
     sk_prng_init(&desk->prng, 11);
+    sk_buf_init(&desk->made, SK_KRPC_DATAGRAM_MAX);
+    assert_non_null(sk_buf_reserve(&desk->made, SK_KRPC_DATAGRAM_MAX));
     assert_int_equal(sk_dht_new(config, desk->now_ns, &desk->dht), 0);
 }
 
@@ -114,6 +117,7 @@ static inline void desk_end(struct desk *desk)
     sk_dht_free(desk->dht);
     desk_clear(desk);
     free(desk->mails);
+    sk_buf_deinit(&desk->made);
     while (desk->letters) {
         struct letter *next = desk->letters->next;
         free(desk->letters);
@@ -146,11 +150,10 @@ static inline void desk_letter(struct desk *desk, const struct sk_endpoint *from
 static inline void desk_post(struct desk *desk, const struct sk_endpoint *from,
                              const struct sk_krpc *message, uint64_t delay_ns)
 {
-    struct sk_buf buf;
-    sk_buf_init(&buf, SK_KRPC_DATAGRAM_MAX);
-    assert_int_equal(sk_krpc_write(&buf, message), 0);
-    desk_letter(desk, from, sk_buf_bytes(&buf), delay_ns);
-    sk_buf_deinit(&buf);
+    desk->made.n = 0;
+    desk->made.failed = false;
+    assert_int_equal(sk_krpc_write(&desk->made, message), 0);
+    desk_letter(desk, from, sk_buf_bytes(&desk->made), delay_ns);
 }
 
 /* The nearest 8 of a family, as honest nodes tell of them. */
@@ -423,6 +426,19 @@ static inline struct sk_krpc desk_answer(const struct mail *query, const uint8_t
         .interval = -1,
         .num = -1,
     };
+}
+
+/* A ping of one of 500 strangers, who wants no ping himself. */
+static inline void desk_ping(struct desk *desk, unsigned number)
+{
+    struct sk_endpoint from = desk_public(2000 + number % 500, false);
+    static const uint8_t id[SK_DHT_ID_SIZE] = {9};
+    struct sk_krpc query = {.kind = SK_KRPC_QUERY,
+                            .transaction = sk_bytes_text("q"),
+                            .id = id,
+                            .method = SK_KRPC_PING,
+                            .read_only = true};
+    desk_input(desk, &from, &query);
 }
 
 #endif

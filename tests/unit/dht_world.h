@@ -199,8 +199,7 @@ static inline struct sk_dht *world_add(struct world *world, const struct sk_endp
 }
 
 /* So many nodes that all joined by the first of them. */
-static inline void world_grow(struct world *world, size_t count,
-                              const struct sk_dht_config *config)
+static inline void world_grow(struct world *world, size_t count, const struct sk_dht_config *config)
 {
     for (size_t n = 0; n < count; n++) {
         struct sk_endpoint endpoint = world_address(world->count);

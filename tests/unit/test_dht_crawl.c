@@ -90,6 +90,31 @@ static void test_real_nodes(void **state)
     stage_deinit(&stage);
 }
 
+static void test_ipv6(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage, 15, 1);
+    struct world *world = &stage.world;
+    sk_dht_free(world->nodes[0].dht);
+    world->count = 0;
+    for (uint8_t i = 0; i < 30; i++) {
+        uint8_t ip[16] = {0x20, 0x01, 0x04, 0x70, 0, i, [15] = 1};
+        struct sk_endpoint endpoint = sk_endpoint_v6(ip, 6881);
+        struct sk_dht *dht = world_add(world, &endpoint, &(struct sk_dht_config){.version = "V6"});
+        if (i > 0)
+            sk_dht_add_address(dht, &world->nodes[0].endpoint, false, world->now_ns);
+        world_run(world, world->now_ns + 300 * MS_NS, NULL);
+    }
+    world_seconds(world, 30);
+    struct sk_dht_crawl_config config = v4();
+    config.family = SK_FAMILY_V6;
+    struct sk_dht_crawl_result result = crawl(&stage, &config);
+    assert_int_equal(stage.error, 0);
+    assert_int_equal(result.alive, 29);
+    stage_deinit(&stage);
+}
+
 static void test_dead_and_loss(void **state)
 {
     (void)state;
@@ -490,13 +515,14 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everybody),     cmocka_unit_test(test_real_nodes),
-        cmocka_unit_test(test_dead_and_loss), cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_slander),       cmocka_unit_test(test_late_witness),
-        cmocka_unit_test(test_invented),      cmocka_unit_test(test_one_host),
-        cmocka_unit_test(test_prefix),        cmocka_unit_test(test_nodes_max),
-        cmocka_unit_test(test_nobody),        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_everybody),    cmocka_unit_test(test_real_nodes),
+        cmocka_unit_test(test_ipv6),         cmocka_unit_test(test_dead_and_loss),
+        cmocka_unit_test(test_ids),          cmocka_unit_test(test_slander),
+        cmocka_unit_test(test_late_witness), cmocka_unit_test(test_invented),
+        cmocka_unit_test(test_one_host),     cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_nodes_max),    cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

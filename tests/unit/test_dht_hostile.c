@@ -51,13 +51,9 @@ static size_t send_forged(struct desk *desk, const struct sk_endpoint *victim,
     from.port = (uint16_t)(2000 + number % 700);
     if (from.family == SK_FAMILY_V6)
         sk_put_u16(from.addr + 14, (uint16_t)number);
-    struct sk_buf buf;
-    sk_buf_init(&buf, SK_KRPC_DATAGRAM_MAX);
-    assert_int_equal(sk_krpc_write(&buf, &query), 0);
-    size_t size = buf.n;
-    desk_letter(desk, &from, sk_buf_bytes(&buf), 0);
+    desk_post(desk, &from, &query, 0);
+    size_t size = desk->letters->size;
     desk_wait(desk, 100 * MS_NS);
-    sk_buf_deinit(&buf);
     return size;
 }
 
@@ -85,6 +81,53 @@ static void test_forged_queries_gain_little(void **state)
                          v6 ? ", IPv6" : "", got, sent);
             desk_end(&desk);
         }
+}
+
+/* The size of the answer to a query for nodes of both networks. */
+static size_t ask_for_nodes(struct desk *desk, const struct sk_endpoint *from, size_t *ret_query)
+{
+    static const uint8_t id[SK_DHT_ID_SIZE] = {9};
+    struct sk_krpc query = make_query(SK_KRPC_FIND_NODE, id);
+    query.want = SK_KRPC_WANT_V4 | SK_KRPC_WANT_V6;
+    query.read_only = true;
+    desk_post(desk, from, &query, 0);
+    *ret_query = desk->letters->size;
+    desk_clear(desk);
+    desk_wait(desk, 0);
+    assert_int_equal(desk_count(desk, from, SK_KRPC_RESPONSE), 1);
+    return bytes_to(desk, from);
+}
+
+static bool announce(struct desk *desk, const struct sk_endpoint *from, const uint8_t *hash);
+
+/* Who shows that it gets what is sent to its address, by a token or by answering us, is told all;
+ * before only its allowance and then the factor. */
+static void test_a_proved_address_is_told_all(void **state)
+{
+    for (int by_token = 0; by_token < 2; by_token++) {
+        struct desk desk;
+        struct sk_endpoint from = at("99.1.2.3");
+        size_t query = 0, answer = 0;
+        desk_begin(&desk, &both);
+        desk_crowd(&desk, 12, false);
+        desk_crowd(&desk, 12, true);
+        size_t full = ask_for_nodes(&desk, &from, &query);
+        assert_true(full > SK_DHT_REFLECTION * query);
+        for (unsigned i = 0; i < 30; i++)
+            answer = ask_for_nodes(&desk, &from, &query);
+        assert_true(answer <= SK_DHT_REFLECTION * query);
+        if (by_token) {
+            assert_true(announce(&desk, &from, target));
+        } else {
+            struct sk_dht_ask ask = {.method = SK_KRPC_PING, .to = from};
+            desk_add_actor(&desk, &from, NULL)->hidden = true;
+            desk_ask(&desk, &ask);
+            desk_wait(&desk, SECOND_NS);
+            assert_int_equal(desk.done, 1);
+        }
+        assert_int_equal(ask_for_nodes(&desk, &from, &query), full);
+        desk_end(&desk);
+    }
 }
 
 /*
@@ -260,6 +303,40 @@ static void test_an_endless_trail_ends(void **state)
     const struct sk_dht_result *result = search_to_end(&desk, SK_KRPC_FIND_NODE);
     assert_true(result->asked <= SK_DHT_SEARCH_CANDIDATES_MAX);
     assert_int_equal(result->closest_count, 8);
+    desk_end(&desk);
+}
+
+/* Tells of 8 nodes near the target, each at an address of its own where nobody is. */
+static bool reply_dead(struct desk *desk, struct actor *actor, const struct sk_krpc *query,
+                       struct sk_krpc *answer)
+{
+    static uint8_t nodes[8 * 26];
+    size_t n = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        struct sk_dht_contact contact = {.endpoint = desk_public(9000 + i, false)};
+        near_id(desk, contact.id);
+        n += sk_krpc_write_node(&contact, nodes + n);
+    }
+    answer->nodes = sk_bytes(nodes, n);
+    return true;
+}
+
+/* Who tells of nodes that are not there is believed a few times only. */
+static void test_who_tells_of_the_dead_loses_credit(void **state)
+{
+    struct desk desk;
+    uint8_t id[SK_DHT_ID_SIZE];
+    size_t dead = 0;
+    desk_begin(&desk, &plain);
+    desk_crowd(&desk, 40, false);
+    near_id(&desk, id);
+    struct sk_endpoint endpoint = at("99.8.7.6");
+    desk_add_actor(&desk, &endpoint, id)->reply = reply_dead;
+    const struct sk_dht_result *result = search_to_end(&desk, SK_KRPC_FIND_NODE);
+    assert_int_equal(result->closest_count, 8);
+    for (size_t i = 0; i < desk.mails_count; i++)
+        dead += !desk_actor(&desk, &desk.mails[i]->to);
+    assert_true(dead >= 1 && dead <= 4);
     desk_end(&desk);
 }
 
@@ -570,12 +647,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forged_queries_gain_little),
+        cmocka_unit_test(test_a_proved_address_is_told_all),
         cmocka_unit_test(test_an_error_does_not_end_the_joining),
         cmocka_unit_test(test_errors_while_joining_are_no_hurry),
         cmocka_unit_test(test_errors_to_pings_are_no_sign_of_life),
         cmocka_unit_test(test_no_search_hammers_a_victim),
         cmocka_unit_test(test_no_joining_hammers_a_victim),
         cmocka_unit_test(test_an_endless_trail_ends),
+        cmocka_unit_test(test_who_tells_of_the_dead_loses_credit),
         cmocka_unit_test(test_a_forger_never_counts),
         cmocka_unit_test(test_only_who_was_asked_answers),
         cmocka_unit_test(test_transactions_cannot_be_guessed),

@@ -47,7 +47,7 @@ static void add_token(struct answer *answer)
 {
     if (!takes(answer, 10 + SK_DHT_TOKEN_SIZE))
         return;
-    sk_dht_tokens_turn(&answer->dht->tokens, &answer->dht->prng, answer->dht->now_ns);
+    sk_dht_tokens_turn(&answer->dht->tokens, &answer->dht->secret_prng, answer->dht->now_ns);
     sk_dht_tokens_make(&answer->dht->tokens, answer->from, answer->query->target, answer->token);
     answer->message.token = sk_bytes(answer->token, SK_DHT_TOKEN_SIZE);
 }
@@ -178,7 +178,7 @@ static void fail(struct answer *answer, enum sk_krpc_code code, const char *text
 static bool check_token(struct answer *answer, const uint8_t target[SK_DHT_ID_SIZE])
 {
     struct sk_dht *dht = answer->dht;
-    sk_dht_tokens_turn(&dht->tokens, &dht->prng, dht->now_ns);
+    sk_dht_tokens_turn(&dht->tokens, &dht->secret_prng, dht->now_ns);
     if (!sk_dht_tokens_check(&dht->tokens, answer->from, target, answer->query->token)) {
         dht->stats.bad_tokens++;
         fail(answer, SK_KRPC_PROTOCOL, "bad token");

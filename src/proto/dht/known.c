@@ -60,12 +60,6 @@ bool sk_dht_known_changed(const struct sk_dht_known_node *node)
     return node->two_ids || node->told_other > 1 || (node->told_other == 1 && node->told_by == 1);
 }
 
-size_t sk_dht_known_bytes(const struct sk_dht_known *known)
-{
-    return (size_t)known->chunks_count * (CHUNK * (size_t)known->stride + sizeof *known->chunks) +
-           (size_t)known->slots_count * sizeof *known->slots;
-}
-
 /* Nodes of one public IP address lie in one run of slots, so that they are counted on the way. */
 static uint64_t place(const struct sk_dht_known *known, const struct sk_endpoint *endpoint)
 {

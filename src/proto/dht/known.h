@@ -64,6 +64,5 @@ struct sk_dht_contact sk_dht_known_contact(const struct sk_dht_known *known, uin
 /* Whether its id is not what it was told to be, or not what it was before. One teller's word does
  * not outweigh those who told the id that it has. */
 bool sk_dht_known_changed(const struct sk_dht_known_node *node);
-size_t sk_dht_known_bytes(const struct sk_dht_known *known);
 
 #endif

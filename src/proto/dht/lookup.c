@@ -195,7 +195,7 @@ static void told_again(struct sk_dht_lookup *lookup, struct sk_dht_candidate *ol
     if (same) {
         if (teller != SK_DHT_NOBODY && old->tellers < UINT8_MAX)
             old->tellers++;
-        if (old->state == SK_DHT_CANDIDATE_REJECTED && old->rtt_ns && slot != teller)
+        if (old->state == SK_DHT_CANDIDATE_REJECTED && old->other_id && slot != teller)
             set_state(lookup, old, SK_DHT_CANDIDATE_ANSWERED);
     } else if (old->state == SK_DHT_CANDIDATE_NEW && old->teller != SK_DHT_NOBODY &&
                sk_dht_compare(lookup->config.target, contact->id, old->contact.id) < 0) {
@@ -411,6 +411,7 @@ bool sk_dht_lookup_answered(struct sk_dht_lookup *lookup, uint16_t slot,
     order_remove(lookup, slot);
     memcpy(candidate->contact.id, id, SK_DHT_ID_SIZE);
     candidate->fits = sk_dht_id_fits(id, &candidate->contact.endpoint);
+    candidate->other_id = true;
     order_insert(lookup, slot);
     bool proved = lookup->config.ids_by_address && candidate->fits &&
                   sk_endpoint_scope(&candidate->contact.endpoint) == SK_SCOPE_PUBLIC;
@@ -441,7 +442,9 @@ void sk_dht_lookup_slow(struct sk_dht_lookup *lookup, uint16_t slot)
 void sk_dht_lookup_lost(struct sk_dht_lookup *lookup, uint16_t slot,
                         enum sk_dht_candidate_state state)
 {
-    set_state(lookup, &lookup->candidates[slot], state);
+    struct sk_dht_candidate *candidate = &lookup->candidates[slot];
+    set_state(lookup, candidate, state);
+    candidate->other_id = false; /* it does not count, whoever else tells of it */
 }
 
 size_t sk_dht_lookup_closest(const struct sk_dht_lookup *lookup, uint16_t *ret_slots, size_t max)
@@ -483,8 +486,8 @@ const char *sk_dht_lookup_fault(const struct sk_dht_lookup *lookup)
             return "a candidate was told of by nobody";
         asked += candidate->state == SK_DHT_CANDIDATE_ASKED;
         slow += candidate->state == SK_DHT_CANDIDATE_SLOW;
-        alive +=
-            candidate->state == SK_DHT_CANDIDATE_ANSWERED && candidate->teller != SK_DHT_NOBODY;
+        alive += candidate->state == SK_DHT_CANDIDATE_ANSWERED &&
+                 candidate->teller != SK_DHT_NOBODY;
         told += candidate->told_alive;
     }
     if (asked != lookup->under_way || slow != lookup->slow || told != alive)

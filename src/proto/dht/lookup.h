@@ -55,6 +55,7 @@ struct sk_dht_candidate {
     uint8_t told_asked;              /* under way */
     bool fits;                       /* its id its address */
     bool has_item;
+    bool other_id; /* answered with another id than it was told by */
 };
 
 struct sk_dht_lookup_config {

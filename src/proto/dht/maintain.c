@@ -7,6 +7,7 @@
 #include "wire/compact.h"
 
 #define PINGS_UNDER_WAY 8     /* for the table */
+#define PING_MAX 96           /* bytes of a ping */
 #define ADDRESSES_UNDER_WAY 8 /* addresses that are tried at a time */
 #define RETRY_MIN_NS (2 * SK_DHT_SECOND_NS)
 #define RETRY_MAX_NS (300 * SK_DHT_SECOND_NS)
@@ -262,6 +263,10 @@ void sk_dht_maintain_over(struct sk_dht *dht, const struct sk_dht_op *op)
         net->settled = true;
         net->moved = false;
         net->rounds = ROUNDS;
+        if (net->joined)
+            net->retries = 0;
+        if (!sk_dht_search_reached(op))
+            back_off(dht, net);
         look_round(dht, sk_dht_family_of(i));
         review(dht, sk_dht_family_of(i));
     }
@@ -386,13 +391,16 @@ void sk_dht_maintain_answered(struct sk_dht *dht, const struct sk_dht_call *call
     const struct sk_endpoint *endpoint = &call->contact.endpoint;
     enum sk_family family = (enum sk_family)endpoint->family;
     struct sk_dht_net *net = sk_dht_net_of(dht, family);
-    net->answered_ns = dht->now_ns;
-    net->silences = net->retries = 0;
-    net->offline = false;
-    net->retry_ns = SK_TIME_NEVER;
-    if (dht->message.id)
+    if (dht->message.id) {
+        net->answered_ns = dht->now_ns;
+        net->silences = 0;
+        net->offline = false;
+        net->retry_ns = SK_TIME_NEVER;
         node_answered(dht, net, endpoint, rtt_ns);
-    vote(dht, endpoint, dht->message.ip);
+        vote(dht, endpoint, dht->message.ip);
+    } else if (call->purpose == SK_DHT_FOR_TABLE) {
+        sk_dht_table_failed(net->table, &call->contact, dht->now_ns); /* an error to a ping */
+    }
     if (call->purpose == SK_DHT_FOR_ADDRESS)
         address_answered(dht, endpoint);
     review(dht, family);
@@ -435,6 +443,16 @@ static bool ping(struct sk_dht *dht, const struct sk_dht_contact *contact)
     return sk_dht_query(dht, &call, &query, SK_DHT_HARD_NS) == 0;
 }
 
+/* Its address may be another's, who is to get no more from us than answers would bring him. */
+static bool ping_newcomer(struct sk_dht *dht, const struct sk_dht_contact *contact)
+{
+    const struct sk_endpoint *to = &contact->endpoint;
+    if (sk_dht_guard_answer_max(dht->guard, to, 0, dht->now_ns) < PING_MAX || !ping(dht, contact))
+        return false;
+    sk_dht_guard_sent(dht->guard, to, 0, dht->out.n, dht->now_ns);
+    return true;
+}
+
 static bool may_ping(const struct sk_dht *dht)
 {
     return dht->rpc.purposes[SK_DHT_FOR_TABLE] < PINGS_UNDER_WAY;
@@ -456,7 +474,7 @@ bool sk_dht_maintain_output(struct sk_dht *dht)
             ping(dht, &contact))
             return true;
     while (dht->newcomers_count && may_ping(dht))
-        if (ping(dht, &dht->newcomers[--dht->newcomers_count]))
+        if (ping_newcomer(dht, &dht->newcomers[--dht->newcomers_count]))
             return true;
     for (unsigned i = 0; i < 2; i++)
         if (dht->nets[i].table && !dht->nets[i].joined)

@@ -79,7 +79,8 @@ void sk_dht_search_free(struct sk_dht_op *op)
     sk_mem_free(search);
 }
 
-/* How many nodes there seem to be, by those nearest to us as well: they come to us by themselves. */
+/* How many nodes there seem to be, by those nearest to us as well: they come to us by themselves.
+ */
 static double nodes_in(const struct sk_dht *dht, unsigned i)
 {
     const struct sk_dht_table *table = dht->nets[i].table;
@@ -325,8 +326,7 @@ static void gather_closest(struct search *search)
     uint32_t n = 0;
     for (unsigned i = 0; i < 2; i++) {
         const struct sk_dht_lookup *lookup = &search->lookups[i];
-        size_t count =
-            search->runs[i] ? sk_dht_lookup_closest(lookup, slots, search->ask.k) : 0;
+        size_t count = search->runs[i] ? sk_dht_lookup_closest(lookup, slots, search->ask.k) : 0;
         for (size_t j = 0; j < count; j++, n++) {
             const struct sk_dht_candidate *candidate = &lookup->candidates[slots[j]];
             search->places[n] = (struct place){.slot = slots[j]};
