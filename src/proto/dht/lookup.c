@@ -486,8 +486,8 @@ const char *sk_dht_lookup_fault(const struct sk_dht_lookup *lookup)
             return "a candidate was told of by nobody";
         asked += candidate->state == SK_DHT_CANDIDATE_ASKED;
         slow += candidate->state == SK_DHT_CANDIDATE_SLOW;
-        alive += candidate->state == SK_DHT_CANDIDATE_ANSWERED &&
-                 candidate->teller != SK_DHT_NOBODY;
+        alive +=
+            candidate->state == SK_DHT_CANDIDATE_ANSWERED && candidate->teller != SK_DHT_NOBODY;
         told += candidate->told_alive;
     }
     if (asked != lookup->under_way || slow != lookup->slow || told != alive)
