@@ -130,10 +130,12 @@ static struct sk_dht_density_estimate count_model(const struct model *model, str
         .zone_bits = model->bits, .counts = counts, .zones = model->zones, .tries = model->tries};
     for (uint32_t i = 0; i < model->nodes; i++) {
         uint64_t zone = sk_prng_below(prng, UINT64_C(1) << model->bits);
+        if (zone >= model->zones)
+            continue;
         unsigned told = poisson(prng, model->told), tries = 0;
         while (tries < model->tries && sk_prng_unit(prng) < model->lost)
             tries++;
-        if (zone >= model->zones || !told || tries == model->tries)
+        if (!told || tries == model->tries)
             continue;
         counts[zone]++;
         density.told_once += told == 1;
@@ -148,7 +150,7 @@ static void test_coverage(void **state)
     (void)state;
     static const struct model models[] = {
         {10000, 8, 0.1, 2, 6, 34}, {10000, 3, 0.2, 2, 6, 34},   {10000, 8, 0.1, 3, 0, 1},
-        {10000, 3, 0.1, 3, 0, 1},  {300000, 5, 0.3, 2, 11, 64}, {500, 4, 0.1, 3, 0, 1},
+        {10000, 3, 0.1, 3, 0, 1},  {200000, 5, 0.3, 2, 10, 64}, {500, 4, 0.1, 3, 0, 1},
     };
     for (size_t m = 0; m < SK_ARRAY_LEN(models); m++) {
         const struct model *model = &models[m];
@@ -345,7 +347,7 @@ static void test_wrong_guess(void **state)
 {
     (void)state;
     struct stage stage;
-    fill(&stage, 36, 10000, 0);
+    fill(&stage, 36, 9000, 0);
     stage.partial = true;
     for (size_t i = 0; i < stage.count; i++)
         stage.actors[i].act = act_shy;
@@ -356,7 +358,7 @@ static void test_wrong_guess(void **state)
     assert_true(result.zone_bits >= 3);
     assert_true(result.nodes_seen < 5000);
     assert_true(result.queries > 8000 + result.nodes_seen); /* the first attempt's */
-    assert_true(result.low <= 10000 && 10000 <= result.high);
+    assert_true(result.low <= 9000 && 9000 <= result.high);
     stage_deinit(&stage);
 }
 

@@ -12,7 +12,7 @@
 
 #define NOTE_NS UINT64_C(500000000) /* between notes of progress */
 #define RATE 200.0
-#define UNDER_WAY 256
+#define UNDER_WAY 512
 #define TRIES 3
 
 struct crawl {

@@ -20,7 +20,7 @@
 struct sk_dht_crawl_config {
     enum sk_family family;
     double rate;          /* queries a second; 0: the default, 200 */
-    unsigned under_way;   /* nodes asked at a time; 0: the default, 256 */
+    unsigned under_way;   /* nodes asked at a time; 0: the default, 512 */
     uint32_t nodes_max;   /* when so many are known no more are taken; 0: SK_DHT_CRAWL_NODES_MAX */
     unsigned prefix_bits; /* only ids that share so many bits with `prefix`; at most
                              SK_DHT_ZONE_BITS_MAX */

@@ -20,7 +20,7 @@
 #define PRECISION 0.02
 #define PRECISION_MIN 0.002
 #define RATE 200.0
-#define PARALLEL 256
+#define PARALLEL 512
 #define GUESSES 8 /* lookups for the first guess */
 #define GUESSES_AT_ONCE 4
 #define GUESS_FACTOR 1.4 /* that it may be wrong by, either way */

@@ -40,7 +40,7 @@ struct sk_dht_size_config {
     enum sk_family family;
     double precision;  /* half width of the 95 % interval over the estimate, 0.002 to 1; 0: 0.02 */
     double rate;       /* queries a second; 0: the default, 200 */
-    unsigned parallel; /* nodes asked at a time; 0: the default, 256 */
+    unsigned parallel; /* nodes asked at a time; 0: the default, 512 */
     uint64_t seed;
 };
 
