@@ -299,7 +299,7 @@ int skep_dht_start_crawl(struct skep_engine *engine, const struct skep_dht_crawl
 struct skep_dht_size {
     unsigned family;
     double
-        precision; /* ends when the 95 % interval is within this share of the estimate; 0: 0.03 */
+        precision; /* ends when the 95 % interval is within this share of the estimate; 0: 0.02 */
     double rate;   /* queries a second; 0: the default */
 };
 struct skep_dht_size_result {

@@ -60,9 +60,9 @@ static void test_zones(void **state)
         counts[i] = i % 2 ? 110 : 90;
     struct sk_dht_density_estimate result = estimate(&density);
     assert_float_equal(result.estimate, 6400, 1e-6);
-    /* sqrt(n (1 - f)) = sqrt(1200) of 1600, by Student's quantile with 15 degrees of freedom; the
-     * zones differ as 106.7 / 98.4 of what chance does. */
-    double half = 2.12 * sqrt(1200 * 106.67 / 98.44) * 4;
+    /* sqrt(n (1 - f)) = sqrt(1200) of 1600, by Student's quantile with 15 degrees of freedom and
+     * the least dispersion. */
+    double half = 2.12 * sqrt(1200 * 1.25) * 4;
     assert_float_equal(result.high - result.estimate, half, 4);
     assert_float_equal(result.estimate - result.low, half, 4);
     assert_float_equal(result.dispersion, 106.67 / 98.44, 0.01);
@@ -101,9 +101,9 @@ static void test_guess(void **state)
     assert_float_equal(sk_dht_density_guess(distances, 0, 8), 0, 0);
     double zero[] = {0};
     assert_float_equal(sk_dht_density_guess(zero, 1, 8), 0, 0);
-    /* z^2 / p^2 of many, with what chance adds; fewer where they are a good part of all. */
-    assert_float_equal(sk_dht_density_needed(1e9, 0.02), 11045, 10);
-    assert_float_equal(sk_dht_density_needed(10000, 0.02), 5248, 5);
+    /* 1.25 z^2 / p^2 of many; fewer where they are a good part of all. */
+    assert_float_equal(sk_dht_density_needed(1e9, 0.02), 12005, 10);
+    assert_float_equal(sk_dht_density_needed(10000, 0.02), 5456, 5);
     assert_true(sk_dht_density_needed(100, 0.02) < 100);
 }
 

@@ -9,9 +9,9 @@
 #define Z95 1.96
 #define OUTLIER 4.5 /* standard deviations from the median */
 #define MAD_TO_SD 1.4826
-#define FEW 9       /* nodes; fewer name each other in each answer */
-#define ZONES_MIN 8 /* fewer say nothing about which stand out */
-#define MARGIN 1.15 /* for the dispersion that chance alone shows */
+#define FEW 9               /* nodes; fewer name each other in each answer */
+#define ZONES_MIN 8         /* fewer say nothing about which stand out */
+#define DISPERSION_MIN 1.25 /* a few dozen zones that differ less are no proof of evenness */
 
 static int compare_u32(const void *a, const void *b)
 {
@@ -148,7 +148,7 @@ void sk_dht_density_estimate(const struct sk_dht_density *density, uint32_t *scr
     double scale = sample.share > 0 ? (1 - sample.extra_share) / sample.share : 0;
     estimate.estimate = (sample.nodes * scale + sample.extra) * raise;
     double f = sample.share / (1 - sample.extra_share);
-    double sampling = sample.nodes * fmax(0, 1 - f) * fmax(1, sample.dispersion);
+    double sampling = sample.nodes * fmax(0, 1 - f) * fmax(DISPERSION_MIN, sample.dispersion);
     double per_node = estimate.estimate / counted / raise;
     double half = quantile(sample.zones) * sqrt(sampling) * scale * raise;
     double below = fmin(unseen, Z95 * sqrt(variance)) * per_node;
@@ -174,6 +174,6 @@ double sk_dht_density_guess(double *distances, size_t count, unsigned k)
 
 double sk_dht_density_needed(double nodes, double precision)
 {
-    double many = MARGIN * Z95 * Z95 / (precision * precision);
+    double many = DISPERSION_MIN * Z95 * Z95 / (precision * precision);
     return nodes * many / (nodes + many);
 }

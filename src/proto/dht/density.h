@@ -15,10 +15,12 @@
  *                crowded one is added as it is, an empty one is left out, and f is that of the
  *                others.
  *   interval     95 %, whole nodes. Variance of n given the size: binomial, n (1 - f), times the
- *                dispersion of the zones' counts where that is above 1 (chi squared over its
- * degrees of freedom), by Student's quantile. To it come the variances of both corrections; with f
- * = 1 they are all that is left. The unseen are log-normal above (Chao 1987) and may be none below:
- * never fewer nodes are claimed than were counted.
+ *                dispersion of the zones' counts (chi squared over its degrees of freedom), but no
+ *                less than 1.25, by Student's quantile: when to stop counting is decided by this
+ *                interval, which by itself would favour counts that look even. To it come the
+ *                variances of both corrections; with f = 1 they are all that is left. The unseen
+ *                are log-normal above (Chao 1987) and may be none below: never fewer nodes are
+ *                claimed than were counted.
  */
 #ifndef SK_PROTO_DHT_DENSITY_H
 #define SK_PROTO_DHT_DENSITY_H
@@ -54,7 +56,7 @@ void sk_dht_density_estimate(const struct sk_dht_density *density, uint32_t *scr
  */
 double sk_dht_density_guess(double *distances, size_t count, unsigned k);
 /* How many nodes must be counted of so many for the 95 % interval to reach `precision` either way
- * (as a share of the estimate): z^2 / p^2, less what counting a good part of them saves. */
+ * (as a share of the estimate): 1.25 z^2 / p^2, less what counting a good part of them saves. */
 double sk_dht_density_needed(double nodes, double precision);
 
 #endif

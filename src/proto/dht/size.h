@@ -6,9 +6,9 @@
  *
  *   1. Eight lookups of random ids. The distance d of the 8th nearest node gives a first guess,
  *      (8 - 1/3) / median(d).
- *   2. From it a number of nodes to count for the precision wanted, z^2 / p^2, and zones of the id
- *      space that hold some 32 to 256 nodes each, drawn at random without replacement. Where that
- *      would be most of the network, or it is small, all of it is counted instead.
+ *   2. From it a number of nodes to count for the precision wanted, 1.25 z^2 / p^2, and zones of
+ *      the id space that hold some 32 to 256 nodes each, drawn at random without replacement.
+ *      Where that would be most of the network, or it is small, all of it is counted instead.
  *   3. In these zones every node that can be found is asked (walk.h), the silent twice (all of a
  *      small network: three times), which counts those that answer. Sixteen zones first; how many
  *      more, follows from them.
