@@ -2,10 +2,12 @@
 
 #include <skep/err.h>
 
+#include "base/assert.h"
 #include "base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define COMPLAINT_MAX 1024 /* bytes of one, before escaping */
 
@@ -43,4 +45,34 @@ int sk_exit_of(int err)
     default:
         return SK_EXIT_FAILED;
     }
+}
+
+static int help(const struct sk_command_set *set, FILE *to, int code)
+{
+    fputs(set->before, to);
+    for (size_t i = 0; i < set->count; i++)
+        fprintf(to, "  %-9s %s\n", set->commands[i].name, set->commands[i].what);
+    fputs(set->after, to);
+    return code;
+}
+
+int sk_command_run(const struct sk_command_set *set, int argc, char **argv)
+{
+    static const char *const asked[] = {"--help", "-h", "-?", "help"};
+    if (argc < 2)
+        return help(set, stderr, SK_EXIT_USAGE);
+    for (size_t i = 0; i < SK_ARRAY_LEN(asked); i++)
+        if (strcmp(argv[1], asked[i]) == 0)
+            return help(set, stdout, SK_EXIT_DONE);
+    for (size_t i = 0; i < set->count; i++) {
+        if (strcmp(argv[1], set->commands[i].name) != 0)
+            continue;
+        char name[32]; /* what help texts and complaints call the program */
+        snprintf(name, sizeof name, "%s %s", set->program, set->commands[i].name);
+        argv[1] = name;
+        return set->commands[i].run(argc - 1, argv + 1);
+    }
+    sk_complain("there is no command '%s %.40s' (%s --help lists them)", set->program, argv[1],
+                set->program);
+    return SK_EXIT_USAGE;
 }

@@ -5,6 +5,8 @@
 #ifndef SK_CMD_CMD_H
 #define SK_CMD_CMD_H
 
+#include <stddef.h>
+
 enum sk_exit {
     SK_EXIT_DONE = 0,
     SK_EXIT_FAILED = 1,
@@ -15,6 +17,24 @@ enum sk_exit {
     SK_EXIT_CORRUPT = 6, /* corrupt data */
     SK_EXIT_STORAGE = 7,
 };
+
+/* One of several commands that share a first word. */
+struct sk_command {
+    const char *name, *what;
+    int (*run)(int argc, char **argv);
+};
+
+/* A table of commands with the text around it. */
+struct sk_command_set {
+    const char *program; /* "skep", "skep dht" */
+    const char *before, *after;
+    const struct sk_command *commands;
+    size_t count;
+};
+
+/* Runs the command that argv[1] names, or shows what there is: all of it when asked for help, and on
+ * stderr where there is none. An exit code. */
+int sk_command_run(const struct sk_command_set *set, int argc, char **argv);
 
 int sk_cmd_audit(int argc, char **argv);
 int sk_cmd_dht(int argc, char **argv);

@@ -11,10 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct {
-    const char *name, *what;
-    int (*run)(int argc, char **argv);
-} commands[] = {
+static const struct sk_command commands[] = {
     {"put", "keep bytes (a file, or standard input) under a key", sk_cmd_dht_put},
     {"get", "fetch them", sk_cmd_dht_get},
     {"peers", "who has a torrent", sk_cmd_dht_peers},
@@ -28,42 +25,22 @@ static const struct {
     {"size", "about how many nodes there are", sk_cmd_dht_size},
 };
 
-static void print_help(FILE *to)
-{
-    fputs("skep dht speaks with the Mainline DHT: the nodes of BitTorrent clients, which\n"
-          "find peers, and keep small things, without any server.\n\n"
-          "Usage: skep dht COMMAND [OPTION...] [ARGUMENT]\n\n",
-          to);
-    for (size_t i = 0; i < SK_ARRAY_LEN(commands); i++)
-        fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].what);
-    fputs("\n  echo hello | skep dht put --key 'my own words'   keep a line for two hours\n"
-          "  skep dht get --key 'my own words'                fetch it, from anywhere\n"
-          "  skep dht peers --trace FILE.torrent              a search, told step by step\n\n"
-          "skep dht COMMAND --help says what a command can do.\n",
-          to);
-}
+static const struct sk_command_set set = {
+    .program = "skep dht",
+    .before = "skep dht speaks with the Mainline DHT: the nodes of BitTorrent clients, which\n"
+              "find peers, and keep small things, without any server.\n\n"
+              "Usage: skep dht COMMAND [OPTION...] [ARGUMENT]\n\n",
+    .after = "\n  echo hello | skep dht put --key 'my own words'   keep a line for two hours\n"
+             "  skep dht get --key 'my own words'                fetch it, from anywhere\n"
+             "  skep dht peers --trace FILE.torrent              a search, told step by step\n\n"
+             "skep dht COMMAND --help says what a command can do.\n",
+    .commands = commands,
+    .count = SK_ARRAY_LEN(commands),
+};
 
 int sk_cmd_dht(int argc, char **argv)
 {
-    if (argc < 2) {
-        print_help(stderr);
-        return SK_EXIT_USAGE;
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "-?") == 0 || strcmp(argv[1], "help") == 0) {
-        print_help(stdout);
-        return SK_EXIT_DONE;
-    }
-    for (size_t i = 0; i < SK_ARRAY_LEN(commands); i++) {
-        if (strcmp(argv[1], commands[i].name) != 0)
-            continue;
-        char name[32];
-        snprintf(name, sizeof name, "skep dht %s", commands[i].name);
-        argv[1] = name;
-        return commands[i].run(argc - 1, argv + 1);
-    }
-    sk_complain("there is no command 'dht %.40s' (skep dht --help lists them)", argv[1]);
-    return SK_EXIT_USAGE;
+    return sk_command_run(&set, argc, argv);
 }
 
 /* ---- arguments ---- */

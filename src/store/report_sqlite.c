@@ -4,116 +4,49 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "store/database.h"
 #include "store/report_schema.h"
 #include "swarm/source.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 
 #define FLUSH_NS UINT64_C(1000000000)
-#define BUSY_MS 5000           /* how long another writer's burst is waited for */
 #define OBSERVATION_BIG 65536u /* bytes of one above which it is not queued */
 
 struct sk_report_store {
-    sqlite3 *db;
+    struct sk_database file;
     struct sk_report_style style;
-    char *path;
     sqlite3_stmt *insert; /* of an observation */
     sqlite3_int64 audit;  /* 0 = none begun */
     uint64_t begin_ns, flushed_ns;
     struct sk_buf queue; /* struct sk_observation, each with its bytes behind it */
-    char reason[SK_STORE_REASON_MAX];
-    bool failed, told;
+    bool told;           /* that it failed */
 };
 
-/* Keeps the first failure only: what follows from it would hide it. */
-static int fail(struct sk_report_store *store)
+static int create_or_claim(struct sk_report_store *store)
 {
-    if (!store->failed)
-        snprintf(store->reason, sizeof store->reason, "%s: %s", store->path,
-                 sqlite3_errmsg(store->db));
-    store->failed = true;
-    return SKEP_ERR_STORE;
-}
-
-static int refuse(struct sk_report_store *store, const char *why)
-{
-    snprintf(store->reason, sizeof store->reason, "%s: %s", store->path, why);
-    store->failed = true;
-    return SKEP_ERR_STORE;
-}
-
-static int execute(struct sk_report_store *store, const char *sql)
-{
-    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(store);
-}
-
-/* Ends the transaction as err says; whatever failed, none is left open. */
-static int end_transaction(struct sk_report_store *store, int err)
-{
+    struct sk_buf sql;
+    sk_buf_init(&sql, SK_STORE_SQL_MAX);
+    int err = sk_report_schema_create(&sql);
     if (!err)
-        err = execute(store, "COMMIT");
-    if (err && !sqlite3_get_autocommit(store->db))
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+        err = sk_database_claim(&store->file, SK_STORE_APPLICATION, SK_STORE_VERSION,
+                                (const char *)sql.p);
+    sk_buf_deinit(&sql);
     return err;
-}
-
-static int read_int(struct sk_report_store *store, const char *sql, sqlite3_int64 *ret_value)
-{
-    sqlite3_stmt *query;
-    if (sqlite3_prepare_v2(store->db, sql, -1, &query, NULL) != SQLITE_OK)
-        return fail(store);
-    int err = sqlite3_step(query) == SQLITE_ROW ? 0 : fail(store);
-    if (!err)
-        *ret_value = sqlite3_column_int64(query, 0);
-    sqlite3_finalize(query);
-    return err;
-}
-
-/* Inside a transaction: two programs may come upon a new file together. */
-static int check_or_create(struct sk_report_store *store)
-{
-    sqlite3_int64 application, version, things;
-    int err = read_int(store, "PRAGMA application_id", &application);
-    if (!err)
-        err = read_int(store, "PRAGMA user_version", &version);
-    if (!err)
-        err = read_int(store, "SELECT count(*) FROM sqlite_master", &things);
-    if (err)
-        return err;
-    if (things == 0 && application == 0 && version == 0) {
-        struct sk_buf sql;
-        sk_buf_init(&sql, SK_STORE_SQL_MAX);
-        err = sk_report_schema_create(&sql);
-        if (!err)
-            err = execute(store, (const char *)sql.p);
-        sk_buf_deinit(&sql);
-        return err;
-    }
-    if (application != SK_STORE_APPLICATION)
-        return refuse(store, "a database of another program; nothing was written to it");
-    if (version != SK_STORE_VERSION)
-        return refuse(store, version > SK_STORE_VERSION
-                                 ? "was made by a newer skep; use another file"
-                                 : "was made by an older skep; use another file");
-    return 0;
 }
 
 static int set_up(struct sk_report_store *store)
 {
-    sqlite3_busy_timeout(store->db, BUSY_MS);
-    int err = execute(store, "BEGIN IMMEDIATE");
+    int err = create_or_claim(store);
     if (!err)
-        err = end_transaction(store, check_or_create(store));
+        err = sk_database_execute(&store->file, "PRAGMA journal_mode=WAL");
     if (!err)
-        err = execute(store, "PRAGMA journal_mode=WAL");
-    if (!err)
-        err = execute(store, "PRAGMA synchronous=NORMAL");
-    if (!err && sqlite3_wal_autocheckpoint(store->db, 0) != SQLITE_OK)
-        err = fail(store);
-    if (!err && sqlite3_prepare_v3(store->db, SK_STORE_INSERT_OBSERVATION, -1,
+        err = sk_database_execute(&store->file, "PRAGMA synchronous=NORMAL");
+    if (!err && sqlite3_wal_autocheckpoint(store->file.db, 0) != SQLITE_OK)
+        err = sk_database_fail(&store->file);
+    if (!err && sqlite3_prepare_v3(store->file.db, SK_STORE_INSERT_OBSERVATION, -1,
                                    SQLITE_PREPARE_PERSISTENT, &store->insert, NULL) != SQLITE_OK)
-        err = fail(store);
+        err = sk_database_fail(&store->file);
     return err;
 }
 
@@ -124,16 +57,12 @@ int sk_report_store_open(const char *path, const struct sk_report_style *style,
     if (!store)
         return SKEP_ERR_NOMEM;
     store->style = *style;
-    store->path = sk_mem_strdup(path);
     sk_buf_init(&store->queue, SK_STORE_QUEUE_MAX);
-    int err = store->path ? 0 : SKEP_ERR_NOMEM;
-    if (!err && sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-                                NULL) != SQLITE_OK)
-        err = fail(store);
+    int err = sk_database_open(&store->file, path);
     if (!err)
         err = set_up(store);
     if (err) {
-        snprintf(ret_reason, SK_STORE_REASON_MAX, "%s", store->reason);
+        snprintf(ret_reason, SK_STORE_REASON_MAX, "%s", store->file.reason);
         sk_report_store_close(store);
         return err;
     }
@@ -147,20 +76,21 @@ int sk_report_store_begin(struct sk_report_store *store, double started_unix_s, 
     sqlite3_stmt *insert;
     char hex[41];
     sk_hex_encode(info_hash, 20, hex);
-    if (store->failed)
+    if (store->file.failed)
         return SKEP_ERR_STORE;
-    if (sqlite3_prepare_v2(store->db,
-                           "INSERT INTO audit (started, info_hash, anonymized) VALUES (?, ?, ?)",
-                           -1, &insert, NULL) != SQLITE_OK)
-        return fail(store);
+    int err = sk_database_prepare(
+        &store->file, "INSERT INTO audit (started, info_hash, anonymized) VALUES (?, ?, ?)",
+        &insert);
+    if (err)
+        return err;
     sqlite3_bind_double(insert, 1, started_unix_s);
     sqlite3_bind_text(insert, 2, hex, -1, SQLITE_STATIC);
     sqlite3_bind_int(insert, 3, store->style.anonymizer != NULL);
-    int err = sqlite3_step(insert) == SQLITE_DONE ? 0 : fail(store);
+    err = sqlite3_step(insert) == SQLITE_DONE ? 0 : sk_database_fail(&store->file);
     sqlite3_finalize(insert);
     if (err)
         return err;
-    store->audit = sqlite3_last_insert_rowid(store->db);
+    store->audit = sqlite3_last_insert_rowid(store->file.db);
     store->begin_ns = store->flushed_ns = begin_ns;
     return 0;
 }
@@ -266,10 +196,10 @@ static int insert(struct sk_report_store *store, const struct sk_observation *ob
         if (!is_claim || numbers[i] >= 0)
             sqlite3_bind_int64(store->insert, SK_STORE_OBSERVATION_NUMBERS + i, numbers[i]);
     if (bind_payload(store, observation)) {
-        refuse(store, "out of memory");
+        sk_database_refuse(&store->file, "out of memory");
         return SKEP_ERR_NOMEM;
     }
-    int err = sqlite3_step(store->insert) == SQLITE_DONE ? 0 : fail(store);
+    int err = sqlite3_step(store->insert) == SQLITE_DONE ? 0 : sk_database_fail(&store->file);
     sqlite3_reset(store->insert);
     return err;
 }
@@ -278,11 +208,11 @@ static int insert(struct sk_report_store *store, const struct sk_observation *ob
 static int flush(struct sk_report_store *store, const struct sk_observation *last)
 {
     struct sk_observation observation;
-    if (store->failed)
+    if (store->file.failed)
         return SKEP_ERR_STORE;
     if (!store->queue.n && !last)
         return 0;
-    int err = execute(store, "BEGIN IMMEDIATE");
+    int err = sk_database_execute(&store->file, "BEGIN IMMEDIATE");
     for (size_t at = 0; at < store->queue.n && !err; at += observation.bytes.n) {
         memcpy(&observation, store->queue.p + at, sizeof observation);
         at += sizeof observation;
@@ -291,7 +221,7 @@ static int flush(struct sk_report_store *store, const struct sk_observation *las
     }
     if (!err && last)
         err = insert(store, last);
-    err = end_transaction(store, err);
+    err = sk_database_end(&store->file, err);
     store->queue.n = 0;
     return err;
 }
@@ -301,7 +231,7 @@ void sk_report_store_observe(const struct sk_observation *observation, void *ctx
     struct sk_report_store *store = ctx;
     size_t n = sizeof *observation + observation->bytes.n;
     SK_ASSERT(store->audit);
-    if (store->failed)
+    if (store->file.failed)
         return;
     if (n > OBSERVATION_BIG) {
         flush(store, observation);
@@ -314,7 +244,7 @@ void sk_report_store_observe(const struct sk_observation *observation, void *ctx
     }
     if (sk_buf_append(&store->queue, observation, sizeof *observation) ||
         sk_buf_append(&store->queue, observation->bytes.p, observation->bytes.n))
-        refuse(store, "out of memory");
+        sk_database_refuse(&store->file, "out of memory");
 }
 
 static void bind_value(sqlite3_stmt *statement, int column, const struct sk_value *value)
@@ -356,7 +286,7 @@ static int bind_fields(struct sk_report_store *store, sqlite3_stmt *statement, i
 static int run(struct sk_report_store *store, sqlite3_stmt *statement)
 {
     sqlite3_bind_int64(statement, 1, store->audit);
-    int err = sqlite3_step(statement) == SQLITE_DONE ? 0 : fail(store);
+    int err = sqlite3_step(statement) == SQLITE_DONE ? 0 : sk_database_fail(&store->file);
     sqlite3_reset(statement);
     return err;
 }
@@ -364,8 +294,8 @@ static int run(struct sk_report_store *store, sqlite3_stmt *statement)
 static int prepare(struct sk_report_store *store, struct sk_buf *sql, sqlite3_stmt **ret)
 {
     int err = sql->failed ? SKEP_ERR_NOMEM : 0;
-    if (!err && sqlite3_prepare_v2(store->db, (const char *)sql->p, (int)sql->n, ret, NULL))
-        err = fail(store);
+    if (!err && sqlite3_prepare_v2(store->file.db, (const char *)sql->p, (int)sql->n, ret, NULL))
+        err = sk_database_fail(&store->file);
     sk_buf_deinit(sql);
     return err;
 }
@@ -430,7 +360,7 @@ int sk_report_store_finish(struct sk_report_store *store, const struct sk_report
     SK_ASSERT(store->audit);
     int err = flush(store, NULL);
     if (!err)
-        err = execute(store, "BEGIN IMMEDIATE");
+        err = sk_database_execute(&store->file, "BEGIN IMMEDIATE");
     if (err)
         return err;
     err = write_audit(store, report);
@@ -438,23 +368,23 @@ int sk_report_store_finish(struct sk_report_store *store, const struct sk_report
         err = write_claims(store, report);
     if (!err)
         err = write_peers(store, report);
-    err = end_transaction(store, err);
+    err = sk_database_end(&store->file, err);
     store->audit = 0;
     if (!err)
-        sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        sqlite3_wal_checkpoint_v2(store->file.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return err;
 }
 
 int sk_report_store_take_error(struct sk_report_store *store)
 {
-    bool is_news = store->failed && !store->told;
-    store->told = store->failed;
+    bool is_news = store->file.failed && !store->told;
+    store->told = store->file.failed;
     return is_news ? SKEP_ERR_STORE : 0;
 }
 
 const char *sk_report_store_reason(const struct sk_report_store *store)
 {
-    return store->reason;
+    return store->file.reason;
 }
 
 void sk_report_store_close(struct sk_report_store *store)
@@ -465,9 +395,8 @@ void sk_report_store_close(struct sk_report_store *store)
     sqlite3_finalize(store->insert);
     /* One file without companions, to be copied; refused, and no harm, while others use it. */
     if (store->insert)
-        sqlite3_exec(store->db, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
-    sqlite3_close(store->db);
+        sqlite3_exec(store->file.db, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
+    sk_database_close(&store->file);
     sk_buf_deinit(&store->queue);
-    sk_mem_free(store->path);
     sk_mem_free(store);
 }
