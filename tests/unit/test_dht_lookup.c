@@ -47,6 +47,7 @@ static uint16_t next(struct sk_dht_lookup *lookup)
 
 static bool answers(struct sk_dht_lookup *lookup, uint16_t slot)
 {
+    assert_true(sk_dht_lookup_heard(lookup, slot));
     struct sk_dht_contact itself = lookup->candidates[slot].contact;
     bool itself_is = sk_dht_lookup_answered(lookup, slot, itself.id, 1000);
     assert_null(sk_dht_lookup_fault(lookup));
@@ -146,8 +147,85 @@ static void who_is_slow_is_waited_for_when_there_is_nobody_else(void **state)
     sk_dht_lookup_slow(&lookup, slow);
     answers(&lookup, other);
     assert_false(sk_dht_lookup_over(&lookup));
-    sk_dht_lookup_lost(&lookup, slow, SK_DHT_CANDIDATE_SILENT);
+    sk_dht_lookup_lost(&lookup, slow);
     assert_true(sk_dht_lookup_over(&lookup));
+    sk_dht_lookup_deinit(&lookup);
+}
+
+/* For what must not be missed: lost packets are not the end. */
+static void who_did_not_answer_is_asked_once_more(void **state)
+{
+    struct sk_dht_lookup lookup = start(2);
+    for (uint8_t i = 1; i < 6; i++)
+        know(&lookup, contact((uint8_t)(10 * i), i));
+    uint16_t slow = next(&lookup), silent = next(&lookup);
+    sk_dht_lookup_slow(&lookup, slow);
+    sk_dht_lookup_slow(&lookup, silent);
+    assert_true(sk_dht_lookup_lost(&lookup, silent));
+    uint16_t third = next(&lookup), fourth = next(&lookup);
+    answers(&lookup, third);
+    answers(&lookup, fourth);
+    assert_true(sk_dht_lookup_over(&lookup));
+    /* Of the two nearest: both, although four of five are known. */
+    assert_true(sk_dht_lookup_again(&lookup));
+    assert_false(sk_dht_lookup_over(&lookup));
+    assert_int_equal(next(&lookup), slow);
+    assert_int_equal(next(&lookup), silent);
+    assert_int_equal(next(&lookup), SK_DHT_NOBODY);
+    /* What was sent first is lost; what was sent again is still under way. */
+    assert_false(sk_dht_lookup_lost(&lookup, slow));
+    assert_false(sk_dht_lookup_over(&lookup));
+    answers(&lookup, slow);
+    sk_dht_lookup_slow(&lookup, silent);
+    assert_true(sk_dht_lookup_lost(&lookup, silent));
+    assert_true(sk_dht_lookup_over(&lookup));
+    assert_false(sk_dht_lookup_again(&lookup)); /* once */
+    assert_null(sk_dht_lookup_fault(&lookup));
+    sk_dht_lookup_deinit(&lookup);
+}
+
+static void of_two_answers_the_first_is_heard(void **state)
+{
+    struct sk_dht_lookup lookup = start(1);
+    know(&lookup, contact(10, 1));
+    know(&lookup, contact(20, 2));
+    uint16_t twice = next(&lookup);
+    sk_dht_lookup_slow(&lookup, twice);
+    answers(&lookup, next(&lookup));
+    assert_true(sk_dht_lookup_again(&lookup));
+    assert_int_equal(next(&lookup), twice);
+    answers(&lookup, twice);
+    sk_dht_lookup_slow(&lookup, twice); /* the second time-out comes after the first answer */
+    assert_int_equal(lookup.candidates[twice].state, SK_DHT_CANDIDATE_ANSWERED);
+    assert_false(sk_dht_lookup_heard(&lookup, twice));
+    assert_true(sk_dht_lookup_over(&lookup));
+    sk_dht_lookup_deinit(&lookup);
+}
+
+/* While an answer may come, the candidate stays what it is, however many others are known. */
+static void who_is_asked_again_keeps_its_place(void **state)
+{
+    struct sk_dht_lookup lookup = start(1);
+    know(&lookup, contact(1, 2));
+    uint16_t teller = next(&lookup);
+    answers(&lookup, teller);
+    told(&lookup, teller, contact(0, 1));
+    uint16_t again = next(&lookup);
+    struct sk_dht_contact is = lookup.candidates[again].contact, other = contact(0, 1);
+    sk_dht_lookup_slow(&lookup, again);
+    assert_true(sk_dht_lookup_again(&lookup));
+    other.id[19] = 0; /* nearer */
+    told(&lookup, teller, other);
+    for (unsigned i = 0; i < 2 * SK_DHT_SEARCH_CANDIDATES_MAX; i++) {
+        struct sk_dht_contact near = contact(0, 0);
+        near.endpoint.addr[2] = (uint8_t)i;
+        near.endpoint.addr[3] = (uint8_t)(2 + (i >> 8));
+        told(&lookup, teller, near);
+    }
+    assert_int_equal(lookup.count, SK_DHT_SEARCH_CANDIDATES_MAX);
+    assert_memory_equal(&lookup.candidates[again].contact, &is, sizeof is);
+    assert_false(sk_dht_lookup_lost(&lookup, again));
+    assert_null(sk_dht_lookup_fault(&lookup));
     sk_dht_lookup_deinit(&lookup);
 }
 
@@ -297,7 +375,7 @@ static void when_nobody_else_is_left_all_are_asked(void **state)
     for (uint8_t i = 0; i < SK_DHT_TOLD_MAX; i++)
         told(&lookup, only, contact((uint8_t)(1 + i), (uint8_t)(20 + i)));
     for (; (slot = next(&lookup)) != SK_DHT_NOBODY; asked++)
-        sk_dht_lookup_lost(&lookup, slot, SK_DHT_CANDIDATE_SILENT);
+        sk_dht_lookup_lost(&lookup, slot);
     assert_int_equal(asked, SK_DHT_TOLD_MAX);
     assert_true(sk_dht_lookup_over(&lookup));
     sk_dht_lookup_deinit(&lookup);
@@ -312,6 +390,7 @@ static void who_is_not_who_was_told_does_not_count(void **state)
     know(&lookup, contact(12, 3));
     uint16_t shifter = next(&lookup), honest = next(&lookup);
     struct sk_dht_contact is = contact(0, 1);
+    assert_true(sk_dht_lookup_heard(&lookup, shifter));
     assert_false(sk_dht_lookup_answered(&lookup, shifter, is.id, 1));
     assert_null(sk_dht_lookup_fault(&lookup));
     assert_int_equal(closest(&lookup, slots), 0);
@@ -344,6 +423,7 @@ static void ids_that_fit_their_address_count(void **state)
     for (int i = 0; i < 2; i++) {
         uint16_t slot = next(&lookup);
         bool first = sk_endpoint_equal(&lookup.candidates[slot].contact.endpoint, &fits.endpoint);
+        assert_true(sk_dht_lookup_heard(&lookup, slot));
         assert_true(sk_dht_lookup_answered(&lookup, slot, first ? fits.id : is.id, 1));
     }
     assert_int_equal(closest(&lookup, slots), 2);
@@ -468,6 +548,32 @@ static void tokens_are_kept(void **state)
     sk_dht_lookup_deinit(&lookup);
 }
 
+/* Something happens to one of those that were asked: a time-out, a lie, an answer. */
+static void happen(struct sk_dht_lookup *lookup, uint16_t slot, struct sk_prng *prng)
+{
+    struct sk_dht_contact tale = contact((uint8_t)sk_prng_u64(prng), 0);
+    tale.endpoint.addr[1] = (uint8_t)sk_prng_below(prng, 200);
+    uint64_t what = sk_prng_below(prng, 6);
+    if (what == 0) {
+        sk_dht_lookup_slow(lookup, slot);
+        return;
+    }
+    if (what == 1) {
+        sk_dht_lookup_lost(lookup, slot);
+        return;
+    }
+    if (!sk_dht_lookup_heard(lookup, slot))
+        return;
+    if (what == 2)
+        sk_dht_lookup_reject(lookup, slot);
+    else if (what == 3)
+        sk_dht_lookup_answered(lookup, slot, tale.id, 1);
+    else
+        sk_dht_lookup_answered(lookup, slot, lookup->candidates[slot].contact.id, 1);
+    for (int i = 0; what > 3 && i < 3; i++, tale.endpoint.addr[1]++, tale.id[0] ^= 0x55)
+        told(lookup, slot, tale);
+}
+
 /* Whatever happens in whatever order, the accounts are right and it ends. */
 static void all_orders_of_things_keep_the_accounts(void **state)
 {
@@ -479,36 +585,17 @@ static void all_orders_of_things_keep_the_accounts(void **state)
         lookup.config.nodes = (double)sk_prng_below(&prng, 1000);
         for (uint8_t i = 0; i < 10; i++)
             know(&lookup, seed % 4 ? contact((uint8_t)sk_prng_u64(&prng), i) : fitting(i, &prng));
-        for (int step = 0; step < 3000 && !sk_dht_lookup_over(&lookup); step++) {
+        for (int step = 0; step < 3000; step++) {
+            if (sk_dht_lookup_over(&lookup) && !sk_dht_lookup_again(&lookup))
+                break;
             next(&lookup);
             uint16_t ways[SK_DHT_SEARCH_CANDIDATES_MAX];
             unsigned under_way = 0;
             for (uint16_t i = 0; i < lookup.count; i++)
-                if (lookup.candidates[i].state == SK_DHT_CANDIDATE_ASKED ||
-                    lookup.candidates[i].state == SK_DHT_CANDIDATE_SLOW)
+                if (lookup.candidates[i].waiting)
                     ways[under_way++] = i;
             assert_int_not_equal(under_way, 0); /* it would never be over */
-            uint16_t slot = ways[sk_prng_below(&prng, under_way)];
-            struct sk_dht_candidate *candidate = &lookup.candidates[slot];
-            uint8_t was = candidate->state;
-            struct sk_dht_contact tale = contact((uint8_t)sk_prng_u64(&prng), 0);
-            tale.endpoint.addr[1] = (uint8_t)sk_prng_below(&prng, 200);
-            switch (sk_prng_below(&prng, 5)) {
-            case 0:
-                if (was == SK_DHT_CANDIDATE_ASKED)
-                    sk_dht_lookup_slow(&lookup, slot);
-                break;
-            case 1:
-                sk_dht_lookup_lost(&lookup, slot, SK_DHT_CANDIDATE_SILENT);
-                break;
-            case 2:
-                sk_dht_lookup_answered(&lookup, slot, tale.id, 1);
-                break;
-            default:
-                answers(&lookup, slot);
-                for (int i = 0; i < 3; i++, tale.endpoint.addr[1]++, tale.id[0] ^= 0x55)
-                    told(&lookup, slot, tale);
-            }
+            happen(&lookup, ways[sk_prng_below(&prng, under_way)], &prng);
             assert_null(sk_dht_lookup_fault(&lookup));
         }
         assert_true(sk_dht_lookup_over(&lookup));
@@ -545,6 +632,9 @@ int main(void)
         cmocka_unit_test(no_more_than_alpha_are_under_way_before_the_end),
         cmocka_unit_test(who_is_slow_is_overtaken_but_welcome),
         cmocka_unit_test(who_is_slow_is_waited_for_when_there_is_nobody_else),
+        cmocka_unit_test(who_did_not_answer_is_asked_once_more),
+        cmocka_unit_test(of_two_answers_the_first_is_heard),
+        cmocka_unit_test(who_is_asked_again_keeps_its_place),
         cmocka_unit_test(without_anybody_it_is_over),
         cmocka_unit_test(an_address_is_one_candidate),
         cmocka_unit_test(what_strangers_tell_is_sifted),

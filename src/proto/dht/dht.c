@@ -53,9 +53,9 @@ static int init(struct sk_dht *dht, const struct sk_dht_config *config)
 }
 
 /*
- * Strangers see what is drawn for ids and transactions, and the generator is not made for secrets:
- * from enough of its numbers the next ones follow. So each purpose has one of its own, and none
- * leads back to the seed.
+ * Strangers see what is drawn for ids, and the generator is not made for secrets: from enough of
+ * its numbers the next ones follow. So secrets come from one of their own, and neither leads back
+ * to the seed.
  */
 static void init_prng(struct sk_prng *prng, uint64_t seed, const char *purpose)
 {
@@ -73,7 +73,6 @@ int sk_dht_new(const struct sk_dht_config *config, uint64_t now_ns, struct sk_dh
         return SKEP_ERR_NOMEM;
     init_prng(&dht->prng, config->seed, "ids");
     init_prng(&dht->secret_prng, config->seed, "secrets");
-    init_prng(&dht->transaction_prng, config->seed, "transactions");
     dht->vote_seed = sk_prng_u64(&dht->prng);
     dht->now_ns = dht->allowance_ns = now_ns;
     dht->expire_ns = SK_TIME_NEVER;
@@ -84,6 +83,7 @@ int sk_dht_new(const struct sk_dht_config *config, uint64_t now_ns, struct sk_dh
     sk_buf_init(&dht->out, SK_DHT_DATAGRAM_MAX);
     sk_map_init(&dht->ops, sizeof(uint64_t), SK_DHT_OPERATIONS_MAX + 16, sk_prng_u64(&dht->prng));
     sk_dht_tokens_init(&dht->tokens, &dht->secret_prng, now_ns);
+    sk_dht_rpc_init(&dht->rpc, &dht->secret_prng);
     int err = init(dht, config);
     if (err) {
         sk_dht_free(dht);
@@ -198,8 +198,7 @@ int sk_dht_query(struct sk_dht *dht, struct sk_dht_call *call, struct sk_krpc *q
     query->read_only = dht->read_only || !net->settled;
     query->transaction = sk_bytes(transaction, sizeof transaction);
     query->version = sk_bytes(dht->version[0] ? dht->version : NULL, sizeof dht->version);
-    int err = sk_dht_rpc_start(&dht->rpc, call, &dht->transaction_prng, soft_ns, dht->now_ns,
-                               transaction);
+    int err = sk_dht_rpc_start(&dht->rpc, call, soft_ns, dht->now_ns, transaction);
     if (err)
         return err;
     dht->out.n = 0;

@@ -77,10 +77,9 @@ struct sk_dht_event_record {
 };
 
 struct sk_dht {
-    struct sk_prng prng;             /* ids, places, waits */
-    struct sk_prng secret_prng;      /* secrets of tokens: nobody sees what is drawn */
-    struct sk_prng transaction_prng; /* transaction ids */
-    uint64_t now_ns;                 /* the latest that we were told */
+    struct sk_prng prng;        /* ids, places, waits */
+    struct sk_prng secret_prng; /* secrets of tokens and transactions: nobody sees what is drawn */
+    uint64_t now_ns;            /* the latest that we were told */
     uint64_t vote_seed;
     bool read_only, ids_by_address;
     uint8_t version[4];

@@ -128,6 +128,11 @@ static int grow(struct sk_dht_lookup *lookup)
     return 0;
 }
 
+static bool is_untouched(const struct sk_dht_candidate *candidate)
+{
+    return candidate->state == SK_DHT_CANDIDATE_NEW && !candidate->queries;
+}
+
 /* A slot for somebody with this id: a new one or that of the farthest whom nobody asked yet. */
 static int slot_for(struct sk_dht_lookup *lookup, const uint8_t id[SK_DHT_ID_SIZE],
                     uint16_t *ret_slot)
@@ -142,7 +147,7 @@ static int slot_for(struct sk_dht_lookup *lookup, const uint8_t id[SK_DHT_ID_SIZ
         return 0;
     }
     size_t place = lookup->count;
-    while (place > 0 && at(lookup, place - 1)->state != SK_DHT_CANDIDATE_NEW)
+    while (place > 0 && !is_untouched(at(lookup, place - 1)))
         place--;
     if (place == 0 ||
         sk_dht_compare(lookup->config.target, at(lookup, place - 1)->contact.id, id) <= 0)
@@ -197,7 +202,7 @@ static void told_again(struct sk_dht_lookup *lookup, struct sk_dht_candidate *ol
             old->tellers++;
         if (old->state == SK_DHT_CANDIDATE_REJECTED && old->other_id && slot != teller)
             set_state(lookup, old, SK_DHT_CANDIDATE_ANSWERED);
-    } else if (old->state == SK_DHT_CANDIDATE_NEW && old->teller != SK_DHT_NOBODY &&
+    } else if (is_untouched(old) && old->teller != SK_DHT_NOBODY &&
                sk_dht_compare(lookup->config.target, contact->id, old->contact.id) < 0) {
         order_remove(lookup, slot);
         *old = make(lookup, contact, teller);
@@ -276,7 +281,7 @@ static bool trusted(const struct sk_dht_lookup *lookup, const struct sk_dht_cand
 {
     if (!counts(lookup, candidate) && lookup->misfits_asked >= MISFITS_MAX)
         return false;
-    if (candidate->teller == SK_DHT_NOBODY || candidate->tellers > 1)
+    if (candidate->teller == SK_DHT_NOBODY || candidate->tellers > 1 || candidate->queries)
         return true;
     const struct sk_dht_candidate *teller = &lookup->candidates[candidate->teller];
     return teller->told_failed + teller->told_asked < TELLER_CREDIT + 2 * teller->told_alive;
@@ -382,8 +387,30 @@ bool sk_dht_lookup_next(struct sk_dht_lookup *lookup, uint16_t *ret_slot)
     set_state(lookup, candidate, SK_DHT_CANDIDATE_ASKED);
     if (!counts(lookup, candidate))
         lookup->misfits_asked++;
+    candidate->queries++;
+    candidate->waiting++;
     *ret_slot = slot;
     return true;
+}
+
+bool sk_dht_lookup_again(struct sk_dht_lookup *lookup)
+{
+    bool any = false;
+    unsigned near = 0;
+    for (size_t place = 0; place < lookup->count && near < lookup->config.k; place++) {
+        struct sk_dht_candidate *candidate = at(lookup, place);
+        bool unheard = candidate->state == SK_DHT_CANDIDATE_SLOW ||
+                       candidate->state == SK_DHT_CANDIDATE_SILENT;
+        if (!counts(lookup, candidate) ||
+            (!unheard && candidate->state != SK_DHT_CANDIDATE_ANSWERED))
+            continue;
+        near++;
+        if (unheard && candidate->queries == 1) {
+            set_state(lookup, candidate, SK_DHT_CANDIDATE_NEW);
+            any = true;
+        }
+    }
+    return any;
 }
 
 bool sk_dht_lookup_over(const struct sk_dht_lookup *lookup)
@@ -396,6 +423,14 @@ bool sk_dht_lookup_over(const struct sk_dht_lookup *lookup)
     unsigned wanted = ways_wanted(lookup, &view);
     return !wanted || (!lookup->under_way &&
                        (ways_tried(lookup, &view) >= wanted || other_way(lookup) == SK_DHT_NOBODY));
+}
+
+bool sk_dht_lookup_heard(struct sk_dht_lookup *lookup, uint16_t slot)
+{
+    struct sk_dht_candidate *candidate = &lookup->candidates[slot];
+    candidate->waiting--;
+    return candidate->state != SK_DHT_CANDIDATE_ANSWERED &&
+           candidate->state != SK_DHT_CANDIDATE_REJECTED;
 }
 
 bool sk_dht_lookup_answered(struct sk_dht_lookup *lookup, uint16_t slot,
@@ -436,14 +471,25 @@ int sk_dht_lookup_token(struct sk_dht_lookup *lookup, uint16_t slot, struct sk_b
 
 void sk_dht_lookup_slow(struct sk_dht_lookup *lookup, uint16_t slot)
 {
-    set_state(lookup, &lookup->candidates[slot], SK_DHT_CANDIDATE_SLOW);
+    struct sk_dht_candidate *candidate = &lookup->candidates[slot];
+    if (candidate->state == SK_DHT_CANDIDATE_ASKED)
+        set_state(lookup, candidate, SK_DHT_CANDIDATE_SLOW);
 }
 
-void sk_dht_lookup_lost(struct sk_dht_lookup *lookup, uint16_t slot,
-                        enum sk_dht_candidate_state state)
+bool sk_dht_lookup_lost(struct sk_dht_lookup *lookup, uint16_t slot)
 {
     struct sk_dht_candidate *candidate = &lookup->candidates[slot];
-    set_state(lookup, candidate, state);
+    bool silent = --candidate->waiting == 0 && (candidate->state == SK_DHT_CANDIDATE_ASKED ||
+                                                candidate->state == SK_DHT_CANDIDATE_SLOW);
+    if (silent)
+        set_state(lookup, candidate, SK_DHT_CANDIDATE_SILENT);
+    return silent;
+}
+
+void sk_dht_lookup_reject(struct sk_dht_lookup *lookup, uint16_t slot)
+{
+    struct sk_dht_candidate *candidate = &lookup->candidates[slot];
+    set_state(lookup, candidate, SK_DHT_CANDIDATE_REJECTED);
     candidate->other_id = false; /* it does not count, whoever else tells of it */
 }
 
@@ -456,6 +502,14 @@ size_t sk_dht_lookup_closest(const struct sk_dht_lookup *lookup, uint16_t *ret_s
             ret_slots[n++] = lookup->order[place];
     }
     return n;
+}
+
+uint32_t sk_dht_lookup_silent(const struct sk_dht_lookup *lookup)
+{
+    uint32_t count = 0;
+    for (size_t slot = 0; slot < lookup->count; slot++)
+        count += lookup->candidates[slot].state == SK_DHT_CANDIDATE_SILENT;
+    return count;
 }
 
 double sk_dht_lookup_nodes(const struct sk_dht_lookup *lookup)
@@ -484,6 +538,8 @@ const char *sk_dht_lookup_fault(const struct sk_dht_lookup *lookup)
             return "two candidates have one address";
         if (candidate->teller != SK_DHT_NOBODY && candidate->teller >= lookup->count)
             return "a candidate was told of by nobody";
+        if (candidate->waiting > candidate->queries || candidate->queries > 2)
+            return "a candidate was asked too often";
         asked += candidate->state == SK_DHT_CANDIDATE_ASKED;
         slow += candidate->state == SK_DHT_CANDIDATE_SLOW;
         alive +=

@@ -9,6 +9,9 @@
  *            |  \-> SLOW -> ANSWERED, SILENT     (others are asked in its place)
  *            \----> SILENT, REJECTED             (not there; not who it was told to be)
  *
+ * SLOW and SILENT ones become NEW once more by sk_dht_lookup_again(), for what must not be missed
+ * because of a lost packet. The first answer counts, whichever query it is to.
+ *
  * What strangers tell is bounded: one candidate an IP address (IPv6: a /64; local addresses by
  * port), a few of each that tells, no narrower scope than the teller's own, and whose candidates
  * turn out dead is believed no more than a few times (see trusted()). A candidate counts as one of
@@ -53,6 +56,8 @@ struct sk_dht_candidate {
     uint8_t tellers;                 /* how many told of it */
     uint8_t told_alive, told_failed; /* of those that it told first: answered; slow or worse */
     uint8_t told_asked;              /* under way */
+    uint8_t queries;                 /* that it was sent */
+    uint8_t waiting;                 /* of them under way: SILENT when all are lost */
     bool fits;                       /* its id its address */
     bool has_item;
     bool other_id; /* answered with another id than it was told by */
@@ -95,19 +100,29 @@ int sk_dht_lookup_told(struct sk_dht_lookup *lookup, uint16_t teller,
                        const struct sk_dht_contact *contacts, size_t count);
 /* The next to be asked, which counts as ASKED with this; false: nobody now. */
 bool sk_dht_lookup_next(struct sk_dht_lookup *lookup, uint16_t *ret_slot);
-/* An ASKED or SLOW candidate answered with this id. Returns whether it is who it was told to be, or
+/* Of the k nearest, those that answered and those that did not, each of the latter may be asked
+ * once more. Returns whether there are any. */
+bool sk_dht_lookup_again(struct sk_dht_lookup *lookup);
+/* A query to it was answered. Returns whether that is news: by then it had neither ANSWERED nor
+ * been REJECTED. The caller says which it is now. */
+bool sk_dht_lookup_heard(struct sk_dht_lookup *lookup, uint16_t slot);
+/* It answered with this id. Returns whether it is who it was told to be, or
  * proves to be somebody else who may count. */
 bool sk_dht_lookup_answered(struct sk_dht_lookup *lookup, uint16_t slot,
                             const uint8_t id[SK_DHT_ID_SIZE], uint64_t rtt_ns);
 /* Copies what it wants to see when something is stored. SKEP_ERR_NOMEM. */
 int sk_dht_lookup_token(struct sk_dht_lookup *lookup, uint16_t slot, struct sk_bytes token);
-/* The same goes for these: SLOW; SILENT or REJECTED. */
+/* The latest query to it takes long. */
 void sk_dht_lookup_slow(struct sk_dht_lookup *lookup, uint16_t slot);
-void sk_dht_lookup_lost(struct sk_dht_lookup *lookup, uint16_t slot,
-                        enum sk_dht_candidate_state state);
+/* A query to it came to nothing. Returns whether it counts as SILENT with this. */
+bool sk_dht_lookup_lost(struct sk_dht_lookup *lookup, uint16_t slot);
+/* It is not who it was told to be, or lies. */
+void sk_dht_lookup_reject(struct sk_dht_lookup *lookup, uint16_t slot);
 bool sk_dht_lookup_over(const struct sk_dht_lookup *lookup);
 /* The k (or fewer) closest that answered and count, nearest first: slots. */
 size_t sk_dht_lookup_closest(const struct sk_dht_lookup *lookup, uint16_t *ret_slots, size_t max);
+/* How many are SILENT. */
+uint32_t sk_dht_lookup_silent(const struct sk_dht_lookup *lookup);
 /* How many nodes there are in the network, by how near the closest are; 0: cannot tell. */
 double sk_dht_lookup_nodes(const struct sk_dht_lookup *lookup);
 size_t sk_dht_lookup_bytes(const struct sk_dht_lookup *lookup);

@@ -20,6 +20,12 @@ static struct sk_dht_call *call_at(const struct sk_dht_rpc *rpc, uint32_t place)
     return &rpc->chunks[place / CHUNK][place % CHUNK];
 }
 
+void sk_dht_rpc_init(struct sk_dht_rpc *rpc, struct sk_prng *prng)
+{
+    *rpc = (struct sk_dht_rpc){0};
+    sk_prng_bytes(prng, rpc->secret, sizeof rpc->secret);
+}
+
 void sk_dht_rpc_deinit(struct sk_dht_rpc *rpc)
 {
     sk_heap_deinit(&rpc->timers);
@@ -53,8 +59,8 @@ static uint32_t free_place(const struct sk_dht_rpc *rpc, uint32_t from)
     return place;
 }
 
-int sk_dht_rpc_start(struct sk_dht_rpc *rpc, const struct sk_dht_call *call, struct sk_prng *prng,
-                     uint64_t soft_ns, uint64_t now_ns, uint8_t ret_t[SK_DHT_TRANSACTION_SIZE])
+int sk_dht_rpc_start(struct sk_dht_rpc *rpc, const struct sk_dht_call *call, uint64_t soft_ns,
+                     uint64_t now_ns, uint8_t ret_t[SK_DHT_TRANSACTION_SIZE])
 {
     if (rpc->count >= SK_DHT_TRANSACTIONS_MAX)
         return SKEP_ERR_LIMIT;
@@ -65,7 +71,9 @@ int sk_dht_rpc_start(struct sk_dht_rpc *rpc, const struct sk_dht_call *call, str
         if (err)
             return err;
     }
-    uint64_t random = sk_prng_u64(prng);
+    uint8_t number[8];
+    sk_put_u64(number, rpc->made++);
+    uint64_t random = sk_siphash(rpc->secret, number, sizeof number);
     uint32_t place = free_place(rpc, (uint32_t)(random >> 32));
     struct sk_dht_call *made = call_at(rpc, place);
     int err = sk_heap_set(&rpc->timers, &made->timer, now_ns + soft_ns);

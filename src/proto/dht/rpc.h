@@ -1,9 +1,10 @@
 /*
  * Our queries on their way. Layer: proto/dht.
  *
- * A call is found again by its transaction id and the address that it went to; both must match, so
- * that nobody else can answer. It has two time-outs: after the soft one (from the round trips of
- * late) the node counts as slow and others are asked in its place, after the hard one as silent.
+ * A call is found again by its transaction id and the address that it went to; both must match, and
+ * the ids of others do not lead to the next one, so that nobody else can answer. It has two
+ * time-outs: after the soft one (from the round trips of late) the node counts as slow and others
+ * are asked in its place, after the hard one as silent.
  *
  * Memory: nothing until the first call, then about 100 bytes for each that was ever under way at a
  * time, in chunks; at most SK_DHT_TRANSACTIONS_MAX.
@@ -13,6 +14,7 @@
 
 #include "base/heap.h"
 #include "base/prng.h"
+#include "base/siphash.h"
 #include "wire/krpc.h"
 
 #define SK_DHT_TRANSACTION_SIZE 4
@@ -38,19 +40,23 @@ struct sk_dht_call {
 };
 
 struct sk_dht_rpc {
+    uint8_t secret[SK_SIPHASH_KEY_SIZE];
+    uint64_t made; /* calls, ever */
     struct sk_dht_call **chunks;
     uint32_t chunks_count, count, purposes[3]; /* calls under way, of each purpose */
     struct sk_heap timers;
     uint64_t rtt_ns, deviation_ns; /* smoothed; 0 nobody answered yet */
 };
 
+/* The secret is drawn: from a generator whose other numbers no stranger sees. */
+void sk_dht_rpc_init(struct sk_dht_rpc *rpc, struct sk_prng *prng);
 void sk_dht_rpc_deinit(struct sk_dht_rpc *rpc);
 /*
  * Makes a call from what `*call` says of contact, has_id, op, slot, method and purpose; the time it
  * is sent is now. SKEP_ERR_LIMIT, SKEP_ERR_NOMEM.
  */
-int sk_dht_rpc_start(struct sk_dht_rpc *rpc, const struct sk_dht_call *call, struct sk_prng *prng,
-                     uint64_t soft_ns, uint64_t now_ns, uint8_t ret_t[SK_DHT_TRANSACTION_SIZE]);
+int sk_dht_rpc_start(struct sk_dht_rpc *rpc, const struct sk_dht_call *call, uint64_t soft_ns,
+                     uint64_t now_ns, uint8_t ret_t[SK_DHT_TRANSACTION_SIZE]);
 /* The call that this answers; NULL. */
 struct sk_dht_call *sk_dht_rpc_match(const struct sk_dht_rpc *rpc, struct sk_bytes transaction,
                                      const struct sk_endpoint *from);

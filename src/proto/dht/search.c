@@ -231,10 +231,10 @@ static bool ask_candidate(struct sk_dht *dht, struct search *search, uint16_t sl
         .has_id = true,
     };
     if (sk_dht_query(dht, &call, &query, sk_dht_rpc_soft_ns(&dht->rpc)) != 0) {
-        sk_dht_lookup_lost(&search->lookups[i], slot, SK_DHT_CANDIDATE_SILENT);
+        sk_dht_lookup_lost(&search->lookups[i], slot);
         return false;
     }
-    search->result.asked++;
+    search->result.asked += candidate->queries == 1;
     tell(dht, search, SK_DHT_EVENT_ASKED, &call,
          &(struct sk_dht_event_record){.step = candidate->step});
     return true;
@@ -355,8 +355,10 @@ static void end_lookup(struct sk_dht *dht, struct search *search)
 {
     gather_closest(search);
     for (unsigned i = 0; i < 2; i++)
-        if (search->runs[i])
+        if (search->runs[i]) {
             note_nodes(&dht->nets[i], sk_dht_lookup_nodes(&search->lookups[i]));
+            search->result.silent += sk_dht_lookup_silent(&search->lookups[i]);
+        }
     search->result.duration_ns = dht->now_ns - search->started_ns;
     search->phase = PHASE_STORE;
     for (uint32_t at = 0; at < search->result.closest_count; at++) {
@@ -368,11 +370,21 @@ static void end_lookup(struct sk_dht *dht, struct search *search)
     }
 }
 
-/* Whether to look beyond the k closest for an item that none of them gave. */
-static bool goes_farther(const struct search *search, const struct sk_dht_lookup *lookup)
+/*
+ * An item that none of the k closest gave: those who did not answer are asked once more, for
+ * packets get lost, then more nodes, for some of those that were the closest are gone. Returns
+ * whether anything is left to be done.
+ */
+static bool looks_harder(const struct search *search, struct sk_dht_lookup *lookup)
 {
-    return search->ask.method == SK_KRPC_GET && !search->item && !search->store &&
-           lookup->config.k < FARTHER * search->ask.k;
+    if (search->ask.method != SK_KRPC_GET || search->item || search->store)
+        return false;
+    if (sk_dht_lookup_again(lookup))
+        return true;
+    bool farther = lookup->config.k < FARTHER * search->ask.k;
+    if (farther)
+        lookup->config.k += search->ask.k;
+    return farther;
 }
 
 static bool lookups_over(struct search *search)
@@ -382,8 +394,8 @@ static bool lookups_over(struct search *search)
         return true;
     for (unsigned i = 0; i < 2; i++) {
         struct sk_dht_lookup *lookup = &search->lookups[i];
-        while (search->runs[i] && sk_dht_lookup_over(lookup) && goes_farther(search, lookup))
-            lookup->config.k += search->ask.k;
+        while (search->runs[i] && sk_dht_lookup_over(lookup) && looks_harder(search, lookup))
+            continue;
         over &= !search->runs[i] || sk_dht_lookup_over(lookup);
     }
     return over;
@@ -470,9 +482,11 @@ static void lookup_answered(struct sk_dht *dht, struct search *search,
     struct sk_dht_candidate *candidate = &lookup->candidates[call->slot];
     struct sk_dht_event_record record = {
         .has_message = true, .rtt_ns = rtt_ns, .step = candidate->step};
+    if (!sk_dht_lookup_heard(lookup, call->slot))
+        return;
     if (message->kind == SK_KRPC_ERROR) {
         search->result.refused++;
-        sk_dht_lookup_lost(lookup, call->slot, SK_DHT_CANDIDATE_REJECTED);
+        sk_dht_lookup_reject(lookup, call->slot);
         tell(dht, search, SK_DHT_EVENT_REFUSED, call, &record);
         return;
     }
@@ -482,7 +496,7 @@ static void lookup_answered(struct sk_dht *dht, struct search *search,
     record.forged = judgement == ITEM_FORGED;
     if (record.forged) {
         search->result.forged++;
-        sk_dht_lookup_lost(lookup, call->slot, SK_DHT_CANDIDATE_REJECTED);
+        sk_dht_lookup_reject(lookup, call->slot);
     } else if (itself) {
         take_told(search, lookup, call->slot, message);
     }
@@ -551,9 +565,8 @@ void sk_dht_search_silent(struct sk_dht *dht, struct sk_dht_op *op, const struct
     struct sk_dht_event_record record = {0};
     if (!is_store(call)) {
         record.step = lookup->candidates[call->slot].step;
-        sk_dht_lookup_lost(lookup, call->slot, SK_DHT_CANDIDATE_SILENT);
-        search->result.silent++;
-        tell(dht, search, SK_DHT_EVENT_SILENT, call, &record);
+        if (sk_dht_lookup_lost(lookup, call->slot))
+            tell(dht, search, SK_DHT_EVENT_SILENT, call, &record);
     } else {
         struct place *place = &search->places[call->slot];
         search->stores_under_way--;
