@@ -349,12 +349,16 @@ static void settle(struct world *world)
     }
 }
 
+static double burst(const struct world *world)
+{
+    return SK_MAX(world->config.rate / 2, 8.0);
+}
+
 static void advance(struct world *world, uint64_t by_ns)
 {
     world->now_ns += by_ns;
-    double burst = SK_MAX(world->config.rate / 2, 8.0);
     world->level += (double)by_ns / (double)SECOND * world->config.rate;
-    world->level = SK_MIN(world->level, burst);
+    world->level = SK_MIN(world->level, burst(world));
 }
 
 /* ---- what is sent to it ---- */
@@ -678,6 +682,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world.end = data + size;
     world.now_ns = world.started_ns = SECOND;
     configure(&world);
+    world.level = burst(&world);
     SK_ASSERT(sk_dht_new(&world.config, world.now_ns, &world.dht) == 0);
     for (int i = 0; i < ACTIONS_MAX && world.p < world.end; i++) {
         uint8_t action = take(&world);

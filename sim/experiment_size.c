@@ -8,7 +8,7 @@
 #include <math.h>
 
 #define PATIENCE (12 * SK_SIM_HOUR)
-#define RUNS_A_NETWORK 10 /* from nodes of their own, one after the other */
+#define RUNS_A_NETWORK 25 /* from nodes of their own, one after the other */
 
 struct estimate {
     bool over;
@@ -17,7 +17,7 @@ struct estimate {
 
 struct sums {
     uint32_t runs, held, within_3;
-    double error, square, most, width, queries, lookups, seconds;
+    double live, error, square, most, width, queries, lookups, seconds;
 };
 
 static void hear(void *ctx, uint32_t node, struct sk_dht_task *task, const struct sk_dht_note *note)
@@ -43,9 +43,10 @@ static void run_estimate(struct sk_sim_dht *sim, uint64_t seed, struct sums *sum
     while (!estimate.over && sk_sim_dht_now(sim) < begin + PATIENCE && !sk_sim_dht_fault(sim))
         sk_sim_dht_run_for(sim, SK_SIM_SECOND);
     const struct sk_dht_size_result *result = &estimate.result;
-    double truth = sk_sim_dht_live(sim);
+    double truth = sk_sim_dht_live(sim) - 1.0; /* but the one that counts */
     double error = estimate.over ? result->estimate / truth - 1 : 1;
     sums->runs++;
+    sums->live += truth;
     sums->held += estimate.over && result->low <= truth && truth <= result->high;
     sums->within_3 += fabs(error) <= 0.03;
     sums->error += error;
@@ -62,6 +63,7 @@ static void print(struct sk_sim_report *report, const struct sk_sim_options *opt
 {
     double runs = sums->runs;
     sk_sim_report_number(report, "nodes", options->nodes, 0);
+    sk_sim_report_number(report, "live", sums->live / runs, 0);
     sk_sim_report_number(report, "runs", runs, 0);
     sk_sim_report_number(report, "bias_%", 100 * sums->error / runs, 2);
     sk_sim_report_number(report, "rms_error_%", 100 * sqrt(sums->square / runs), 2);
@@ -84,6 +86,7 @@ static const char *run(const struct sk_sim_options *options, struct sk_sim_repor
         struct sk_sim_dht *sim = sk_sim_network(options, seed);
         sk_sim_dht_grow(sim, options->nodes, NULL, NULL);
         sk_sim_dht_run_for(sim, (uint64_t)(options->settle_s * (double)SK_SIM_SECOND));
+        sk_sim_dht_kill_share(sim, options->dead);
         for (uint32_t i = 0; i < RUNS_A_NETWORK && sums.runs < options->runs; i++)
             run_estimate(sim, sk_hash_mix(seed + i), &sums);
         fault = sk_sim_end(sim);

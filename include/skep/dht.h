@@ -35,9 +35,9 @@ enum skep_dht_method {
 
 /*
  * A host that knows others: "name:port" or an address. Looked up and asked while the node knows
- * few nodes, after those of skep_dht_add_node() had a moment to answer; again with back-off (2 s
- * doubling to 5 min) while nobody answers, which is no error: skep_dht_stats() tells. Hosts that
- * cannot be reached from the bind address (names and public addresses, bound to loopback) are
+ * few nodes, after those of skep_dht_add_node() had a moment to answer; again with back-off
+ * (10 s doubling to 5 min) while nobody answers, which is no error: skep_dht_stats() tells. Hosts
+ * that cannot be reached from the bind address (names and public addresses, bound to loopback) are
  * passed over. SKEP_ERR_STATE (no node), SKEP_ERR_INVALID, SKEP_ERR_LIMIT (64), SKEP_ERR_NOMEM.
  */
 int skep_dht_add_host(struct skep_engine *engine, const char *host_port);
@@ -261,11 +261,15 @@ struct skep_dht_blob_result {
     bool is_value;
     const uint8_t *target, *key; /* where it lies: 20 bytes; 32 or NULL */
     int64_t seq;                 /* mutable */
-    uint32_t items;              /* items that it is made of */
+    uint32_t items, items_done;  /* it is made of; VIA_ANNOUNCE: info-hashes, a put does them in
+                                    order, the head last */
     uint32_t closest,
         holding;            /* put: of the closest nodes to the root, read back: how many hold it */
     uint32_t least_holding; /* the same of the item that fewest hold */
-    uint32_t ports_one;     /* VIA_ANNOUNCE: nodes that kept one port of an address only */
+    /* VIA_ANNOUNCE: nodes that kept one port of an address only; the info-hash that was worked on
+     * last (from 1; 0 none), its ports, and those of them that came back (put: from enough nodes)
+     */
+    uint32_t ports_one, part, ports, ports_back;
 };
 
 /* DONE: SKEP_ERR_NOT_FOUND, SKEP_ERR_NETWORK (nobody to ask, nobody stored it), SKEP_ERR_MISMATCH
@@ -305,6 +309,8 @@ struct skep_dht_size {
 struct skep_dht_size_result {
     double estimate, low, high; /* nodes that answer; 95 % */
     uint64_t lookups, nodes_seen, queries;
+    uint64_t id_fits;   /* of nodes_seen: whose id follows from their address (BEP 42) */
+    double unseen;      /* share of the estimate that was met by nobody but inferred; NAN unknown */
     const char *method; /* static: how */
 };
 int skep_dht_start_size(struct skep_engine *engine, const struct skep_dht_size *size,

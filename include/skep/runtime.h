@@ -31,8 +31,13 @@ struct skep_config {
     uint64_t seed;               /* of all randomness; 0 = the system's entropy */
 
     /*
-     * The DHT node (skep/dht.h). It runs unless `no_dht` is set, on the same UDP port, and sends
-     * nothing before it is told of a host, a node or a peer that has one.
+     * The DHT node (skep/dht.h), on the same UDP port; none with `no_dht`. It is up while somebody
+     * wants it: what was started through skep/dht.h and is not over; a torrent, until it is stopped
+     * or known to be private (BEP 27); in an engine to which no torrent was added, the program
+     * itself. Else it is down: it sends nothing, takes nothing in and looks no name up. So a
+     * private torrent alone never brings it up, and a magnet whose metadata says private sends it
+     * down unless others want it. Up, it sends nothing before it is told of a host, a node or a
+     * peer that has one.
      */
     bool dht_read_only; /* BEP 43: asks and answers nothing */
     bool dht_any_id;    /* ids need not fit their addresses (BEP 42), ours and others' */

@@ -51,7 +51,7 @@ struct audit {
     struct sk_anonymizer anonymizer;
     struct sk_report_style style;
     struct sk_audit_live *live;
-    uint64_t started_ns;
+    uint64_t opened_ns, started_ns; /* --time counts from the first, the report from the other */
     enum sk_stopped stopped;
     bool stopping;
     int interrupts;
@@ -193,7 +193,7 @@ static void on_tick(struct skep_runtime *runtime, void *ctx)
         return;
     sk_auditor_tick(audit->auditor, now);
     sk_audit_live_draw(audit->live, audit->auditor, now);
-    double elapsed = (double)(now - audit->started_ns) / 1e9;
+    double elapsed = (double)(now - audit->opened_ns) / 1e9;
     if (audit->options.time_s > 0 && elapsed >= audit->options.time_s)
         leave(audit, SK_STOPPED_TIME);
     if (audit->store && sk_report_store_take_error(audit->store))
@@ -422,9 +422,12 @@ static int with_runtime(struct audit *audit, struct sk_target *target)
         sk_complain("%s", reason ? reason : skep_err_text(err));
         return sk_exit_of(err);
     }
-    int code = sk_target_add(target, audit->runtime, &audit->torrent);
+    audit->opened_ns = skep_runtime_now(audit->runtime);
+    int code = join_dht(audit); /* first: a link of BEP 46 is looked up there */
     if (!code)
-        code = join_dht(audit);
+        code = sk_target_resolve(target, audit->runtime, &audit->options, 0);
+    if (!code)
+        code = sk_target_add(target, skep_runtime_engine(audit->runtime), &audit->torrent);
     if (!code)
         code = start(audit);
     if (!code)

@@ -72,7 +72,8 @@ int sk_command_run(const struct sk_command_set *set, int argc, char **argv)
         argv[1] = name;
         return set->commands[i].run(argc - 1, argv + 1);
     }
-    sk_complain("there is no command '%s %.40s' (%s --help lists them)", set->program, argv[1],
-                set->program);
+    const char *above = strchr(set->program, ' '); /* "skep" itself is not said */
+    sk_complain("there is no command '%s%s%.40s' (%s --help lists them)", above ? above + 1 : "",
+                above ? " " : "", argv[1], set->program);
     return SK_EXIT_USAGE;
 }

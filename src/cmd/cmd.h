@@ -32,8 +32,8 @@ struct sk_command_set {
     size_t count;
 };
 
-/* Runs the command that argv[1] names, or shows what there is: all of it when asked for help, and on
- * stderr where there is none. An exit code. */
+/* Runs the command that argv[1] names, or shows what there is: all of it when asked for help, and
+ * on stderr where there is none. An exit code. */
 int sk_command_run(const struct sk_command_set *set, int argc, char **argv);
 
 int sk_cmd_audit(int argc, char **argv);

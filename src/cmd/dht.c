@@ -63,16 +63,17 @@ void sk_dht_want_argument(const struct sk_dht_session *session, const char *arg,
     exit(SK_EXIT_USAGE);
 }
 
-int sk_dht_target(struct sk_dht_session *session, const char *text, uint8_t ret_hash[20])
+int sk_dht_target(struct sk_dht_session *session, const char *text, struct sk_target_hash *ret_hash)
 {
     struct sk_target target;
-    bool is_private = false;
     int code = sk_target_read(text, &target);
     if (code)
         return code;
-    code = sk_target_info_hash(&target, session->runtime, ret_hash, &is_private);
+    code = sk_target_resolve(&target, session->runtime, &session->options, session->family);
+    if (!code)
+        code = sk_target_info_hash(&target, ret_hash);
     sk_target_deinit(&target);
-    if (!code && is_private) {
+    if (!code && ret_hash->is_private) {
         sk_complain("%.400s: a private torrent: only its trackers may be asked about it", text);
         code = SK_EXIT_FAILED;
     }

@@ -8,6 +8,7 @@
 
 #include "cmd/dht_json.h"
 #include "cmd/dht_session.h"
+#include "cmd/target.h"
 
 #include <argp.h>
 
@@ -32,7 +33,8 @@ void sk_dht_want_argument(const struct sk_dht_session *session, const char *arg,
 
 /* The info-hash of a TARGET that is to be looked for or announced; not of a private torrent, about
  * which only its trackers may be asked. Complains; an exit code. */
-int sk_dht_target(struct sk_dht_session *session, const char *text, uint8_t ret_hash[20]);
+int sk_dht_target(struct sk_dht_session *session, const char *text,
+                  struct sk_target_hash *ret_hash);
 
 /* A client by the four bytes of "v": "libtorrent 2.0.8", "uTorrent", "xy 0102"; "" where nothing
  * was said. Safe to show. Returns ret_text. */

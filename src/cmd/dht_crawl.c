@@ -171,16 +171,18 @@ static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen
                  struct sk_buf *out)
 {
     const struct crawl *crawl = ctx;
+    /* Nodes are told of at once, progress only now and then. */
+    uint64_t all = SK_MAX(crawl->known, crawl->told), done = SK_MAX(crawl->asked, crawl->told);
     char known[SK_UNITS_MAX], asked[SK_UNITS_MAX], alive[SK_UNITS_MAX], time[SK_UNITS_MAX];
     if (how == SK_DHT_SHOW_JSON)
         sk_buf_printf(out, "{\"type\":\"progress\",\"known\":%llu,\"asked\":%llu,\"alive\":%llu}\n",
-                      (unsigned long long)crawl->known, (unsigned long long)crawl->asked,
+                      (unsigned long long)all, (unsigned long long)done,
                       (unsigned long long)crawl->alive);
     else
         sk_buf_printf(out, "%s%s: %s nodes known, %s asked, %s alive\n",
                       how == SK_DHT_SHOW_PLAIN ? "skep: " : "",
                       sk_units_duration(sk_dht_session_seconds(&crawl->session), time),
-                      sk_units_count(crawl->known, known), sk_units_count(crawl->asked, asked),
+                      sk_units_count(all, known), sk_units_count(done, asked),
                       sk_units_count(crawl->alive, alive));
 }
 
@@ -227,13 +229,14 @@ static int write_end(struct crawl *crawl, bool whole)
         sk_complain("%s", sk_crawl_store_reason(crawl->store));
         return SK_EXIT_STORAGE;
     }
-    if (session->options.format != SK_FORMAT_JSONL)
+    if (crawl->db || session->options.format != SK_FORMAT_JSONL)
         return SK_EXIT_DONE;
     return sk_dht_json_line(
         session,
-        json_pack("{s:s, s:s, s:f, s:o, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "type", "end",
-                  "schema", "skep.dht.crawl/1", "started", session->started_unix_s, "seconds",
-                  sk_dht_json_seconds(seconds), "family", (int)session->family, "complete",
+        json_pack("{s:s, s:s, s:f, s:o, s:s, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "type",
+                  "end", "schema", "skep.dht.crawl/1", "started", session->started_unix_s,
+                  "seconds", sk_dht_json_seconds(seconds), "stopped",
+                  sk_dht_session_stopped(session), "family", (int)session->family, "complete",
                   (int)(whole && crawl->result.complete), "known", (json_int_t)crawl->told, "alive",
                   (json_int_t)crawl->alive, "silent", (json_int_t)crawl->silent, "ids_changed",
                   (json_int_t)crawl->changed, "id_fits", (json_int_t)crawl->fitting, "queries",
@@ -246,12 +249,17 @@ static int finish(void *ctx, int code)
     if (code != SK_EXIT_DONE && code != SK_EXIT_PARTIAL)
         return code;
     bool whole = crawl->session.stop == SK_DHT_ENDED;
+    if (!crawl->session.begun) {
+        crawl->session.family = sk_dht_session_family(&crawl->session);
+        crawl->begun_s = sk_dht_session_seconds(&crawl->session);
+    }
     int failed = write_end(crawl, whole);
     if (!failed)
         failed = sk_dht_flush(&crawl->session);
-    if (failed)
-        return failed;
-    summarize(crawl);
+    if (failed || !crawl->session.begun)
+        return failed ? failed : code;
+    if (crawl->told)
+        summarize(crawl);
     if (whole && !crawl->alive)
         return SK_EXIT_NETWORK;
     return code;
@@ -302,6 +310,7 @@ int sk_cmd_dht_crawl(int argc, char **argv)
         .session = {.name = "crawl",
                     .formats = 1u << SK_FORMAT_TEXT | 1u << SK_FORMAT_JSONL | 1u << SK_FORMAT_CSV,
                     .format_usual = SK_FORMAT_JSONL,
+                    .unfinished = "before everybody that is known was asked",
                     .show = show,
                     .finish = finish}};
     int code = sk_dht_session_main(&crawl.session, &argp, argc, argv, begin, &crawl);

@@ -18,7 +18,7 @@ enum { KEY_KEY = 3000, KEY_PUBLIC_KEY, KEY_SALT, KEY_HASH, KEY_VIA, KEY_OUTPUT =
 struct get {
     struct sk_dht_session session;
     const char *text, *salt, *output;
-    uint8_t key[32], hash[20];
+    uint8_t key[32], target[20]; /* target: where it lies, its hash or what follows from the key */
     bool has_key, has_hash, announce;
     struct skep_dht_progress progress;
 };
@@ -123,6 +123,18 @@ static int write_json(struct get *get, const struct skep_dht_blob_result *result
                   (int)!result->is_value, "value", value_of(result)));
 }
 
+/* Of one that was cut short. */
+static int write_json_partial(struct get *get)
+{
+    bool items = !get->announce;
+    return sk_dht_json_print(
+        &get->session,
+        json_pack("{s:s, s:o, s:o, s:n, s:n, s:n, s:n, s:n}", "via", items ? "items" : "announce",
+                  "target", sk_dht_json_hex(items ? get->target : NULL, 20), "public_key",
+                  sk_dht_json_hex(items && !get->has_hash ? get->key : NULL, 32), "seq", "size",
+                  "items", "is_bytes", "value"));
+}
+
 static void explain_failure(struct get *get, const struct skep_dht_event *event)
 {
     const char *what = event->error == SKEP_ERR_NOT_FOUND  ? "nothing is stored there"
@@ -137,7 +149,7 @@ static void on_get(const struct skep_dht_event *event, void *ctx)
 {
     struct get *get = ctx;
     struct sk_dht_session *session = &get->session;
-    sk_dht_session_trace(session, event);
+    sk_dht_session_event(session, event);
     if (event->kind == SKEP_DHT_PROGRESS)
         get->progress = *event->progress;
     else if (event->kind != SKEP_DHT_DONE)
@@ -150,19 +162,24 @@ static void on_get(const struct skep_dht_event *event, void *ctx)
                                         : write_bytes(get, event->blob));
 }
 
-/* Where it lies, for the trace. */
-static const uint8_t *target_of(struct get *get)
+/* Finds out where it lies. */
+static int prepare(void *ctx)
 {
-    uint8_t seed[32], key[32];
+    struct get *get = ctx;
+    uint8_t seed[32];
     struct sk_bytes salt = sk_bytes(get->salt, get->salt ? strlen(get->salt) : 0);
-    if (get->has_hash)
-        return get->hash;
-    memcpy(key, get->key, sizeof key);
-    if (get->text)
+    int err = 0;
+    if (get->text) {
         skep_dht_text_key(get->text, seed);
-    if (!get->text || !skep_dht_public_key(seed, key))
-        sk_dht_item_target_mutable(key, salt, get->hash);
-    return get->hash;
+        err = skep_dht_public_key(seed, get->key);
+    }
+    if (err) {
+        sk_complain("%s", skep_err_text(err));
+        return sk_exit_of(err);
+    }
+    if (!get->has_hash)
+        sk_dht_item_target_mutable(get->key, salt, get->target);
+    return SK_EXIT_DONE;
 }
 
 static void begin(void *ctx)
@@ -176,12 +193,14 @@ static void begin(void *ctx)
         .via = get->announce ? SKEP_DHT_VIA_ANNOUNCE : SKEP_DHT_VIA_ITEMS,
         .text = get->text,
         .key = get->has_key ? get->key : NULL,
-        .hash = get->has_hash ? get->hash : NULL,
+        .hash = get->has_hash ? get->target : NULL,
         .salt = (const uint8_t *)get->salt,
         .salt_size = get->salt ? strlen(get->salt) : 0,
     };
     uint64_t id;
-    sk_dht_trace_target(&session->trace, target_of(get));
+    sk_dht_trace_target(&session->trace, get->target);
+    if (get->announce)
+        sk_dht_trace_ports(&session->trace, SK_DHT_TRACE_PORTS_GET);
     int err = skep_dht_start_get(session->engine, &blob, on_get, get, &id);
     if (err)
         sk_dht_session_fail(session, err, NULL);
@@ -197,9 +216,10 @@ static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen
 static int finish(void *ctx, int code)
 {
     struct get *get = ctx;
-    if (code == SK_EXIT_PARTIAL)
-        sk_complain("it ended before all was fetched; nothing was written");
-    return code ? code : sk_dht_flush(&get->session);
+    int failed = SK_EXIT_DONE;
+    if (code == SK_EXIT_PARTIAL && get->session.options.format == SK_FORMAT_JSON)
+        failed = write_json_partial(get);
+    return failed ? failed : code ? code : sk_dht_flush(&get->session);
 }
 
 /* ---- the command line ---- */
@@ -247,7 +267,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         get->salt = arg;
         return 0;
     case KEY_HASH:
-        get->has_hash = sk_hex_decode(arg, strlen(arg), get->hash, sizeof get->hash);
+        get->has_hash = sk_hex_decode(arg, strlen(arg), get->target, sizeof get->target);
         sk_dht_expect(get->has_hash, "--hash", arg, "40 hexadecimal digits");
         return 0;
     case KEY_VIA:
@@ -296,7 +316,9 @@ int sk_cmd_dht_get(int argc, char **argv)
 {
     struct get get = {.session = {.name = "get",
                                   .formats = SK_DHT_TEXT_JSON,
+                                  .unfinished = "before all was fetched; nothing was written",
                                   .check = check,
+                                  .prepare = prepare,
                                   .show = show,
                                   .finish = finish}};
     return sk_dht_session_main(&get.session, &argp, argc, argv, begin, &get);

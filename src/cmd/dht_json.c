@@ -74,10 +74,11 @@ int sk_dht_json_print(struct sk_dht_session *session, json_t *fields)
 {
     char schema[64];
     snprintf(schema, sizeof schema, "skep.dht.%s/1", session->name);
-    json_t *document =
-        fields ? json_pack("{s:s, s:f, s:o}", "schema", schema, "started", session->started_unix_s,
-                           "seconds", sk_dht_json_seconds(sk_dht_session_seconds(session)))
-               : NULL;
+    json_t *document = fields ? json_pack("{s:s, s:f, s:o, s:s}", "schema", schema, "started",
+                                          session->started_unix_s, "seconds",
+                                          sk_dht_json_seconds(sk_dht_session_seconds(session)),
+                                          "stopped", sk_dht_session_stopped(session))
+                              : NULL;
     if (document && json_object_update(document, fields)) {
         json_decref(document);
         document = NULL;

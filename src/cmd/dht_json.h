@@ -20,8 +20,8 @@ json_t *sk_dht_json_id(const struct sk_dht_session *session, const uint8_t *id);
 json_t *sk_dht_json_address(const struct sk_dht_session *session, const char *address);
 /* What a search cost. */
 json_t *sk_dht_json_search(const struct skep_dht_result *result);
-/* Prints a document: schema, started and seconds, then `fields` (an object, taken over). An exit
- * code. */
+/* Prints a document: schema, started, seconds and stopped, then `fields` (an object, taken over).
+ * An exit code. */
 int sk_dht_json_print(struct sk_dht_session *session, json_t *fields);
 /* Prints an object (taken over) as a line. */
 int sk_dht_json_line(struct sk_dht_session *session, json_t *object);

@@ -13,36 +13,43 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define VERSIONS_MAX 1024 /* nodes of one search whose versions are remembered */
+#define MET_MAX 1024 /* nodes of one search that are remembered */
+#define CLOSEST 8    /* of a search that was cut short */
 
-struct version {
+/* A node that answered. */
+struct met {
     uint8_t id[20];
-    char version[4];
+    char version[4], address[SK_ENDPOINT_TEXT_MAX];
+    unsigned distance;
+    double rtt_s;
 };
 
 struct lookup {
     struct sk_dht_session session;
     const char *text;
     uint8_t target[20];
-    struct version versions[VERSIONS_MAX];
-    size_t versions_count;
+    struct met met[MET_MAX];
+    size_t met_count;
 };
 
-static void remember_version(struct lookup *lookup, const struct skep_dht_event *event)
+static void remember(struct lookup *lookup, const struct skep_dht_event *event)
 {
-    if (!event->node_id || lookup->versions_count == VERSIONS_MAX)
+    if (!event->node_id || lookup->met_count == MET_MAX)
         return;
-    struct version *version = &lookup->versions[lookup->versions_count++];
-    memcpy(version->id, event->node_id, sizeof version->id);
-    memcpy(version->version, event->answer->version, sizeof version->version);
+    struct met *met = &lookup->met[lookup->met_count++];
+    memcpy(met->id, event->node_id, sizeof met->id);
+    memcpy(met->version, event->answer->version, sizeof met->version);
+    snprintf(met->address, sizeof met->address, "%s", event->address);
+    met->distance = event->distance;
+    met->rtt_s = event->rtt_s;
 }
 
 static const char *version_of(const struct lookup *lookup, const uint8_t *id)
 {
     static const char unknown[4];
-    for (size_t i = 0; i < lookup->versions_count; i++)
-        if (memcmp(lookup->versions[i].id, id, 20) == 0)
-            return lookup->versions[i].version;
+    for (size_t i = 0; i < lookup->met_count; i++)
+        if (memcmp(lookup->met[i].id, id, 20) == 0)
+            return lookup->met[i].version;
     return unknown;
 }
 
@@ -106,6 +113,17 @@ static int print_closest(struct lookup *lookup, const struct skep_dht_result *re
     return sk_dht_flush(&lookup->session);
 }
 
+static int print_lookup(struct lookup *lookup, const struct skep_dht_result *result)
+{
+    struct sk_dht_session *session = &lookup->session;
+    if (session->options.format == SK_FORMAT_JSON)
+        return sk_dht_json_print(session, json_pack("{s:o, s:o, s:o}", "target",
+                                                    sk_dht_json_hex(lookup->target, 20), "search",
+                                                    sk_dht_json_search(result), "closest",
+                                                    closest_value(lookup, result)));
+    return result->closest_count ? print_closest(lookup, result) : SK_EXIT_DONE;
+}
+
 static void lookup_done(struct lookup *lookup, const struct skep_dht_event *event)
 {
     struct sk_dht_session *session = &lookup->session;
@@ -114,14 +132,7 @@ static void lookup_done(struct lookup *lookup, const struct skep_dht_event *even
         sk_dht_session_fail(session, event->error, event->reason);
         return;
     }
-    int code = SK_EXIT_DONE;
-    if (session->options.format == SK_FORMAT_JSON)
-        code = sk_dht_json_print(session, json_pack("{s:o, s:o, s:o}", "target",
-                                                    sk_dht_json_hex(lookup->target, 20), "search",
-                                                    sk_dht_json_search(result), "closest",
-                                                    closest_value(lookup, result)));
-    else if (result->closest_count)
-        code = print_closest(lookup, result);
+    int code = print_lookup(lookup, result);
     if (!code && !result->closest_count) {
         sk_complain("no node answered (%u asked)", result->asked);
         code = SK_EXIT_NETWORK;
@@ -132,9 +143,9 @@ static void lookup_done(struct lookup *lookup, const struct skep_dht_event *even
 static void on_lookup(const struct skep_dht_event *event, void *ctx)
 {
     struct lookup *lookup = ctx;
-    sk_dht_session_trace(&lookup->session, event);
+    sk_dht_session_event(&lookup->session, event);
     if (event->kind == SKEP_DHT_ANSWERED)
-        remember_version(lookup, event);
+        remember(lookup, event);
     else if (event->kind == SKEP_DHT_DONE)
         lookup_done(lookup, event);
 }
@@ -152,6 +163,37 @@ static void begin_lookup(void *ctx)
         sk_dht_session_fail(session, err, NULL);
 }
 
+/* The smallest of what differs from the target first. */
+static int by_distance(const void *a, const void *b, void *target)
+{
+    const struct met *x = a, *y = b;
+    const uint8_t *to = target;
+    for (size_t i = 0; i < sizeof x->id; i++)
+        if (x->id[i] != y->id[i])
+            return (x->id[i] ^ to[i]) - (y->id[i] ^ to[i]);
+    return 0;
+}
+
+/* Of a search that was cut short: the closest by then. */
+static int finish_lookup(void *ctx, int code)
+{
+    struct lookup *lookup = ctx;
+    struct skep_dht_closest closest[CLOSEST];
+    if (code != SK_EXIT_PARTIAL)
+        return code;
+    struct skep_dht_result result = sk_dht_session_so_far(&lookup->session);
+    qsort_r(lookup->met, lookup->met_count, sizeof *lookup->met, by_distance, lookup->target);
+    result.closest = closest;
+    result.closest_count = SK_MIN(lookup->met_count, (size_t)CLOSEST);
+    for (size_t i = 0; i < result.closest_count; i++) {
+        const struct met *met = &lookup->met[i];
+        closest[i] = (struct skep_dht_closest){
+            .address = met->address, .id = met->id, .distance = met->distance, .rtt_s = met->rtt_s};
+    }
+    int failed = print_lookup(lookup, &result);
+    return failed ? failed : code;
+}
+
 static error_t parse_lookup(int key, char *arg, struct argp_state *state)
 {
     struct lookup *lookup = state->input;
@@ -164,7 +206,7 @@ static error_t parse_lookup(int key, char *arg, struct argp_state *state)
                       "40 hexadecimal digits");
         return 0;
     case ARGP_KEY_END:
-        sk_dht_want_argument(&lookup->session, lookup->text, "ID");
+        sk_dht_want_argument(&lookup->session, lookup->text, "an ID");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -190,6 +232,8 @@ int sk_cmd_dht_lookup(int argc, char **argv)
     struct sk_dht_session *session = &lookup->session;
     session->name = "lookup";
     session->formats = SK_DHT_TEXT_JSON;
+    session->unfinished = "before the closest nodes were found";
+    session->finish = finish_lookup;
     int code = sk_dht_session_main(session, &lookup_argp, argc, argv, begin_lookup, lookup);
     sk_mem_free(lookup);
     return code;
@@ -225,7 +269,7 @@ static int print_ping(struct ping *ping, const struct skep_dht_event *event)
     struct sk_dht_session *session = &ping->session;
     struct sk_endpoint endpoint;
     char client[SK_DHT_VERSION_MAX];
-    bool fits = !sk_endpoint_parse(event->address, 0, &endpoint) &&
+    bool fits = event->node_id && !sk_endpoint_parse(event->address, 0, &endpoint) &&
                 sk_dht_id_fits(event->node_id, &endpoint);
     if (session->options.format == SK_FORMAT_TEXT) {
         print_ping_text(ping, event, fits);
@@ -234,9 +278,10 @@ static int print_ping(struct ping *ping, const struct skep_dht_event *event)
     const char *version = event->answer->version;
     return sk_dht_json_print(
         session,
-        json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o}", "address",
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "address",
                   sk_dht_json_address(session, event->address), "id",
-                  sk_dht_json_id(session, event->node_id), "id_fits", (int)fits, "rtt_s",
+                  sk_dht_json_id(session, event->node_id), "id_fits",
+                  event->node_id ? json_boolean(fits) : json_null(), "rtt_s",
                   sk_dht_json_seconds(event->rtt_s), "version", sk_dht_json_version(version),
                   "client", sk_dht_json_text(sk_dht_version_text(version, client)), "sees_us_as",
                   sk_dht_json_address(session, event->answer->sees_us_as)));
@@ -275,6 +320,25 @@ static void begin_ping(void *ctx)
     }
 }
 
+/* Whoever has waited as long as was wanted has its answer: there is none. */
+static int finish_ping(void *ctx, int code)
+{
+    struct ping *ping = ctx;
+    const struct skep_dht_answer nothing = {0};
+    const struct skep_dht_event no_event = {
+        .address = ping->address, .rtt_s = -1, .answer = &nothing};
+    char time[SK_UNITS_MAX];
+    if (ping->session.stop == SK_DHT_TIME_UP) {
+        sk_complain("%.200s: no answer in %s", ping->address,
+                    sk_units_duration(ping->session.options.time_s, time));
+        return SK_EXIT_NETWORK;
+    }
+    if (code != SK_EXIT_PARTIAL || ping->session.options.format != SK_FORMAT_JSON)
+        return code;
+    int failed = print_ping(ping, &no_event);
+    return failed ? failed : code;
+}
+
 static error_t parse_ping(int key, char *arg, struct argp_state *state)
 {
     struct ping *ping = state->input;
@@ -297,13 +361,17 @@ static const struct argp ping_argp = {
     .parser = parse_ping,
     .args_doc = "HOST:PORT",
     .doc = "Asks one node whether it is there, and says what it says.\v"
-           "Nobody else is asked. Exit codes: 0 it answered; 2 wrong usage; 4 it did not.",
+           "Nobody else is asked. Exit codes: 0 it answered; 2 wrong usage; 4 it did not; 5 "
+           "interrupted.",
     .children = ping_children,
 };
 
 int sk_cmd_dht_ping(int argc, char **argv)
 {
-    struct ping ping = {
-        .session = {.name = "ping", .formats = SK_DHT_TEXT_JSON, .way = SK_DHT_WAY_ALONE}};
+    struct ping ping = {.session = {.name = "ping",
+                                    .formats = SK_DHT_TEXT_JSON,
+                                    .unfinished = "before it answered",
+                                    .way = SK_DHT_WAY_ALONE,
+                                    .finish = finish_ping}};
     return sk_dht_session_main(&ping.session, &ping_argp, argc, argv, begin_ping, &ping);
 }

@@ -12,7 +12,7 @@
 struct peers {
     struct sk_dht_session session;
     const char *target;
-    uint8_t hash[20];
+    struct sk_target_hash hash;
     struct sk_map seen; /* endpoints */
     struct sk_texts list;
     uint32_t nodes; /* that told of some */
@@ -52,7 +52,7 @@ static void take_peers(struct peers *peers, const struct skep_dht_answer *answer
 static void on_peers(const struct skep_dht_event *event, void *ctx)
 {
     struct peers *peers = ctx;
-    sk_dht_session_trace(&peers->session, event);
+    sk_dht_session_event(&peers->session, event);
     if (event->kind == SKEP_DHT_ANSWERED) {
         take_peers(peers, event->answer);
     } else if (event->kind == SKEP_DHT_DONE && event->error) {
@@ -68,9 +68,9 @@ static void begin_peers(void *ctx)
     struct peers *peers = ctx;
     struct sk_dht_session *session = &peers->session;
     const struct skep_dht_search search = {
-        .method = SKEP_DHT_GET_PEERS, .target = peers->hash, .family = session->family};
+        .method = SKEP_DHT_GET_PEERS, .target = peers->hash.bytes, .family = session->family};
     uint64_t id;
-    sk_dht_trace_target(&session->trace, peers->hash);
+    sk_dht_trace_target(&session->trace, peers->hash.bytes);
     if (session->options.format == SK_FORMAT_CSV)
         fprintf(sk_dht_stdout(session), "address\n");
     int err = skep_dht_start_search(session->engine, &search, on_peers, peers, &id);
@@ -86,7 +86,7 @@ static json_t *peers_value(struct peers *peers)
     return list;
 }
 
-/* Also of a search that was interrupted: then its costs are not known. */
+/* Also of a search that was cut short. */
 static int finish_peers(void *ctx, int code)
 {
     struct peers *peers = ctx;
@@ -95,20 +95,22 @@ static int finish_peers(void *ctx, int code)
     char count[64];
     if (code != SK_EXIT_DONE && code != SK_EXIT_PARTIAL)
         return code;
-    json_t *search = whole ? sk_dht_json_search(&peers->result) : json_null();
+    struct skep_dht_result result = whole ? peers->result : sk_dht_session_so_far(session);
+    json_t *search = sk_dht_json_search(&result);
     int failed = SK_EXIT_DONE;
     if (session->options.format == SK_FORMAT_JSON)
         failed =
             sk_dht_json_print(session, json_pack("{s:o, s:b, s:i, s:o, s:o}", "target",
-                                                 sk_dht_json_hex(peers->hash, 20), "complete",
+                                                 sk_dht_json_hex(peers->hash.bytes, 20), "complete",
                                                  (int)whole, "nodes_with_peers", (int)peers->nodes,
                                                  "search", search, "peers", peers_value(peers)));
     else if (session->options.format == SK_FORMAT_JSONL)
         failed = sk_dht_json_line(
-            session, json_pack("{s:s, s:o, s:b, s:i, s:i, s:o}", "type", "end", "target",
-                               sk_dht_json_hex(peers->hash, 20), "complete", (int)whole, "peers",
-                               (int)peers->seen.count, "nodes_with_peers", (int)peers->nodes,
-                               "search", search));
+            session, json_pack("{s:s, s:s, s:o, s:b, s:i, s:i, s:o}", "type", "end", "stopped",
+                               sk_dht_session_stopped(session), "target",
+                               sk_dht_json_hex(peers->hash.bytes, 20), "complete", (int)whole,
+                               "peers", (int)peers->seen.count, "nodes_with_peers",
+                               (int)peers->nodes, "search", search));
     else
         json_decref(search);
     if (!failed)
@@ -128,7 +130,7 @@ static int prepare_peers(void *ctx)
 {
     struct peers *peers = ctx;
     sk_map_init(&peers->seen, sizeof(struct sk_endpoint), PEERS_MAX, peers->session.seed);
-    return sk_dht_target(&peers->session, peers->target, peers->hash);
+    return sk_dht_target(&peers->session, peers->target, &peers->hash);
 }
 
 static error_t parse_peers(int key, char *arg, struct argp_state *state)
@@ -165,6 +167,7 @@ int sk_cmd_dht_peers(int argc, char **argv)
 {
     struct peers peers = {.session = {.name = "peers",
                                       .formats = SK_DHT_ALL_FORMATS,
+                                      .unfinished = "before all were asked who may know of peers",
                                       .prepare = prepare_peers,
                                       .finish = finish_peers}};
     int code = sk_dht_session_main(&peers.session, &peers_argp, argc, argv, begin_peers, &peers);

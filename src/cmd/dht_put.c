@@ -40,7 +40,8 @@ struct put {
     struct skep_dht_progress progress;
     struct skep_dht_blob_result result; /* its pointers: to what follows, or NULL */
     uint8_t target[20], key[32];
-    bool stored; /* and told */
+    bool stored;   /* and told */
+    uint32_t held; /* nodes that held it, as last told */
 };
 
 /* ---- what is to be stored ---- */
@@ -110,13 +111,17 @@ static int read_input(struct put *put)
 /* BEP 46: a dictionary that points to a torrent. */
 static int make_pointer(struct put *put)
 {
-    uint8_t hash[20];
-    int code = sk_dht_target(&put->session, put->torrent, hash);
+    struct sk_target_hash hash;
+    int code = sk_dht_target(&put->session, put->torrent, &hash);
     if (code)
         return code;
+    if (!hash.is_v1) {
+        sk_complain("%.400s: only a torrent with a v1 info-hash can be pointed to", put->torrent);
+        return SK_EXIT_FAILED;
+    }
     sk_bencode_put_dict(&put->bytes);
     sk_bencode_put_text(&put->bytes, "ih");
-    sk_bencode_put_string(&put->bytes, sk_bytes(hash, sizeof hash));
+    sk_bencode_put_string(&put->bytes, sk_bytes(hash.bytes, sizeof hash.bytes));
     sk_bencode_put_end(&put->bytes);
     return put->bytes.failed ? SK_EXIT_FAILED : SK_EXIT_DONE;
 }
@@ -153,8 +158,8 @@ static int check(void *ctx)
         {put->immutable && (put->has_cas || put->has_seq),
          "--seq and --cas mean nothing with --immutable: it never changes"},
         {put->announce && !put->text, "--via=announce goes with --key only"},
-        {put->announce && (put->has_cas || put->has_seq || put->raw || put->keep),
-         "--via=announce goes with none of --seq, --cas, --raw, --keep"},
+        {put->announce && (put->has_cas || put->has_seq || put->raw),
+         "--via=announce goes with none of --seq, --cas, --raw"},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(rules); i++)
         if (rules[i].wrong)
@@ -180,19 +185,26 @@ static void keep_result(struct put *put, const struct skep_dht_blob_result *resu
         put->result.key = memcpy(put->key, result->key, sizeof put->key);
 }
 
+/* Null until it is stored and read back. */
+static json_t *known_value(const struct put *put, int64_t number)
+{
+    return put->stored ? json_integer(number) : json_null();
+}
+
 static int print_json(struct put *put)
 {
     const struct skep_dht_blob_result *result = &put->result;
     bool items = !put->announce;
     return sk_dht_json_print(
         &put->session,
-        json_pack("{s:s, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i}", "via",
+        json_pack("{s:s, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o}", "via",
                   items ? "items" : "announce", "target",
                   sk_dht_json_hex(items ? result->target : NULL, 20), "public_key",
                   sk_dht_json_hex(result->key, 32), "seq",
-                  result->key ? json_integer(result->seq) : json_null(), "size", (int)put->bytes.n,
-                  "items", (int)result->items, "closest", (int)result->closest, "holding",
-                  (int)result->holding, "least_holding", (int)result->least_holding));
+                  result->key ? known_value(put, result->seq) : json_null(), "size",
+                  (int)put->bytes.n, "items", known_value(put, result->items), "closest",
+                  known_value(put, result->closest), "holding", known_value(put, result->holding),
+                  "least_holding", known_value(put, result->least_holding)));
 }
 
 /* Standard output has what a reader needs and did not have before: a hash, or a public key. */
@@ -216,6 +228,7 @@ static void explain(struct put *put)
 {
     const struct skep_dht_blob_result *result = &put->result;
     char size[64], items[64], least[48] = "";
+    put->held = result->holding;
     sk_dht_count(put->bytes.n, "byte", size);
     if (put->announce) {
         sk_dht_say(&put->session, "%s stored as ports (info-hashes: %u); %u nodes give them back",
@@ -240,7 +253,6 @@ static int tell(struct put *put)
 
 static void on_progress(struct put *put, const struct skep_dht_event *event)
 {
-    uint32_t held = put->result.holding;
     put->progress = *event->progress;
     if (event->blob)
         keep_result(put, event->blob);
@@ -252,7 +264,7 @@ static void on_progress(struct put *put, const struct skep_dht_event *event)
             sk_dht_session_end(&put->session, code);
         else
             sk_dht_say(&put->session, "it is kept alive until this ends (Ctrl-C)");
-    } else if (held != put->result.holding) {
+    } else if (put->held != put->result.holding) {
         explain(put);
     }
 }
@@ -261,7 +273,7 @@ static void on_put(const struct skep_dht_event *event, void *ctx)
 {
     struct put *put = ctx;
     struct sk_dht_session *session = &put->session;
-    sk_dht_session_trace(session, event);
+    sk_dht_session_event(session, event);
     if (event->kind == SKEP_DHT_PROGRESS)
         on_progress(put, event);
     if (event->kind != SKEP_DHT_DONE)
@@ -303,6 +315,8 @@ static void begin(void *ctx)
         .rate = put->announce ? sk_dht_session_rate(session) : 0,
     };
     uint64_t id;
+    if (put->announce)
+        sk_dht_trace_ports(&session->trace, SK_DHT_TRACE_PORTS_PUT);
     if (put->text)
         skep_dht_text_key(put->text, put->seed);
     if (!put->immutable && !skep_dht_public_key(put->seed, put->key)) {
@@ -325,11 +339,12 @@ static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen
 static int finish(void *ctx, int code)
 {
     struct put *put = ctx;
-    if (put->keep && put->stored && code == SK_EXIT_PARTIAL)
+    if (code != SK_EXIT_PARTIAL)
+        return code;
+    if (put->keep && put->stored)
         return SK_EXIT_DONE;
-    if (code == SK_EXIT_PARTIAL)
-        sk_complain("it ended before all was stored and read back");
-    return code;
+    int failed = put->session.options.format == SK_FORMAT_JSON ? print_json(put) : SK_EXIT_DONE;
+    return failed ? failed : code;
 }
 
 /* ---- the command line ---- */
@@ -429,6 +444,7 @@ int sk_cmd_dht_put(int argc, char **argv)
         return SK_EXIT_FAILED;
     put->session = (struct sk_dht_session){.name = "put",
                                            .formats = SK_DHT_TEXT_JSON,
+                                           .unfinished = "before all was stored and read back",
                                            .check = check,
                                            .prepare = prepare,
                                            .show = show,

@@ -34,6 +34,7 @@ struct sample {
     uint32_t under_way, asked, answered, sampling; /* sampling: nodes that told some */
     int64_t refused;                               /* code with which the one node refused; 0 */
     int64_t num, interval_s;                       /* of the one node */
+    const char *reason;                            /* why it could not be asked; NULL */
 };
 
 /* ---- what is told ---- */
@@ -158,8 +159,7 @@ static void on_sample(const struct skep_dht_event *event, void *ctx)
         sample->refused = event->code;
     } else if (event->kind == SKEP_DHT_DONE) {
         sample->under_way--;
-        if (sample->host && event->error && event->reason)
-            sk_complain("%.200s: %s", sample->host, event->reason);
+        sample->reason = event->error ? event->reason : NULL;
         if (sample->host || sample->hashes.count >= sample->limit)
             sk_dht_session_end(session, SK_EXIT_DONE);
     }
@@ -218,11 +218,11 @@ static int write_end(struct sample *sample)
     if (format != SK_FORMAT_JSON && format != SK_FORMAT_JSONL)
         return SK_EXIT_DONE;
     json_t *fields = json_pack(
-        "{s:o, s:b, s:i, s:i, s:i, s:o, s:o}", "node",
-        sample->host ? json_string(sample->host) : json_null(), "complete", (int)whole, "asked",
-        (int)sample->asked, "answered", (int)sample->answered, "sampling", (int)sample->sampling,
-        "known", sample->host && sample->num >= 0 ? json_integer(sample->num) : json_null(),
-        "interval_s",
+        "{s:s, s:o, s:b, s:i, s:i, s:i, s:o, s:o}", "stopped", sk_dht_session_stopped(session),
+        "node", sample->host ? json_string(sample->host) : json_null(), "complete", (int)whole,
+        "asked", (int)sample->asked, "answered", (int)sample->answered, "sampling",
+        (int)sample->sampling, "known",
+        sample->host && sample->num >= 0 ? json_integer(sample->num) : json_null(), "interval_s",
         sample->host && sample->interval_s >= 0 ? json_integer(sample->interval_s) : json_null());
     if (format == SK_FORMAT_JSON) {
         json_object_set(fields, "info_hashes", sample->list);
@@ -240,8 +240,10 @@ static int explain(struct sample *sample, int code)
         sk_complain("%.200s answered with error %lld", sample->host, (long long)sample->refused);
         return SK_EXIT_NETWORK;
     }
+    if (session->stop == SK_DHT_INTERRUPTED && !sample->answered)
+        return code;
     if (sample->host && !sample->answered) {
-        sk_complain("%.200s: no answer", sample->host);
+        sk_complain("%.200s: %s", sample->host, sample->reason ? sample->reason : "no answer");
         return SK_EXIT_NETWORK;
     }
     if (sample->host && sample->num < 0) {
@@ -327,6 +329,7 @@ int sk_cmd_dht_sample(int argc, char **argv)
     static struct sample sample = {.limit = HASHES_DEFAULT,
                                    .session = {.name = "sample",
                                                .formats = SK_DHT_ALL_FORMATS,
+                                               .unfinished = "before there were as many as wanted",
                                                .check = check,
                                                .prepare = prepare,
                                                .finish = finish,

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "cmd/bootstrap.h"
+#include "cmd/dht.h"
 #include "cmd/terminal.h"
 #include "cmd/units.h"
 
@@ -86,11 +87,12 @@ static error_t parse_trace(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option argp_options[] = {
     {"read-only", KEY_READ_ONLY, NULL, 0,
-     "answer nobody and say so (BEP 43); so do all commands but node and put --keep",
+     "answer nobody and say so (BEP 43); so do all commands but node and those with --keep",
      SK_OPTIONS_NETWORK},
     {"any-id", KEY_ANY_ID, NULL, 0,
      "ids need not follow from addresses (BEP 42), neither ours nor others'", SK_OPTIONS_NETWORK},
-    {"rate", KEY_RATE, "N", 0, "send at most so many packets a second, or unlimited",
+    {"rate", KEY_RATE, "N", 0,
+     "send at most N packets a second, queries and answers together (default 250), or unlimited",
      SK_OPTIONS_NETWORK},
     {"family", KEY_FAMILY, "4|6", 0, "use IPv4 or IPv6 only", SK_OPTIONS_NETWORK},
     {0},
@@ -212,6 +214,17 @@ static void clear(struct sk_dht_session *session)
     write_out(&out);
 }
 
+/* In a log a line that says nothing new is only noise. */
+static bool is_news(struct sk_dht_session *session, struct sk_bytes line)
+{
+    char before[SK_DHT_LINE_MAX];
+    if (!line.n)
+        return false;
+    memcpy(before, session->said, sizeof before);
+    snprintf(session->said, sizeof session->said, "%.*s", (int)line.n, (const char *)line.p);
+    return strcmp(before, session->said) != 0;
+}
+
 static void draw(struct sk_dht_session *session)
 {
     struct sk_buf text, out;
@@ -228,8 +241,10 @@ static void draw(struct sk_dht_session *session)
     session->show(session->ctx, session->shows, &narrow, &text);
     if (session->shows == SK_DHT_SHOW_TTY && !text.failed)
         sk_frame_draw(&session->frame, sk_buf_bytes(&text), screen.columns, &out);
-    write_out(session->shows == SK_DHT_SHOW_TTY ? &out : &text);
-    sk_buf_deinit(session->shows == SK_DHT_SHOW_TTY ? &text : &out);
+    else if (session->shows != SK_DHT_SHOW_PLAIN || is_news(session, sk_buf_bytes(&text)))
+        sk_buf_append(&out, text.p, text.n);
+    write_out(&out);
+    sk_buf_deinit(&text);
 }
 
 void sk_dht_say(struct sk_dht_session *session, const char *format, ...)
@@ -262,9 +277,38 @@ int sk_dht_flush(struct sk_dht_session *session)
     return SK_EXIT_STORAGE;
 }
 
-void sk_dht_session_trace(struct sk_dht_session *session, const struct skep_dht_event *event)
+/* What is stored at the closest nodes comes after the search, and is not counted as asking. */
+static void count_event(struct skep_dht_result *so_far, const struct skep_dht_event *event)
+{
+    bool storing = event->method == SKEP_DHT_PUT || event->method == SKEP_DHT_ANNOUNCE_PEER;
+    so_far->stored += event->kind == SKEP_DHT_STORED;
+    if (storing)
+        return;
+    bool answered = event->kind == SKEP_DHT_ANSWERED, silent = event->kind == SKEP_DHT_SILENT;
+    bool refused = event->kind == SKEP_DHT_REFUSED;
+    so_far->asked += answered || silent || refused;
+    so_far->answered += answered;
+    so_far->silent += silent;
+    so_far->refused += refused;
+    if (answered) {
+        so_far->forged += event->answer->forged;
+        so_far->scrape_nodes += event->answer->filter_peers != NULL;
+        so_far->steps = SK_MAX(so_far->steps, event->step);
+    }
+}
+
+struct skep_dht_result sk_dht_session_so_far(const struct sk_dht_session *session)
+{
+    struct skep_dht_result so_far = session->so_far;
+    so_far.seconds = session->begun ? sk_dht_session_seconds(session) - session->ready_s : 0;
+    so_far.seeds = so_far.peers = -1;
+    return so_far;
+}
+
+void sk_dht_session_event(struct sk_dht_session *session, const struct skep_dht_event *event)
 {
     struct sk_buf out;
+    count_event(&session->so_far, event);
     if (!session->tracing)
         return;
     sk_buf_init(&out, SHOW_MAX);
@@ -315,6 +359,16 @@ unsigned sk_dht_session_family(const struct sk_dht_session *session)
 double sk_dht_session_rate(const struct sk_dht_session *session)
 {
     return session->rate < 0 ? RATE_UNLIMITED : session->rate;
+}
+
+const char *sk_dht_session_stopped(const struct sk_dht_session *session)
+{
+    static const char *const names[] = {
+        [SK_DHT_RUNNING] = "done", /* the result is there, and the end follows */
+        [SK_DHT_ENDED] = "done",   [SK_DHT_INTERRUPTED] = "interrupted",
+        [SK_DHT_TIME_UP] = "time", [SK_DHT_NOBODY] = "done",
+    };
+    return names[session->stop];
 }
 
 void sk_dht_session_end(struct sk_dht_session *session, int code)
@@ -397,7 +451,92 @@ static void begin(struct sk_dht_session *session)
     session->begin(session->ctx);
 }
 
-/* Waits for somebody to ask. */
+/* ---- why there is nobody to ask ---- */
+
+static bool is_out_of_reach(const struct sk_dht_session *session, const char *host)
+{
+    struct sk_endpoint bind, endpoint;
+    const char *address = session->options.net.bind;
+    if (!address || sk_endpoint_parse(address, 1, &bind) ||
+        sk_endpoint_scope(&bind) != SK_SCOPE_LOOPBACK)
+        return false;
+    return sk_endpoint_parse(host, 0, &endpoint)
+               ? strncasecmp(host, "localhost:", strlen("localhost:")) != 0
+               : sk_endpoint_scope(&endpoint) != SK_SCOPE_LOOPBACK;
+}
+
+static const char elsewhere[] = "not in the network of --family";
+
+static void on_fate(const struct skep_dht_event *event, void *ctx)
+{
+    struct sk_dht_fate *fate = ctx;
+    if (event->kind == SKEP_DHT_ANSWERED)
+        fate->reason = elsewhere;
+    if (event->kind != SKEP_DHT_DONE)
+        return;
+    if (event->error && event->reason)
+        fate->reason = event->reason;
+    fate->waiting = false;
+}
+
+/* Nobody answers as yet: of hosts with names it may be that there are none. */
+static void wonder(struct sk_dht_session *session)
+{
+    const struct sk_texts *hosts = &session->options.bootstrap;
+    struct sk_endpoint endpoint;
+    uint64_t id;
+    if (session->wondering)
+        return;
+    session->wondering = true;
+    for (size_t i = 0; i < hosts->count && i < SK_DHT_FATES_MAX; i++) {
+        const struct skep_dht_ask ask = {.method = SKEP_DHT_PING, .address = hosts->list[i]};
+        struct sk_dht_fate *fate = &session->fates[i];
+        bool is_name = sk_endpoint_parse(hosts->list[i], 0, &endpoint) != 0;
+        if (is_out_of_reach(session, hosts->list[i]))
+            fate->reason = "cannot be reached from the address of --bind";
+        else if (is_name)
+            fate->waiting = skep_dht_start_ask(session->engine, &ask, on_fate, fate, &id) == 0;
+        else if (session->family && endpoint.family != session->family)
+            fate->reason = elsewhere;
+    }
+}
+
+static bool is_wondering(const struct sk_dht_session *session)
+{
+    for (size_t i = 0; i < SK_DHT_FATES_MAX; i++)
+        if (session->fates[i].waiting)
+            return true;
+    return false;
+}
+
+static void give_up(struct sk_dht_session *session)
+{
+    const struct sk_texts *hosts = &session->options.bootstrap;
+    char text[768], count[64];
+    size_t n = 0;
+    for (size_t i = 0; i < hosts->count && i < SK_DHT_FATES_MAX && n < sizeof text; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.120s: %s", n ? "; " : "",
+                              hosts->list[i],
+                              session->fates[i].reason ? session->fates[i].reason : "no answer");
+    if (hosts->count > SK_DHT_FATES_MAX && n < sizeof text)
+        n += (size_t)snprintf(text + n, sizeof text - n, "; and %zu more",
+                              hosts->count - SK_DHT_FATES_MAX);
+    if (!hosts->count && session->hosts)
+        n = (size_t)snprintf(
+            text, sizeof text,
+            "none of the %zu usual hosts answers; is there a network, and is UDP let through?",
+            session->hosts);
+    if (session->nodes.saved.count && n < sizeof text)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s: no answer", n ? "; " : "",
+                              sk_dht_count(session->nodes.saved.count, "saved node", count));
+    if (!n)
+        snprintf(text, sizeof text, "no node of the DHT is known");
+    clear(session);
+    sk_complain("nobody to ask: %s (--bootstrap=HOST:PORT names a node)", text);
+    stop(session, SK_DHT_NOBODY, SK_EXIT_NETWORK);
+}
+
+/* Waits for somebody to ask. Where there is nothing to wait for, that is said at once. */
 static void join(struct sk_dht_session *session, const struct standing *standing)
 {
     if (session->way != SK_DHT_WAY_JOIN) {
@@ -410,16 +549,13 @@ static void join(struct sk_dht_session *session, const struct standing *standing
         session->ready_s = elapsed;
     if (standing->ready && (!standing->joining || elapsed - session->ready_s >= OTHER_NETWORK_S)) {
         begin(session);
-    } else if (!session->hosts && !session->nodes.saved.count) {
-        sk_complain("nobody to ask: no node of the DHT is known; --bootstrap=HOST:PORT names one");
-        stop(session, SK_DHT_NOBODY, SK_EXIT_NETWORK);
-    } else if (!session->stays && elapsed >= patience) {
-        clear(session);
-        sk_complain("nobody to ask: of %zu host%s and %zu saved node%s none was found or answered",
-                    session->hosts, session->hosts == 1 ? "" : "s", session->nodes.saved.count,
-                    session->nodes.saved.count == 1 ? "" : "s");
-        stop(session, SK_DHT_NOBODY, SK_EXIT_NETWORK);
+        return;
     }
+    bool hopeless = !standing->ready && !standing->joining && !standing->offline;
+    if (!standing->ready && !standing->joining)
+        wonder(session);
+    if ((hopeless && !is_wondering(session)) || (!session->stays && elapsed >= patience))
+        give_up(session);
 }
 
 static void on_tick(struct skep_runtime *runtime, void *ctx)
@@ -512,10 +648,11 @@ int sk_dht_session_main(struct sk_dht_session *session, const struct argp *argp,
         code = session->prepare(input);
     if (!code) {
         code = run(session);
-        if (session->finish && session->begun)
+        if (session->finish && session->stop != SK_DHT_NOBODY)
             code = session->finish(input, code);
-        else if (code == SK_EXIT_PARTIAL)
-            sk_complain("it ended before anybody answered");
+        if (code == SK_EXIT_PARTIAL)
+            sk_complain("%s %s", session->stop == SK_DHT_TIME_UP ? "time ran out" : "interrupted",
+                        session->begun ? session->unfinished : "before anybody answered");
         sk_dht_nodes_save(&session->nodes, session->engine, session->stays);
     }
     skep_runtime_free(session->runtime);

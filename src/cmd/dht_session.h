@@ -25,6 +25,8 @@
 #include "store/anonymizer.h"
 
 #define SK_DHT_PATIENCE_S 20.0 /* for the first answer of anybody */
+#define SK_DHT_LINE_MAX 256
+#define SK_DHT_FATES_MAX 4 /* hosts of which it is told why they are of no use */
 
 /* Sets of 1 << enum sk_format. */
 #define SK_DHT_TEXT_JSON (1u << SK_FORMAT_TEXT | 1u << SK_FORMAT_JSON)
@@ -51,7 +53,8 @@ struct sk_dht_session {
     const char *name; /* "put" */
     unsigned formats; /* that it can write */
     enum sk_format format_usual;
-    bool stays; /* answers others, keeps its id */
+    const char *unfinished; /* "before all was fetched": what is missing when it is cut short */
+    bool stays;             /* answers others, keeps its id */
     enum sk_dht_way way;
     /* Appends what is shown on stderr meanwhile: for a terminal lines no wider than the screen,
      * else one line. May be NULL. */
@@ -59,9 +62,11 @@ struct sk_dht_session {
                  struct sk_buf *out);
     void (*on_tick)(void *ctx); /* ten times a second after begin; may be NULL */
     /* Steps of sk_dht_session_main(), each may be NULL. They complain and return an exit code. */
-    int (*check)(void *ctx);            /* whether the options go together */
-    int (*prepare)(void *ctx);          /* with the node made, before the network is joined */
-    int (*finish)(void *ctx, int code); /* after the run, whose code is given; not after NOBODY */
+    int (*check)(void *ctx);   /* whether the options go together */
+    int (*prepare)(void *ctx); /* with the node made, before the network is joined */
+    /* After the run, whose code is given, also of one that was cut short before it could begin; not
+     * after NOBODY. Where it returns PARTIAL, that is said. */
+    int (*finish)(void *ctx, int code);
 
     /* What the user says */
     struct sk_options options;
@@ -75,9 +80,16 @@ struct sk_dht_session {
     struct sk_dht_nodes nodes;
     struct sk_anonymizer anonymizer;
     struct sk_dht_trace trace;
+    struct skep_dht_result so_far; /* see sk_dht_session_so_far() */
     struct sk_frame frame;
+    char said[SK_DHT_LINE_MAX]; /* the last line that was shown off a terminal */
     enum sk_dht_show shows;
     size_t hosts;
+    struct sk_dht_fate {
+        const char *reason;    /* why it is of no use; NULL: no answer */
+        bool waiting;          /* being found out */
+    } fates[SK_DHT_FATES_MAX]; /* of the first hosts of --bootstrap */
+    bool wondering;            /* fates were asked for */
     uint64_t started_ns, seed; /* seed: of what is drawn */
     double started_unix_s, next_show_s, next_save_s, ready_s;
     void (*begin)(void *ctx);
@@ -121,8 +133,13 @@ __attribute__((format(printf, 2, 3))) void sk_dht_say(struct sk_dht_session *ses
 FILE *sk_dht_stdout(struct sk_dht_session *session);
 /* Writes out what was printed; complains where that fails; an exit code. */
 int sk_dht_flush(struct sk_dht_session *session);
-/* Shows an event of a search where --trace wants it. `target` on its first. */
-void sk_dht_session_trace(struct sk_dht_session *session, const struct skep_dht_event *event);
+/* Takes note of an event of a search: counts it, and shows it where --trace wants it. */
+void sk_dht_session_event(struct sk_dht_session *session, const struct skep_dht_event *event);
+/* What its searches have come to, for one that is cut short: of the nodes those whose answer, or
+ * silence, is known; no closest nodes and no estimates. */
+struct skep_dht_result sk_dht_session_so_far(const struct sk_dht_session *session);
+/* How it ended, as documents say it: "done", "time", "interrupted". */
+const char *sk_dht_session_stopped(const struct sk_dht_session *session);
 /* The address as it may be shown ("" for NULL). Returns ret_text. */
 char *sk_dht_session_address(const struct sk_dht_session *session, const char *address,
                              char ret_text[SK_ENDPOINT_TEXT_MAX]);

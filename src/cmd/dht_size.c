@@ -11,36 +11,21 @@ enum { KEY_PRECISION = 3000 };
 
 struct size {
     struct sk_dht_session session;
-    double precision; /* 0: the engine's default */
-    bool known;       /* there is an estimate */
-    double estimate, low, high;
-    uint64_t lookups, lookups_total;
-    struct skep_dht_size_result result;
+    double precision;                   /* 0: the engine's default */
+    struct skep_dht_size_result result; /* as far as it is known */
 };
 
 static void on_size(const struct skep_dht_event *event, void *ctx)
 {
     struct size *size = ctx;
-    const struct skep_dht_progress *progress = event->progress;
-    if (event->kind == SKEP_DHT_PROGRESS && progress) {
-        size->lookups = progress->done;
-        size->lookups_total = progress->total;
-        if (isfinite(progress->estimate) && progress->estimate > 0) {
-            size->known = true;
-            size->estimate = progress->estimate;
-            size->low = progress->low;
-            size->high = progress->high;
-        }
-    } else if (event->kind == SKEP_DHT_DONE && event->error) {
-        sk_dht_session_fail(&size->session, event->error, event->reason);
-    } else if (event->kind == SKEP_DHT_DONE && event->size) {
+    if (event->size)
         size->result = *event->size;
-        size->known = true;
-        size->estimate = event->size->estimate;
-        size->low = event->size->low;
-        size->high = event->size->high;
+    if (event->kind != SKEP_DHT_DONE)
+        return;
+    if (event->error)
+        sk_dht_session_fail(&size->session, event->error, event->reason);
+    else
         sk_dht_session_end(&size->session, SK_EXIT_DONE);
-    }
 }
 
 static void begin(void *ctx)
@@ -66,70 +51,83 @@ static uint64_t rounded(double count)
     return (uint64_t)(round(count / unit) * unit);
 }
 
+static bool is_known(const struct size *size)
+{
+    return isfinite(size->result.estimate);
+}
+
 static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
                  struct sk_buf *out)
 {
     const struct size *size = ctx;
-    char number[SK_UNITS_MAX], low[SK_UNITS_MAX], high[SK_UNITS_MAX];
+    const struct skep_dht_size_result *result = &size->result;
+    char number[SK_UNITS_MAX], low[SK_UNITS_MAX], high[SK_UNITS_MAX], lookups[64];
     if (how == SK_DHT_SHOW_JSON) {
         sk_buf_printf(out, "{\"type\":\"progress\",\"lookups\":%llu",
-                      (unsigned long long)size->lookups);
-        if (size->known)
-            sk_buf_printf(out, ",\"estimate\":%.0f,\"low\":%.0f,\"high\":%.0f", size->estimate,
-                          size->low, size->high);
+                      (unsigned long long)result->lookups);
+        if (is_known(size))
+            sk_buf_printf(out, ",\"estimate\":%.0f,\"low\":%.0f,\"high\":%.0f", result->estimate,
+                          result->low, result->high);
         sk_buf_text(out, "}\n");
         return;
     }
-    sk_buf_printf(out, "%s%llu lookups", how == SK_DHT_SHOW_PLAIN ? "skep: " : "",
-                  (unsigned long long)size->lookups);
-    if (size->known)
+    sk_buf_printf(out, "%s%s", how == SK_DHT_SHOW_PLAIN ? "skep: " : "",
+                  sk_dht_count(result->lookups, "lookup", lookups));
+    if (is_known(size))
         sk_buf_printf(out, "; about %s nodes so far, %s to %s",
-                      sk_units_count(rounded(size->estimate), number),
-                      sk_units_count(rounded(size->low), low),
-                      sk_units_count(rounded(size->high), high));
+                      sk_units_count(rounded(result->estimate), number),
+                      sk_units_count(rounded(result->low), low),
+                      sk_units_count(rounded(result->high), high));
     sk_buf_text(out, "\n");
 }
 
-static int print_size(struct size *size)
+static int print_json(struct size *size)
 {
     struct sk_dht_session *session = &size->session;
     const struct skep_dht_size_result *result = &size->result;
-    bool whole = session->stop == SK_DHT_ENDED;
+    return sk_dht_json_print(
+        session,
+        json_pack("{s:i, s:b, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "family",
+                  (int)session->family, "complete", (int)(session->stop == SK_DHT_ENDED),
+                  "estimate", sk_dht_json_real(round(result->estimate)), "low",
+                  sk_dht_json_real(round(result->low)), "high",
+                  sk_dht_json_real(round(result->high)), "unseen", sk_dht_json_real(result->unseen),
+                  "lookups", (json_int_t)result->lookups, "nodes_seen",
+                  (json_int_t)result->nodes_seen, "id_fits", (json_int_t)result->id_fits, "queries",
+                  (json_int_t)result->queries, "method", sk_dht_json_text(result->method)));
+}
+
+static int print_text(struct size *size)
+{
+    struct sk_dht_session *session = &size->session;
+    const struct skep_dht_size_result *result = &size->result;
     char number[SK_UNITS_MAX], low[SK_UNITS_MAX], high[SK_UNITS_MAX], lookups[64];
-    uint64_t done = whole ? result->lookups : size->lookups;
-    if (session->options.format == SK_FORMAT_JSON)
-        return sk_dht_json_print(
-            session,
-            json_pack(
-                "{s:i, s:b, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "family", (int)session->family,
-                "complete", (int)whole, "estimate", sk_dht_json_real(round(size->estimate)), "low",
-                sk_dht_json_real(round(size->low)), "high", sk_dht_json_real(round(size->high)),
-                "lookups", (json_int_t)done, "nodes_seen",
-                whole ? json_integer((json_int_t)result->nodes_seen) : json_null(), "queries",
-                whole ? json_integer((json_int_t)result->queries) : json_null(), "method",
-                sk_dht_json_text(whole ? result->method : NULL)));
     FILE *to = sk_dht_stdout(session);
+    if (!is_known(size))
+        return SK_EXIT_DONE;
     fprintf(to, "about %s nodes (IPv%u); 95 %% sure that it is %s to %s\n",
-            sk_units_count(rounded(size->estimate), number), session->family,
-            sk_units_count(rounded(size->low), low), sk_units_count(rounded(size->high), high));
-    if (whole)
-        sk_dht_say(session, "from %s, in which %s nodes were seen (%s)",
-                   sk_dht_count(done, "lookup", lookups),
-                   sk_units_count(result->nodes_seen, number),
-                   result->method ? result->method : "density of ids");
+            sk_units_count(rounded(result->estimate), number), session->family,
+            sk_units_count(rounded(result->low), low), sk_units_count(rounded(result->high), high));
+    if (isfinite(result->unseen))
+        fprintf(to, "%s of them were not met: inferred from how few tell of some that were\n",
+                sk_units_share(result->unseen, number));
+    if (result->nodes_seen)
+        fprintf(to, "%s of the %s met have an id that follows from their address (BEP 42)\n",
+                sk_units_share((double)result->id_fits / (double)result->nodes_seen, number),
+                sk_dht_count(result->nodes_seen, "node", lookups));
+    sk_dht_say(session, "from %s, by the %s", sk_dht_count(result->lookups, "lookup", lookups),
+               result->method);
     return sk_dht_flush(session);
 }
 
 static int finish(void *ctx, int code)
 {
     struct size *size = ctx;
+    struct sk_dht_session *session = &size->session;
     if (code != SK_EXIT_DONE && code != SK_EXIT_PARTIAL)
         return code;
-    if (!size->known) {
-        sk_complain("too early: there is no estimate yet");
-        return code;
-    }
-    int failed = print_size(size);
+    session->family = sk_dht_session_family(session);
+    int failed = session->options.format == SK_FORMAT_JSON ? print_json(size) : print_text(size);
     return failed ? failed : code;
 }
 
@@ -171,7 +169,11 @@ static const struct argp argp = {
 
 int sk_cmd_dht_size(int argc, char **argv)
 {
-    struct size size = {
-        .session = {.name = "size", .formats = SK_DHT_TEXT_JSON, .show = show, .finish = finish}};
+    struct size size = {.session = {.name = "size",
+                                    .formats = SK_DHT_TEXT_JSON,
+                                    .unfinished = "before the estimate was as precise as wanted",
+                                    .show = show,
+                                    .finish = finish},
+                        .result = {.estimate = NAN, .low = NAN, .high = NAN, .unseen = NAN}};
     return sk_dht_session_main(&size.session, &argp, argc, argv, begin, &size);
 }

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cmd/units.h"
 #include "proto/dht/node_id.h"
+#include "wire/dht_port_blob.h"
 
 #include <stdio.h>
 
@@ -249,6 +250,150 @@ static void put_ending(struct sk_dht_trace *trace, const struct skep_dht_event *
     sk_ink_wrap(&trace->screen, SK_INK_BOLD, line, 0, out);
 }
 
+/* ---- bytes in announced ports ---- */
+
+#define PORTS_COLUMN 27 /* where the words of a line begin */
+
+void sk_dht_trace_ports(struct sk_dht_trace *trace, enum sk_dht_trace_way way)
+{
+    trace->way = way;
+}
+
+static void open_ports(struct sk_dht_trace *trace, struct sk_buf *out)
+{
+    char line[320];
+    const char *what = "Fetching from announced ports: first the head, which says how many "
+                       "info-hashes there are.";
+    if (trace->way == SK_DHT_TRACE_PORTS_PUT)
+        what = "Storing in announced ports: one info-hash after the other, the head last.";
+    sk_ink_wrap(&trace->screen, SK_INK_BOLD, what, 0, out);
+    snprintf(line, sizeof line,
+             "Each port is 16 bits that nodes close to its info-hash keep. An info-hash has %u "
+             "ports, the head %u; all of them are needed.",
+             SK_PORT_BLOB_SEGMENT_PORTS, SK_PORT_BLOB_HEAD_PORTS);
+    sk_ink_wrap(&trace->screen, SK_INK_DIM, line, 0, out);
+    sk_buf_text(out, "\n");
+    sk_ink_put(&trace->screen, SK_INK_DIM, "  time   info-hash  ports  what is done", out);
+    sk_buf_text(out, "\n");
+    trace->started = true;
+}
+
+/* `number`: of the info-hash, from 1; 0: the head, before it is known how many there are. */
+static void put_ports_line(const struct sk_dht_trace *trace, double elapsed_s, uint32_t number,
+                           uint32_t ports, const struct skep_dht_blob_result *blob, enum sk_ink ink,
+                           const char *words, struct sk_buf *out)
+{
+    char time[32];
+    put_time(elapsed_s, time, sizeof time);
+    sk_ink_put(&trace->screen, SK_INK_DIM, time, out);
+    if (number)
+        sk_buf_printf(out, "  %4u of %-3u  %5u  ", number, blob->items, ports);
+    else
+        sk_buf_printf(out, "        head  %5u  ", SK_PORT_BLOB_HEAD_PORTS);
+    sk_ink_wrap(&trace->screen, ink, words, PORTS_COLUMN, out);
+}
+
+/* An info-hash is through: all its ports are there. */
+static void tell_items(const struct sk_dht_trace *trace, const struct skep_dht_blob_result *blob,
+                       double elapsed_s, struct sk_buf *out)
+{
+    char words[128];
+    uint32_t left = blob->items - blob->items_done;
+    bool put = trace->way == SK_DHT_TRACE_PORTS_PUT;
+    if (put)
+        snprintf(words, sizeof words, "all read back, from %u nodes or more", blob->holding);
+    else if (left)
+        snprintf(words, sizeof words, "all there; %u info-hash%s missing", left,
+                 left == 1 ? "" : "es");
+    else
+        snprintf(words, sizeof words, "all there; nothing is missing");
+    bool head = put ? !left : !blob->part;
+    put_ports_line(trace, elapsed_s, put || !head ? blob->items_done : 0,
+                   head ? SK_PORT_BLOB_HEAD_PORTS : SK_PORT_BLOB_SEGMENT_PORTS, blob, SK_INK_GOOD,
+                   words, out);
+}
+
+static void tell_put(const struct sk_dht_trace *trace, const struct skep_dht_event *event,
+                     double elapsed_s, struct sk_buf *out)
+{
+    static const char *const steps[][2] = {
+        {"looking up", "is anything there already?"},
+        {"looking for nodes", "looking for the nodes closest to it"},
+        {"announcing", "announcing each port at these nodes"},
+        {"reading back", "announced; reading back"},
+    };
+    const struct skep_dht_blob_result *blob = event->blob;
+    const char *what = event->progress->what;
+    char words[128];
+    for (size_t i = 0; i < SK_ARRAY_LEN(steps); i++)
+        if (strcmp(what, steps[i][0]) == 0)
+            put_ports_line(trace, elapsed_s, blob->part, blob->ports, blob, SK_INK_PLAIN,
+                           steps[i][1], out);
+    if (strcmp(what, "looking for more nodes") != 0)
+        return;
+    snprintf(words, sizeof words,
+             "%u ports come back from enough nodes; %u are announced again, at more nodes",
+             blob->ports_back, blob->ports - blob->ports_back);
+    put_ports_line(trace, elapsed_s, blob->part, blob->ports, blob, SK_INK_WARN, words, out);
+}
+
+static void tell_get(const struct sk_dht_trace *trace, const struct skep_dht_event *event,
+                     double elapsed_s, struct sk_buf *out)
+{
+    const struct skep_dht_blob_result *blob = event->blob;
+    char words[128];
+    if (strcmp(event->progress->what, "looking up") == 0) {
+        put_ports_line(trace, elapsed_s, 0, 0, blob, SK_INK_PLAIN, "looking for it", out);
+    } else if (blob->ports_back < blob->ports) {
+        snprintf(words, sizeof words, "%u ports found, %u missing: more nodes are asked",
+                 blob->ports_back, blob->ports - blob->ports_back);
+        put_ports_line(trace, elapsed_s, blob->part, blob->ports, blob, SK_INK_WARN, words, out);
+    }
+}
+
+static void end_ports(const struct sk_dht_trace *trace, const struct skep_dht_event *event,
+                      struct sk_buf *out)
+{
+    char line[160];
+    const struct skep_dht_blob_result *blob = event->blob;
+    bool found = !event->error || blob->items_done;
+    if (!trace->started)
+        return;
+    snprintf(line, sizeof line, "%u of %u info-hashes have all their ports.", blob->items_done,
+             blob->items);
+    sk_buf_text(out, "\n");
+    sk_ink_wrap(&trace->screen, SK_INK_BOLD, found ? line : "No info-hash has all its ports.", 0,
+                out);
+}
+
+/* What happens between two events is told by the later one. */
+static void trace_ports(struct sk_dht_trace *trace, const struct skep_dht_event *event,
+                        double elapsed_s, struct sk_buf *out)
+{
+    const struct skep_dht_blob_result *blob = event->blob;
+    if (!blob)
+        return;
+    if (!trace->started)
+        open_ports(trace, out);
+    if (blob->items_done > trace->items_done)
+        tell_items(trace, blob, elapsed_s, out);
+    if (event->kind == SKEP_DHT_DONE) {
+        end_ports(trace, event, out);
+        return;
+    }
+    bool moved = event->progress->what != trace->what || blob->items_done != trace->items_done ||
+                 blob->ports_back != trace->ports_back;
+    if (event->progress->what && moved && trace->way == SK_DHT_TRACE_PORTS_PUT)
+        tell_put(trace, event, elapsed_s, out);
+    else if (event->progress->what && moved)
+        tell_get(trace, event, elapsed_s, out);
+    trace->what = event->progress->what;
+    trace->items_done = blob->items_done;
+    trace->ports_back = blob->ports_back;
+}
+
+/* ---- events ---- */
+
 void sk_dht_trace_event(struct sk_dht_trace *trace, const struct skep_dht_event *event,
                         double elapsed_s, struct sk_buf *out)
 {
@@ -256,6 +401,10 @@ void sk_dht_trace_event(struct sk_dht_trace *trace, const struct skep_dht_event 
         [SKEP_DHT_ANSWERED] = true, [SKEP_DHT_REFUSED] = true, [SKEP_DHT_SILENT] = true,
         [SKEP_DHT_VALUE] = true,    [SKEP_DHT_STORED] = true,  [SKEP_DHT_DONE] = false,
     };
+    if (trace->way != SK_DHT_TRACE_NODES) {
+        trace_ports(trace, event, elapsed_s, out);
+        return;
+    }
     if (is_line[event->kind] && !trace->started)
         put_opening(trace, event->method, out);
     switch (event->kind) {

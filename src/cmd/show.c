@@ -74,23 +74,24 @@ static int refuse(const char *target, const char *what, int err, const char *rea
 static int parse_link(const char *text, const char *link, struct sk_show *show)
 {
     const char *reason = "neither a magnet link nor an info-hash";
-    int err = strncasecmp(link, "magnet:", 7) == 0 ? sk_magnet_parse(link, &show->magnet, &reason)
-                                                   : sk_magnet_from_hash(link, &show->magnet);
+    int err = strncasecmp(link, "magnet:", 7) == 0
+                  ? sk_magnet_parse_pointer(link, &show->magnet, &reason)
+                  : sk_magnet_from_hash(link, &show->magnet);
     return err ? refuse(text, "magnet link", err, reason) : SK_EXIT_DONE;
 }
 
 /* The one thing that show needs the network for. */
 static int fetch(struct sk_target *target)
 {
-    const struct skep_config config = {.no_listen = true, .no_lsd = true};
+    const struct sk_options usual = {.net = {.no_listen = true, .no_lsd = true, .no_dht = true}};
     struct skep_runtime *runtime;
     const char *reason = NULL;
-    int err = skep_runtime_new(&config, &runtime, &reason);
+    int err = skep_runtime_new(&usual.net, &runtime, &reason);
     if (err) {
         sk_complain("%s", reason ? reason : skep_err_text(err));
         return sk_exit_of(err);
     }
-    int code = sk_target_fetch(target, runtime);
+    int code = sk_target_resolve(target, runtime, &usual, 0);
     skep_runtime_free(runtime);
     return code;
 }
@@ -103,7 +104,7 @@ static int load(const char *text, struct sk_show *show)
         return code;
     if (target.kind == SK_TARGET_URL)
         code = fetch(&target);
-    if (!code && target.kind == SK_TARGET_LINK)
+    if (!code && target.kind != SK_TARGET_FILE)
         code = parse_link(text, (const char *)target.bytes.p, show);
     if (!code && target.kind == SK_TARGET_FILE) {
         const char *reason;

@@ -40,12 +40,12 @@ static json_t *text_value(const char *text)
     return value;
 }
 
-static json_t *hash_value(bool has, const uint8_t *hash, size_t n)
+static json_t *hex_value(bool has, const uint8_t *bytes, size_t n)
 {
-    char hex[2 * SK_SHA256_SIZE + 1];
+    char hex[2 * SK_MAGNET_SALT_MAX + 1]; /* nothing else is as long */
     if (!has)
         return json_null();
-    sk_hex_encode(hash, n, hex);
+    sk_hex_encode(bytes, n, hex);
     return json_string(hex);
 }
 
@@ -98,7 +98,7 @@ static json_t *files_value(const struct sk_metainfo *m, bool *failed)
         set(object, "size", json_integer((json_int_t)file->length), failed);
         set(object, "offset", json_integer((json_int_t)file->offset), failed);
         set(object, "attributes", attributes_value(file->flags, failed), failed);
-        set(object, "root", hash_value(file->root != NULL, file->root, SK_SHA256_SIZE), failed);
+        set(object, "root", hex_value(file->root != NULL, file->root, SK_SHA256_SIZE), failed);
         append(files, object, failed);
     }
     return files;
@@ -108,8 +108,8 @@ static void set_torrent(json_t *root, const struct sk_metainfo *m, bool *failed)
 {
     set(root, "kind", json_string("torrent"), failed);
     set(root, "name", text_value(m->name), failed);
-    set(root, "info_hash", hash_value(m->has_v1, m->hash_v1, SK_SHA1_SIZE), failed);
-    set(root, "info_hash_v2", hash_value(m->has_v2, m->hash_v2, SK_SHA256_SIZE), failed);
+    set(root, "info_hash", hex_value(m->has_v1, m->hash_v1, SK_SHA1_SIZE), failed);
+    set(root, "info_hash_v2", hex_value(m->has_v2, m->hash_v2, SK_SHA256_SIZE), failed);
     set(root, "size", json_integer((json_int_t)m->size), failed);
     set(root, "piece_size", json_integer(m->piece_size), failed);
     set(root, "pieces", json_integer(m->pieces), failed);
@@ -137,6 +137,8 @@ static json_t *magnet_value(const struct sk_magnet *m, bool *failed)
         failed);
     set(object, "peers", list_value((const char *const *)m->peers, m->peers_count, failed), failed);
     set(object, "select", select, failed);
+    set(object, "public_key", hex_value(m->has_key, m->key, SK_MAGNET_KEY_SIZE), failed);
+    set(object, "salt", hex_value(m->has_key && m->salt_size, m->salt, m->salt_size), failed);
     return object;
 }
 
@@ -151,8 +153,8 @@ static void set_magnet(json_t *root, const struct sk_magnet *m, bool *failed)
                failed);
     set(root, "kind", json_string("magnet"), failed);
     set(root, "name", text_value(m->name), failed);
-    set(root, "info_hash", hash_value(m->has_v1, m->hash_v1, SK_SHA1_SIZE), failed);
-    set(root, "info_hash_v2", hash_value(m->has_v2, m->hash_v2, SK_SHA256_SIZE), failed);
+    set(root, "info_hash", hex_value(m->has_v1, m->hash_v1, SK_SHA1_SIZE), failed);
+    set(root, "info_hash_v2", hex_value(m->has_v2, m->hash_v2, SK_SHA256_SIZE), failed);
     set(root, "size", m->size ? json_integer((json_int_t)m->size) : json_null(), failed);
     set(root, "trackers", tiers, failed);
     set(root, "web_seeds",

@@ -183,11 +183,28 @@ static void print_selection(FILE *to, const struct sk_magnet *m)
     fputs(m->select_count > LIST_SHOWN ? ", ...\n" : "\n", to);
 }
 
+/* BEP 46. The salt as `skep dht` takes it, and as it stands in the link. */
+static void print_key(FILE *to, const struct sk_magnet *m)
+{
+    char hex[2 * SK_MAGNET_SALT_MAX + 1], safe[4 * SK_MAGNET_SALT_MAX + 1];
+    sk_hex_encode(m->key, sizeof m->key, hex);
+    print_row(to, "public key", "%s", hex);
+    if (!m->salt_size)
+        return;
+    sk_hex_encode(m->salt, m->salt_size, hex);
+    sk_text_escape(sk_bytes(m->salt, m->salt_size), safe, sizeof safe);
+    print_row(to, "salt", "%s (%s)", safe, hex);
+}
+
 static void print_magnet(FILE *to, const struct sk_magnet *m)
 {
+    static const char *const kinds[2][2] = {{"to a public key (BEP 46)", "v2"},
+                                            {"v1", "v1 and v2"}};
     print_text(to, "name", m->name);
-    print_row(to, "kind", "magnet link, %s", !m->has_v2 ? "v1" : m->has_v1 ? "v1 and v2" : "v2");
+    print_row(to, "kind", "magnet link, %s", kinds[m->has_v1][m->has_v2]);
     print_hashes(to, m->has_v1 ? m->hash_v1 : NULL, m->has_v2 ? m->hash_v2 : NULL);
+    if (m->has_key)
+        print_key(to, m);
     if (m->size)
         print_size(to, m->size);
     print_list(to, "trackers", (const char *const *)m->trackers, m->trackers_count);

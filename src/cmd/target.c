@@ -1,7 +1,9 @@
 #include "cmd/target.h"
 
+#include "base/assert.h"
 #include "base/limits.h"
 #include "cmd/cmd.h"
+#include "cmd/pointer.h"
 #include "driver/fetch.h"
 #include "wire/magnet.h"
 #include "wire/metainfo.h"
@@ -20,6 +22,12 @@ static bool is_hash(const char *text)
 static bool begins(const char *text, const char *with)
 {
     return strncasecmp(text, with, strlen(with)) == 0;
+}
+
+static int refuse(const char *what, int err, const char *reason)
+{
+    sk_complain("not a valid %s: %s", what, reason ? reason : skep_err_text(err));
+    return err == SKEP_ERR_NOMEM ? SK_EXIT_FAILED : SK_EXIT_CORRUPT;
 }
 
 static int set_text(struct sk_target *target, enum sk_target_kind kind, const char *text)
@@ -63,6 +71,17 @@ static void recognise_link(struct sk_target *target)
         target->kind = SK_TARGET_LINK;
 }
 
+/* A link that is broken stays a link: whoever reads it says why. */
+static bool is_pointer(const char *link)
+{
+    struct sk_magnet *magnet;
+    if (sk_magnet_parse_pointer(link, &magnet, NULL))
+        return false;
+    bool names_torrent = magnet->has_v1 || magnet->has_v2;
+    sk_magnet_free(magnet);
+    return !names_torrent;
+}
+
 int sk_target_read(const char *text, struct sk_target *ret_target)
 {
     struct sk_target target = {.kind = SK_TARGET_FILE};
@@ -85,6 +104,8 @@ int sk_target_read(const char *text, struct sk_target *ret_target)
         else if (!code)
             recognise_link(&target);
     }
+    if (!code && target.kind == SK_TARGET_LINK && is_pointer((const char *)target.bytes.p))
+        target.kind = SK_TARGET_POINTER;
     if (code)
         sk_buf_deinit(&target.bytes);
     else
@@ -97,7 +118,7 @@ void sk_target_deinit(struct sk_target *target)
     sk_buf_deinit(&target->bytes);
 }
 
-int sk_target_fetch(struct sk_target *target, struct skep_runtime *runtime)
+static int fetch(struct sk_target *target, struct skep_runtime *runtime)
 {
     char reason[SK_FETCH_REASON_MAX];
     struct sk_buf body;
@@ -114,13 +135,63 @@ int sk_target_fetch(struct sk_target *target, struct skep_runtime *runtime)
     return SK_EXIT_DONE;
 }
 
-static int refuse(const char *what, int err, const char *reason)
+/* The link as it is, with an info-hash before all else that it says. */
+static int name_torrent(struct sk_target *target, const uint8_t hash[20])
 {
-    sk_complain("not a valid %s: %s", what, reason ? reason : skep_err_text(err));
-    return err == SKEP_ERR_NOMEM ? SK_EXIT_FAILED : SK_EXIT_CORRUPT;
+    static const char scheme[] = "magnet:?";
+    char hex[41];
+    struct sk_buf link;
+    const char *rest = (const char *)target->bytes.p + strlen(scheme);
+    sk_hex_encode(hash, 20, hex);
+    sk_buf_init(&link, target->bytes.max);
+    sk_buf_printf(&link, "%sxt=urn:btih:%s&%s", scheme, hex, rest);
+    sk_buf_append(&link, "", 1);
+    if (link.failed) {
+        sk_buf_deinit(&link);
+        sk_complain("%s", skep_err_text(SKEP_ERR_NOMEM));
+        return SK_EXIT_FAILED;
+    }
+    sk_buf_deinit(&target->bytes);
+    target->bytes = link;
+    target->kind = SK_TARGET_LINK;
+    return SK_EXIT_DONE;
 }
 
-static int hash_of_link(const char *link, uint8_t ret_hash[20])
+static int follow(struct sk_target *target, struct skep_runtime *runtime,
+                  const struct sk_options *options, unsigned family)
+{
+    struct sk_magnet *magnet;
+    const char *reason = NULL;
+    uint8_t hash[20];
+    int err = sk_magnet_parse_pointer((const char *)target->bytes.p, &magnet, &reason);
+    if (err)
+        return refuse("magnet link", err, reason);
+    int code = sk_pointer_follow(magnet, runtime, options, family, hash);
+    sk_magnet_free(magnet);
+    return code ? code : name_torrent(target, hash);
+}
+
+int sk_target_resolve(struct sk_target *target, struct skep_runtime *runtime,
+                      const struct sk_options *options, unsigned family)
+{
+    switch (target->kind) {
+    case SK_TARGET_URL:
+        return fetch(target, runtime);
+    case SK_TARGET_POINTER:
+        return follow(target, runtime, options, family);
+    default:
+        return SK_EXIT_DONE;
+    }
+}
+
+static void set_hash(bool has_v1, const uint8_t *v1, const uint8_t *v2, bool is_private,
+                     struct sk_target_hash *ret_hash)
+{
+    *ret_hash = (struct sk_target_hash){.is_v1 = has_v1, .is_private = is_private};
+    memcpy(ret_hash->bytes, has_v1 ? v1 : v2, sizeof ret_hash->bytes);
+}
+
+static int hash_of_link(const char *link, struct sk_target_hash *ret_hash)
 {
     struct sk_magnet *magnet;
     const char *reason = NULL;
@@ -128,50 +199,34 @@ static int hash_of_link(const char *link, uint8_t ret_hash[20])
                                       : sk_magnet_from_hash(link, &magnet);
     if (err)
         return refuse("link or info-hash", err, reason);
-    memcpy(ret_hash, magnet->has_v1 ? magnet->hash_v1 : magnet->hash_v2, 20);
+    set_hash(magnet->has_v1, magnet->hash_v1, magnet->hash_v2, false, ret_hash);
     sk_magnet_free(magnet);
     return SK_EXIT_DONE;
 }
 
-static int hash_of_file(struct sk_bytes bytes, uint8_t ret_hash[20], bool *ret_private)
+static int hash_of_file(struct sk_bytes bytes, struct sk_target_hash *ret_hash)
 {
     struct sk_metainfo *torrent;
     const char *reason = NULL;
     int err = sk_metainfo_parse(bytes, &torrent, &reason);
     if (err)
         return refuse(".torrent file", err, reason);
-    memcpy(ret_hash, torrent->has_v1 ? torrent->hash_v1 : torrent->hash_v2, 20);
-    if (ret_private)
-        *ret_private = torrent->is_private;
+    set_hash(torrent->has_v1, torrent->hash_v1, torrent->hash_v2, torrent->is_private, ret_hash);
     sk_metainfo_free(torrent);
     return SK_EXIT_DONE;
 }
 
-int sk_target_info_hash(struct sk_target *target, struct skep_runtime *runtime,
-                        uint8_t ret_hash[20], bool *ret_private)
+int sk_target_info_hash(const struct sk_target *target, struct sk_target_hash *ret_hash)
 {
-    if (target->kind == SK_TARGET_URL) {
-        int code = sk_target_fetch(target, runtime);
-        if (code)
-            return code;
-    }
-    if (ret_private)
-        *ret_private = false;
-    return target->kind == SK_TARGET_LINK
-               ? hash_of_link((const char *)target->bytes.p, ret_hash)
-               : hash_of_file(sk_buf_bytes(&target->bytes), ret_hash, ret_private);
+    SK_ASSERT(target->kind == SK_TARGET_FILE || target->kind == SK_TARGET_LINK);
+    return target->kind == SK_TARGET_LINK ? hash_of_link((const char *)target->bytes.p, ret_hash)
+                                          : hash_of_file(sk_buf_bytes(&target->bytes), ret_hash);
 }
 
-int sk_target_add(struct sk_target *target, struct skep_runtime *runtime,
+int sk_target_add(const struct sk_target *target, struct skep_engine *engine,
                   struct skep_torrent **ret_torrent)
 {
-    struct skep_engine *engine = skep_runtime_engine(runtime);
     const char *reason = NULL;
-    if (target->kind == SK_TARGET_URL) {
-        int code = sk_target_fetch(target, runtime);
-        if (code)
-            return code;
-    }
     bool link = target->kind == SK_TARGET_LINK;
     int err =
         link ? skep_engine_add_link(engine, (const char *)target->bytes.p, ret_torrent, &reason)

@@ -445,7 +445,8 @@ void skep_runtime_free(struct skep_runtime *runtime)
     sk_http_deinit(&runtime->http);
     sk_resolver_deinit(&runtime->resolver);
     uv_walk(&runtime->loop, close_handle, NULL);
-    uv_run(&runtime->loop, UV_RUN_DEFAULT);
+    while (uv_run(&runtime->loop, UV_RUN_DEFAULT) != 0)
+        ; /* a stop that no run has obeyed yet ends this one early */
     sk_disk_deinit(&runtime->disk);
     int busy = uv_loop_close(&runtime->loop);
     SK_ASSERT(busy == 0);

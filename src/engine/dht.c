@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define HOST_RETRY_NS (2 * SK_SECOND_NS) /* after a name was not found; doubles, */
+#define HOST_RETRY_NS (10 * SK_SECOND_NS) /* after a name was not found; doubles, */
 #define HOST_RETRY_MAX_NS (300 * SK_SECOND_NS)
 #define HOST_LOOK_NS (60 * SK_SECOND_NS) /* whether all is well that needed no host */
 #define NODES_FIRST_NS                                                                             \
@@ -112,6 +112,32 @@ void sk_engine_dht_wake(struct skep_engine *engine)
     sk_engine_set_timer(engine, &engine->dht->timer, SK_TIMER_DHT, engine->now_ns);
 }
 
+/* ---- up and down ---- */
+
+static bool is_wanted(const struct skep_engine *engine)
+{
+    if (engine->dht->runs.count || !engine->torrents_count)
+        return true;
+    for (uint32_t i = 0; i < engine->torrents_count; i++)
+        if (engine->torrents[i]->state != SK_TORRENT_STOPPED &&
+            sk_dht_torrent_allowed(engine->torrents[i]))
+            return true;
+    return false;
+}
+
+void sk_engine_dht_review(struct skep_engine *engine)
+{
+    struct sk_engine_dht *dht = engine->dht;
+    bool was_up = dht->up;
+    dht->up = is_wanted(engine);
+    if (was_up || !dht->up)
+        return;
+    if (dht->nodes_ns)
+        dht->nodes_ns = engine->now_ns;
+    if (dht->hosts_count)
+        sk_engine_set_timer(engine, &dht->hosts_timer, SK_TIMER_DHT_HOSTS, engine->now_ns);
+}
+
 /* ---- addresses and hosts ---- */
 
 int sk_engine_dht_add(struct skep_engine *engine, const struct sk_endpoint *endpoint,
@@ -133,13 +159,17 @@ int sk_engine_dht_add(struct skep_engine *engine, const struct sk_endpoint *endp
     return 0;
 }
 
+/* In no order: a program that ends before all of many saved nodes were tried begins with others the
+ * next time. */
 static void flush_adds(struct skep_engine *engine)
 {
     struct sk_engine_dht *dht = engine->dht;
-    for (size_t i = 0; i < dht->adds_count; i++)
-        sk_dht_add_address(dht->node, &dht->adds[i].endpoint, dht->adds[i].bootstrap,
-                           engine->now_ns);
-    dht->adds_count = 0;
+    while (dht->adds_count) {
+        size_t i = sk_prng_below(&engine->prng, dht->adds_count);
+        struct sk_dht_add add = dht->adds[i];
+        dht->adds[i] = dht->adds[--dht->adds_count];
+        sk_dht_add_address(dht->node, &add.endpoint, add.bootstrap, engine->now_ns);
+    }
 }
 
 bool sk_engine_dht_may_ask(const struct sk_engine_dht *dht, const struct sk_endpoint *endpoint)
@@ -181,11 +211,12 @@ static void add_host_address(struct skep_engine *engine, struct sk_dht_host *hos
     host->added |= sk_engine_dht_add(engine, &endpoint, bootstrap) == 0;
 }
 
+/* Up to a quarter less than the whole wait, so that hosts that fail together drift apart. */
 static void host_failed(struct skep_engine *engine, struct sk_dht_host *host)
 {
-    uint64_t wait = HOST_RETRY_NS << SK_MIN(host->failures, 8u);
+    uint64_t wait_ns = SK_MIN(HOST_RETRY_NS << SK_MIN(host->failures, 8u), HOST_RETRY_MAX_NS);
     host->failures++;
-    host->next_ns = engine->now_ns + SK_MIN(wait, HOST_RETRY_MAX_NS);
+    host->next_ns = engine->now_ns + wait_ns - sk_prng_below(&engine->prng, wait_ns / 4 + 1);
 }
 
 static void see_to_host(struct skep_engine *engine, uint32_t i)
@@ -212,6 +243,9 @@ void sk_engine_dht_hosts_timer(struct skep_engine *engine)
 {
     struct sk_engine_dht *dht = engine->dht;
     uint64_t next_ns = SK_TIME_NEVER;
+    sk_engine_dht_review(engine);
+    if (!dht->up)
+        return;
     uint64_t wait_ns = dht->nodes_ns ? dht->nodes_ns + NODES_FIRST_NS : 0;
     for (uint32_t i = 0; i < dht->hosts_count; i++) {
         struct sk_dht_host *host = &dht->hosts[i];
@@ -542,7 +576,7 @@ static void set_timer(struct skep_engine *engine)
 void sk_engine_dht_pump(struct skep_engine *engine)
 {
     struct sk_engine_dht *dht = engine->dht;
-    if (!dht || dht->pumping || engine->serving)
+    if (!dht || !dht->up || dht->pumping || engine->serving)
         return;
     dht->pumping = true;
     bool busy = dht->tasks || dht->waiting_count || dht->adds_count;
@@ -573,19 +607,25 @@ bool sk_engine_dht_claims(const struct skep_engine *engine, struct sk_bytes data
 void sk_engine_dht_input(struct skep_engine *engine, const struct sk_endpoint *from,
                          struct sk_bytes datagram)
 {
+    sk_engine_dht_review(engine);
+    if (!engine->dht->up)
+        return;
     sk_dht_input(engine->dht->node, from, datagram, engine->now_ns);
     sk_engine_dht_pump(engine);
 }
 
 uint64_t sk_engine_dht_deadline(const struct skep_engine *engine)
 {
-    return engine->dht ? sk_dht_deadline(engine->dht->node) : SK_TIME_NEVER;
+    return engine->dht && engine->dht->up ? sk_dht_deadline(engine->dht->node) : SK_TIME_NEVER;
 }
 
 void sk_engine_dht_tick(struct skep_engine *engine)
 {
     struct sk_engine_dht *dht = engine->dht;
     if (!dht)
+        return;
+    sk_engine_dht_review(engine);
+    if (!dht->up)
         return;
     flush_adds(engine);
     if (sk_dht_deadline(dht->node) <= engine->now_ns)
@@ -596,7 +636,8 @@ void sk_engine_dht_tick(struct skep_engine *engine)
 bool sk_engine_dht_output(struct skep_engine *engine, struct sk_out *ret_out)
 {
     struct sk_dht_out out;
-    if (!engine->dht || !sk_dht_next_output(engine->dht->node, engine->now_ns, &out))
+    if (!engine->dht || !engine->dht->up ||
+        !sk_dht_next_output(engine->dht->node, engine->now_ns, &out))
         return false;
     *ret_out = (struct sk_out){.kind = SK_OUT_UDP, .endpoint = out.to, .bytes = out.bytes};
     return true;

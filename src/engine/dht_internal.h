@@ -11,6 +11,9 @@
  * A run is whatever somebody started: the program, through <skep/dht.h>, or a torrent. It does not
  * begin in the call that starts it but at the next tick, when the time is known and nobody's
  * function is running; a search or task then waits until the node has joined the network.
+ *
+ * The node is up while somebody wants it (<skep/runtime.h> says who), looked at with each tick and
+ * datagram. Down, it has no time, and what it was told of waits.
  */
 #ifndef SK_ENGINE_DHT_INTERNAL_H
 #define SK_ENGINE_DHT_INTERNAL_H
@@ -79,6 +82,7 @@ struct sk_dht_add {
 
 struct sk_engine_dht {
     struct sk_dht *node;
+    bool up; /* somebody wants it; looked at with each tick */
     unsigned families;
     uint64_t started_ns;
     enum sk_scope bind_scope; /* of the bind address: what strangers may point us to */
@@ -87,7 +91,7 @@ struct sk_engine_dht {
     uint32_t hosts_count;
     struct sk_dht_add *adds; /* wait for the next tick */
     size_t adds_count, adds_capacity;
-    uint64_t nodes_ns;  /* when nodes of an earlier run were given first; 0 never */
+    uint64_t nodes_ns;  /* since when nodes of an earlier run are being tried; 0 there are none */
     struct sk_map runs; /* id -> struct sk_dht_run: what is not over */
     struct sk_map ops;  /* the node's number -> struct sk_dht_run */
     struct sk_dht_run *tasks, *dead;
@@ -115,6 +119,8 @@ bool sk_engine_dht_ready(const struct sk_engine_dht *dht, unsigned families);
 bool sk_engine_dht_joining(const struct sk_engine_dht *dht, unsigned families);
 /* When OFFLINE is tried to be overcome next; SK_TIME_NEVER. */
 uint64_t sk_engine_dht_retry_ns(const struct sk_engine_dht *dht, enum sk_family family);
+/* Whether somebody wants the node by now, or still: up or down. */
+void sk_engine_dht_review(struct skep_engine *engine);
 /* Has the next tick come at once. */
 void sk_engine_dht_wake(struct skep_engine *engine);
 

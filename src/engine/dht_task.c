@@ -41,7 +41,11 @@ static int start_port_blob(struct skep_engine *engine, const struct skep_dht_blo
     if (blob->name != SKEP_DHT_NAME_TEXT || !blob->text || !(blob->rate >= 0))
         return SKEP_ERR_INVALID;
     struct sk_dht_port_blob_config config = {
-        .text = blob->text, .bytes = sk_bytes(blob->bytes, blob->size), .rate = blob->rate};
+        .text = blob->text,
+        .bytes = sk_bytes(blob->bytes, blob->size),
+        .rate = blob->rate,
+        .keep = put && blob->keep,
+    };
     struct sk_dht_task *task = NULL;
     int err = put ? sk_dht_port_blob_put_new(&config, engine->now_ns, &task)
                   : sk_dht_port_blob_get_new(&config, engine->now_ns, &task);
@@ -214,6 +218,7 @@ static void describe_blob(const struct sk_dht_run *run, struct told *told,
         .key = result.key,
         .seq = result.seq,
         .items = result.items,
+        .items_done = result.items_done,
         .closest = result.closest,
         .holding = result.holding,
         .least_holding = result.least_holding,
@@ -235,10 +240,14 @@ static void describe_port_blob(const struct sk_dht_run *run, struct told *told,
         .bytes = result.bytes.p,
         .size = result.bytes.n,
         .items = result.hashes,
+        .items_done = result.hashes_done,
         .closest = result.nodes,
         .holding = result.holding,
         .least_holding = result.holding,
         .ports_one = result.nodes_one_port,
+        .part = result.number,
+        .ports = result.ports,
+        .ports_back = result.ports_back,
     };
     event->blob = &told->blob;
 }
@@ -274,6 +283,8 @@ static void describe_size(const struct sk_dht_run *run, struct told *told,
         .lookups = result.lookups,
         .nodes_seen = result.nodes_seen,
         .queries = result.queries,
+        .id_fits = result.id_fits,
+        .unseen = result.unseen,
         .method = result.method,
     };
     event->size = &told->size;

@@ -12,8 +12,10 @@
 
 #define SOURCE "dht" /* its name among the sources of claims */
 
-/* When the next draw comes. The second comes early: one draw alone bounds nothing. */
+/* When the next draw comes. The second comes early: one draw alone bounds nothing. Where the first
+ * told of nobody there is nothing to bound: it is for who announces himself just then. */
 #define AGAIN_NS (20 * SK_SECOND_NS)
+#define AGAIN_EMPTY_NS (3 * SK_SECOND_NS)
 #define NEW_NS (60 * SK_SECOND_NS) /* the last draw told of new peers */
 #define OLD_NS (300 * SK_SECOND_NS)
 #define NOBODY_NS (15 * SK_SECOND_NS) /* there was nobody to ask */
@@ -172,10 +174,12 @@ static void end_draw(struct skep_torrent *torrent)
     bool answered = draw->answered != 0;
     draw->draws += answered;
     draw->heard = true;
-    set_timer(torrent, !answered         ? NOBODY_NS
-                       : draw->draws < 2 ? AGAIN_NS
-                       : draw->fresh     ? NEW_NS
-                                         : OLD_NS);
+    bool again = draw->draws < 2;
+    set_timer(torrent, !answered             ? NOBODY_NS
+                       : again && draw->told ? AGAIN_NS
+                       : again               ? AGAIN_EMPTY_NS
+                       : draw->fresh         ? NEW_NS
+                                             : OLD_NS);
     uint64_t next_ns = draw->timer.base.slot ? draw->timer.base.at_ns : SK_TIME_NEVER;
     if (answered)
         claim(torrent, next_ns);
@@ -326,6 +330,8 @@ void sk_dht_torrent_stop(struct skep_torrent *torrent)
 
 void sk_dht_torrent_metadata(struct skep_torrent *torrent)
 {
-    if (!sk_dht_torrent_allowed(torrent))
-        sk_dht_torrent_stop(torrent);
+    if (sk_dht_torrent_allowed(torrent) || !torrent->engine->dht)
+        return;
+    sk_dht_torrent_stop(torrent);
+    sk_engine_dht_review(torrent->engine);
 }

@@ -398,6 +398,22 @@ def test_trace():
     assert re.search(r"asked \d+ answered and \d+ did not", get.stderr), get.stderr
 
 
+def test_trace_of_announced_ports():
+    net = network()
+    words = ["--key=by announces", "--via=announce", "--trace"]
+    env = {"COLUMNS": "80"}
+    put = net.dht("put", "--rate=500", *words, data=b"x", env=env)
+    get = net.dht("get", *words, env=env)
+    for done, steps in (put, ("looking for the nodes closest", "announcing each port",
+                              "2 of 2       15  all read back, from 8 nodes")), \
+            (get, ("head     15  all there; 1 info-hash missing",
+                   "2 of 2       31  all there; nothing is missing")):
+        assert all(len(line) <= 80 for line in done.stderr.splitlines()), done.stderr
+        assert all(step in done.stderr for step in steps), done.stderr
+        assert "2 of 2 info-hashes have all their ports." in done.stderr, done.stderr
+    assert get.stdout == "x"
+
+
 def test_sample():
     net = network()
     target = hashlib.sha1(b"sampled").hexdigest()
@@ -435,7 +451,12 @@ def test_size():
     net = network()
     document = net.document("size")
     assert document["low"] <= NODES <= document["high"] and document["family"] == 4, document
-    assert re.match("about 1[123] nodes", net.dht("size").stdout)
+    assert document["id_fits"] == document["nodes_seen"] == NODES, document
+    assert 0 <= document["unseen"] < 0.2, document
+    lines = net.dht("size").stdout.splitlines()
+    assert re.match("about 1[123] nodes", lines[0]), lines
+    assert re.match(r"[\d.]+% of them were not met", lines[1]), lines
+    assert lines[2].startswith("100% of the 12 nodes met have an id that follows from"), lines
 
 
 def test_anonymize():
@@ -499,14 +520,77 @@ def test_nobody_to_ask():
         assert done.stderr.count("offline") <= 1, done
 
 
+def test_hosts_that_are_of_no_use():
+    with skep.silent_port(socket.SOCK_DGRAM) as port, skep.folder() as here:
+        silent, options = f"127.0.0.1:{port}", [f"--state-dir={here}", "--time=4"]
+        reasons = {
+            ("nowhere.invalid:6881", silent): "nowhere.invalid:6881: there is no such host; "
+                                              f"{silent}: no answer",
+            (LOCAL, "nowhere.invalid:6881"): "nowhere.invalid:6881: cannot be reached",
+            (LOCAL, "192.0.2.1:6881"): "192.0.2.1:6881: cannot be reached",
+            ("--family=6", silent): f"{silent}: not in the network",
+            (LOCAL,): "no node of the DHT is known",
+        }
+        for words, reason in reasons.items():
+            told = [word if word.startswith("--") else f"--bootstrap={word}" for word in words]
+            done = run("dht", "lookup", *options, *told, HASH)
+            last = done.stderr.splitlines()[-1]
+            assert done.returncode == NETWORK and not done.stdout, done
+            assert f"nobody to ask: {reason}" in last and "--bootstrap" in last, done
+        started = time.monotonic()
+        refused(NETWORK, "dht", "lookup", LOCAL, f"--state-dir={here}",
+                "--bootstrap=192.0.2.1:6881", HASH)
+        assert time.monotonic() - started < 5  # nothing to wait for
+
+
+def cut_short(process, seconds):
+    """Interrupts it after a while; what it wrote."""
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == PARTIAL and b"interrupted before" in err, (out, err)
+    return out
+
+
 def test_interrupted():
     with skep.silent_port(socket.SOCK_DGRAM) as port, skep.folder() as here:
-        process = skep.start("dht", "get", LOCAL, f"--state-dir={here}", "--key=x",
-                             f"--bootstrap=127.0.0.1:{port}")
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
-        assert process.returncode == PARTIAL and not out
+        options = [LOCAL, f"--state-dir={here}", f"--bootstrap=127.0.0.1:{port}"]
+        assert not cut_short(skep.start("dht", "get", *options, "--key=x"), 0.5)
+        commands = [("put", "--key=x"), ("put", "--key=x", "--keep"), ("get", "--key=x"),
+                    ("peers", HASH), ("announce", "--port=5000", HASH), ("scrape", HASH),
+                    ("announce", "--port=5000", "--keep", HASH), ("lookup", HASH), ("sample",),
+                    ("size",), ("put", "--key=x", "--via=announce"),
+                    ("get", "--key=x", "--via=announce")]
+        several = {words: skep.start("dht", words[0], *options, "--format=json", *words[1:])
+                   for words in commands}
+        silent = "ping", f"127.0.0.1:{port}"
+        several[silent] = skep.start("dht", "ping", LOCAL, "--format=json", silent[1])
+        jsonl = skep.start("dht", "crawl", *options)
+        time.sleep(3)  # so many take their time to begin
+        for words, process in several.items():
+            document = valid(words[0], json.loads(cut_short(process, 0)))
+            assert document["stopped"] == "interrupted", document
+            assert document.get("complete", False) is False, document
+        assert valid("crawl", json.loads(cut_short(jsonl, 0)))["stopped"] == "interrupted"
+
+
+def test_time_runs_out():
+    """In the middle of a search: a node of the network is there, and others that are silent."""
+    net = network()
+    assert net.document("lookup", HASH)["stopped"] == "done"
+    with skep.silent_port(socket.SOCK_DGRAM) as port, skep.folder() as here:
+        for command, *more in ("lookup", HASH), ("peers", HASH), ("scrape", HASH), ("size",), \
+                ("announce", "--port=5000", HASH), ("get", "--key=nothing"), \
+                ("put", "--key=late", "--via=announce"):
+            done = run("dht", command, *net.options, "--format=json", "--rate=8", "--time=3",
+                       "--progress=none", *more, data=b"x" * 100 if command == "put" else b"")
+            document = valid(command, json.loads(done.stdout))
+            assert done.returncode == PARTIAL and document["stopped"] == "time", done
+            assert "time ran out before" in done.stderr, done
+        process = run("dht", "ping", LOCAL, "--time=0.3", f"127.0.0.1:{port}")
+        assert process.returncode == NETWORK and "no answer in 300 ms" in process.stderr, process
+        assert "no answer" in refused(NETWORK, "dht", "sample", LOCAL, "--time=0.3",
+                                      f"127.0.0.1:{port}")
 
 
 # ---- wrong use ----
@@ -554,7 +638,7 @@ def test_options_that_do_not_go_together():
         ("put", ["--key=a", "--new-secret"]), ("put", ["--key=a", "--salt=b"]),
         ("put", ["--key=a", f"--torrent={HASH}"]), ("put", ["--immutable", "--seq=1"]),
         ("put", ["--immutable", "--cas=1"]), ("put", ["--immutable", "--via=announce"]),
-        ("put", ["--key=a", "--via=announce", "--keep"]), ("put", ["--key=a", "file", "another"]),
+        ("put", ["--key=a", "--via=announce", "--raw"]), ("put", ["--key=a", "file", "another"]),
         ("put", ["--secret=a", f"--torrent={HASH}", "file"]),
         ("get", []), ("get", ["--key=a", f"--hash={HASH}"]), ("get", ["--key=a", "--salt=b"]),
         ("get", [f"--hash={HASH}", "--via=announce"]), ("get", ["--key=a", "argument"]),
@@ -636,6 +720,124 @@ def test_keep():
     assert process.wait(timeout=20) == DONE
     process.stdout.close()
     process.stderr.close()
+
+
+# ---- links that name a public key (BEP 46) ----
+
+def pointer(net, here, torrent, *options):
+    """A link that points to it, by the secret in this folder."""
+    key = net.put(f"--secret={here}/secret", "--new-secret", f"--torrent={torrent}",
+                  *options).stdout.strip()
+    return f"magnet:?xs=urn:btpk:{key}"
+
+
+def test_pointers_are_followed():
+    net = network()
+    with skep.folder() as here:
+        for number, name in enumerate((b"pointed to", b"and then to this")):  # the second replaces
+            torrent = hashlib.sha1(name).hexdigest()
+            link = pointer(net, here, torrent)
+            document = net.document("announce", f"--port={5100 + number}", link)
+            assert document["target"] == torrent
+            for document in net.document("peers", link), net.document("peers", torrent), \
+                    net.document("peers", "-", data=f"{link}\n".encode()):
+                assert document["target"] == torrent, document
+                assert document["peers"] == [f"127.0.0.1:{5100 + number}"], document
+            assert net.document("scrape", link)["target"] == torrent
+        done = net.put(f"--secret={here}/other", "--new-secret", f"--torrent={link}")
+        assert net.bytes(f"--public-key={done.stdout.strip()}") == \
+            b"d2:ih20:" + bytes.fromhex(torrent) + b"e"
+
+
+def test_pointers_with_salts():
+    net = network()
+    with skep.folder() as here:
+        salts = "", "a page", "x" * 64
+        for salt in salts:
+            options = [f"--salt={salt}"] if salt else []
+            link = pointer(net, here, hashlib.sha1(salt.encode()).hexdigest(), *options)
+        for salt in salts:
+            document = net.document("peers", f"{link}&s={salt.encode().hex()}", code=NOTHING)
+            assert document["target"] == hashlib.sha1(salt.encode()).hexdigest()
+        line = refused(NOTHING, "dht", "peers", *net.options, f"{link}&s=00")
+        assert "nothing is stored" in line and "salt" in line
+        assert "salt" in refused(CORRUPT, "dht", "peers", *net.options, f"{link}&s=0")
+        link = f"{link}&xt=urn:btih:{HASH}"  # that is the torrent: nobody is asked for another
+        assert net.document("peers", link, code=NOTHING)["target"] == HASH
+
+
+def test_pointers_to_no_torrent():
+    net = network()
+    values = {b"d2:ih32:" + bytes(32) + b"e": "32 bytes", b"20:" + bytes(20): "20 bytes",
+              b"d2:ih19:" + bytes(19) + b"e": "20 bytes", b"d2:ihi1ee": "20 bytes"}
+    with skep.folder() as here:
+        for value, why in values.items():
+            key = net.put(f"--secret={here}/secret", "--new-secret", "--raw",
+                          data=value).stdout.strip()
+            link = f"magnet:?xs=urn:btpk:{key}"
+            line = refused(CORRUPT, "dht", "peers", *net.options, link)
+            assert "no torrent" in line and why in line, line
+        net.put(f"--secret={here}/secret", "--raw",
+                data=b"d2:ih20:" + bytes.fromhex(HASH) + b"5:other959:" + bytes(959) + b"e")
+        assert net.document("peers", link, code=NOTHING)["target"] == HASH
+
+
+def test_pointers_audited():
+    net = network()
+    audit = ["audit", *net.options, "--no-lsd", "--no-trackers", "--no-pex", "--format=json",
+             "--progress=none", "--time=6"]  # by then it has seen what is looked for, ended or not
+    dht = {"SKEP_NO_DHT": "no"}
+    with skep.folder() as here, skep.lab("[peers a]\nkind = seed\n") as (lab, _):
+        truth = json.loads((lab / "truth.json").read_text(encoding="utf-8"))
+        name, [peer] = truth["torrent"]["info_hash"], truth["peers"]
+        host, _, port = peer["address"].rpartition(":")
+        link = pointer(net, here, lab / "lab.torrent")
+        assert "--no-dht" in refused(NETWORK, *audit, link)  # as the environment says
+        # What else the link says is still said.
+        done = run(*audit, f"{link}&x.pe={peer['address']}", env=dht)
+        document = skep.report(done.stdout)
+        assert done.returncode in (DONE, PARTIAL) and not done.stderr, done
+        assert document["swarm"]["info_hash"] == name, document["swarm"]
+        [found] = document["peers"]
+        assert found["address"] == peer["address"] and found["state"] == "served", found
+        net.dht("announce", f"--bind={host}", f"--port={port}", link)
+        done = run(*audit, link, env=dht)
+        [found] = skep.report(done.stdout)["peers"]
+        assert found["address"] == peer["address"] and found["sources"] == ["dht"], found
+
+
+def test_pointers_without_anybody():
+    link = f"magnet:?xs=urn:btpk:{'42' * 32}"
+    env = {"SKEP_NO_DHT": "no"}
+    with skep.silent_port(socket.SOCK_DGRAM) as port, skep.folder() as here:
+        alone = [LOCAL, f"--state-dir={here}"]
+        silent = [*alone, f"--bootstrap=127.0.0.1:{port}"]
+        for command in ("audit",), ("dht", "peers"):
+            assert "--bootstrap" in refused(NETWORK, *command, *alone, link, env=env)
+            line = refused(NETWORK, *command, *silent, "--time=1", link, env=env)
+            assert "nobody there answers" in line
+            process = skep.start(*command, *silent, "--progress=json", link, env=env)
+            first = json.loads(process.stderr.readline())
+            assert first["type"] == "progress" and "link" in first["what"], first
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+            assert process.returncode == PARTIAL and not out and b"it ended before" in err, err
+
+
+def test_keep_announcing():
+    net = network()
+    target = hashlib.sha1(b"kept").hexdigest()
+    kept = {("announce", "--port=5000", "--keep", target): b"announced again every",
+            ("put", "--key=kept by ports", "--via=announce", "--keep"): b"kept alive"}
+    for words, said in kept.items():
+        process = skep.start("dht", words[0], *net.options, "--format=json", *words[1:])
+        line = next((line for line in process.stderr if said in line), None)
+        assert line, words
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        assert process.returncode == DONE and not err, (out, err)
+        assert valid(words[0], json.loads(out))["stopped"] == "done"
+    assert net.dht("peers", target).stdout == "127.0.0.1:5000\n"
 
 
 if __name__ == "__main__":

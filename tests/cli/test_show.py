@@ -90,9 +90,28 @@ def test_json_of_magnets():
     got = document(link)
     assert got["kind"] == "magnet" and got["info_hash"] == V1 and got["name"] == "a b"
     assert got["trackers"] == [["http://t/", "udp://u:1"]]
-    assert got["magnet"] == {"sources": [], "peers": ["1.2.3.4:5"], "select": [[0, 0], [2, 4]]}
+    assert got["magnet"] == {"sources": [], "peers": ["1.2.3.4:5"], "select": [[0, 0], [2, 4]],
+                             "public_key": None, "salt": None}
     assert got["size"] is None and got["files"] is None
     assert document(f"magnet:?xt=urn:btmh:1220{V2}")["info_hash_v2"] == V2
+
+
+def test_links_to_a_public_key():
+    link = f"magnet:?xs=urn:btpk:{V2}&tr=http://t/&dn=named"
+    got = document(link)
+    assert got["kind"] == "magnet" and got["name"] == "named" and got["trackers"] == [["http://t/"]]
+    assert got["info_hash"] is None and got["info_hash_v2"] is None
+    assert got["magnet"]["public_key"] == V2 and got["magnet"]["salt"] is None
+    assert document("-", f"{link}&s=\n".encode())["magnet"] == got["magnet"]
+    assert document(f"{link}&s=61FF")["magnet"]["salt"] == "61ff"
+    both = document(f"{link}&xt=urn:btih:{V1}")
+    assert both["info_hash"] == V1 and both["magnet"]["public_key"] == V2
+    shown = text(f"{link}&s=611b5b")
+    for part in f"public key    {V2}\n", "a\\x1b[ (611b5b)", "BEP 46", "http://t/":
+        assert part in shown, (part, shown)
+    assert "salt" not in text(link) and "info-hash" not in text(link)
+    longest = "ff" * 64
+    assert longest in text(f"{link}&s={longest}") and "salt" in refused(6, f"{link}&s=f{longest}")
 
 
 def test_hashes_alone():

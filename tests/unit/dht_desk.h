@@ -125,6 +125,13 @@ static inline void desk_end(struct desk *desk)
     }
 }
 
+/* Ends one that lies on the heap. */
+static inline void desk_discard(struct desk *desk)
+{
+    desk_end(desk);
+    free(desk);
+}
+
 static inline struct actor *desk_actor(struct desk *desk, const struct sk_endpoint *endpoint)
 {
     for (size_t i = 0; i < desk->actors_count; i++)
@@ -387,6 +394,26 @@ static inline uint64_t desk_ask(struct desk *desk, const struct sk_dht_ask *ask)
     uint64_t op = 0;
     int err = sk_dht_start_ask(desk->dht, ask, desk->now_ns, &op);
     return desk_note(desk, err, op);
+}
+
+/* An announce at this target: a lookup, and then storing. */
+static inline struct sk_dht_search desk_announce(const uint8_t *target)
+{
+    struct sk_dht_search search = {
+        .method = SK_KRPC_GET_PEERS, .k = 4, .store = SK_DHT_STORE_PEER, .port = 7000};
+    memcpy(search.target, target, SK_DHT_ID_SIZE);
+    return search;
+}
+
+/* The node announces there, in a network that is well, and has nothing else to do. */
+static inline void desk_check_works(struct desk *desk, const uint8_t *target)
+{
+    struct sk_dht_search search = desk_announce(target);
+    uint64_t op = desk_search(desk, &search);
+    desk_wait(desk, 30 * SECOND_NS);
+    assert_int_equal(desk_story(desk, op)->kinds[SK_DHT_EVENT_DONE], 1);
+    assert_true(desk_story(desk, op)->result.stored >= 3);
+    assert_int_equal(sk_dht_operations(desk->dht), 0);
 }
 
 /* How much was sent to an IP address (or to anybody) since desk_clear(). */

@@ -216,4 +216,56 @@ static inline void stage_run(struct stage *stage)
     }
 }
 
+/* A small stage on which a task is tried in all ways. */
+struct stage_play {
+    void (*set)(struct stage *stage); /* with stage_init() */
+    int (*make)(uint64_t now_ns, struct sk_dht_task **ret_task);
+    void (*check)(const struct stage *stage); /* when it ended well */
+};
+
+/* Freed after ever more steps it leaves no operation behind. */
+static inline void stage_cancel_sweep(const struct stage_play *play)
+{
+    bool over = false;
+    for (uint64_t steps = 1; !over; steps += 1 + steps / 8) {
+        struct stage stage;
+        play->set(&stage);
+        assert_int_equal(play->make(stage.world.now_ns, &stage.task), 0);
+        stage.steps_max = steps;
+        stage_run(&stage);
+        over = stage.done;
+        sk_dht_task_free(stage.task, stage.world.nodes[0].dht);
+        stage.task = NULL;
+        assert_int_equal(sk_dht_operations(stage.world.nodes[0].dht), 0);
+        world_seconds(&stage.world, 10);
+        stage_deinit(&stage);
+    }
+}
+
+/* With the n-th allocation failing, all of the first and ever fewer of later ones: it is refused,
+ * or it ends, for want of memory or well. */
+static inline void stage_memory_sweep(const struct stage_play *play, size_t *ret_refused,
+                                      size_t *ret_ended)
+{
+    *ret_refused = *ret_ended = 0;
+    for (size_t nth = 1; nth < 1500; nth += 1 + nth / 200) {
+        struct stage stage;
+        play->set(&stage);
+        sk_mem_fail_nth(nth);
+        int err = play->make(stage.world.now_ns, &stage.task);
+        assert_true(err == 0 || err == SKEP_ERR_NOMEM);
+        *ret_refused += err != 0;
+        if (!err) {
+            stage_run(&stage);
+            assert_true(stage.done);
+            assert_true(stage.error == 0 || stage.error == SKEP_ERR_NOMEM);
+            *ret_ended += stage.error != 0;
+            if (!stage.error)
+                play->check(&stage);
+        }
+        sk_mem_fail_nth(0);
+        stage_deinit(&stage);
+    }
+}
+
 #endif

@@ -129,4 +129,64 @@ static inline void runners_free(struct world *world)
     runners->count = 0;
 }
 
+/* Makes a task of some kind; SKEP_ERR_NOMEM. */
+typedef int (*runners_make_fn)(uint64_t now_ns, struct sk_dht_task **ret_task);
+
+/* A task of each of two kinds at two nodes, freed after ever longer times up to `longest_ms`: they
+ * leave no operation behind. */
+static inline void runners_cancel_sweep(struct world *world, const runners_make_fn make[2],
+                                        uint64_t longest_ms)
+{
+    struct sk_dht_task *task;
+    for (uint64_t ms = 0; ms < longest_ms; ms += 1 + ms / 3) {
+        for (size_t kind = 0; kind < 2; kind++) {
+            assert_int_equal(make[kind](world->now_ns, &task), 0);
+            runners_add(world->context, task, 1 + kind);
+        }
+        runners_run(world, world->now_ns + ms * MS_NS, false);
+        runners_free(world);
+        assert_int_equal(sk_dht_operations(world->nodes[1].dht), 0);
+        assert_int_equal(sk_dht_operations(world->nodes[2].dht), 0);
+        runners_run(world, world->now_ns + 5 * SECOND_NS, false);
+    }
+}
+
+/* A task whose n-th allocation fails is not made, or ends with SKEP_ERR_NOMEM or well. Returns
+ * whether there was such an allocation; counts in `failed` when it did harm. */
+static inline bool runners_fail(struct world *world, runners_make_fn make, size_t node, size_t nth,
+                                size_t *failed)
+{
+    struct runners *runners = world->context;
+    struct sk_dht_task *task = NULL;
+    sk_mem_fail_nth(nth);
+    int err = make(world->now_ns, &task);
+    size_t made = sk_mem_fail_nth(0);
+    assert_true(err == 0 || err == SKEP_ERR_NOMEM);
+    *failed += err != 0;
+    if (err)
+        return true;
+    struct runner *runner = runners_add(runners, task, node);
+    runners->fail_in = nth > made ? nth - made : 0;
+    runners_finish(world, 600);
+    assert_true(runner->done);
+    assert_true(runner->error == 0 || runner->error == SKEP_ERR_NOMEM);
+    *failed += runner->error != 0;
+    bool met = runners->fail_in == 0;
+    runners->fail_in = 0;
+    runners_free(world);
+    return met;
+}
+
+/* With each allocation of each of two kinds failing in turn. ret_failed: how many did harm. */
+static inline void runners_memory_sweep(struct world *world, const runners_make_fn make[2],
+                                        size_t ret_failed[2])
+{
+    for (size_t kind = 0; kind < 2; kind++) {
+        size_t nth = 1;
+        ret_failed[kind] = 0;
+        while (runners_fail(world, make[kind], 1 + kind, nth, &ret_failed[kind]))
+            nth++;
+    }
+}
+
 #endif

@@ -286,54 +286,38 @@ static void test_keep(void **state)
 
 /* ---- at any time ---- */
 
+static int make_keeper(uint64_t now_ns, struct sk_dht_task **ret_task)
+{
+    const struct sk_dht_blob_config config = {.seed = seed, .bytes = stream(45000), .keep = true};
+    return sk_dht_blob_put_new(&config, now_ns, ret_task);
+}
+
+static int make_put(uint64_t now_ns, struct sk_dht_task **ret_task)
+{
+    const struct sk_dht_blob_config config = {.seed = seed, .bytes = stream(2500)};
+    return sk_dht_blob_put_new(&config, now_ns, ret_task);
+}
+
+static int make_get(uint64_t now_ns, struct sk_dht_task **ret_task)
+{
+    return sk_dht_blob_get_new(&by_key, now_ns, ret_task);
+}
+
 static void test_cancel(void **state)
 {
     struct fixture *f = set_up(25, 71);
-    static const struct sk_dht_blob_config reads = {.key = key};
-    struct sk_dht_blob_config writes = {.seed = seed, .bytes = stream(45000), .keep = true};
-    for (uint64_t ms = 0; ms < 12000; ms += 1 + ms / 3) {
-        put(f, 1, &writes);
-        get(f, 2, &reads);
-        runners_run(&f->world, f->world.now_ns + ms * MS_NS, false);
-        runners_free(&f->world);
-        assert_int_equal(sk_dht_operations(f->world.nodes[1].dht), 0);
-        assert_int_equal(sk_dht_operations(f->world.nodes[2].dht), 0);
-        runners_run(&f->world, f->world.now_ns + 5 * SECOND_NS, false);
-    }
+    runners_cancel_sweep(&f->world, (const runners_make_fn[]){make_keeper, make_get}, 12000);
     tear_down(f);
 }
 
-/* With the n-th allocation failing, until none of them is met any more. */
 static void test_no_memory(void **state)
 {
     struct fixture *f = set_up(15, 81);
-    struct sk_dht_blob_config writes = {.seed = seed, .bytes = stream(2500)};
-    size_t failed[2] = {0};
+    const struct sk_dht_blob_config writes = {.seed = seed, .bytes = stream(2500)};
+    size_t failed[2];
     put(f, 3, &writes);
     finish(f, 0);
-    for (size_t nth = 1, ended = 0; ended < 2; nth++) {
-        struct sk_dht_task *task = NULL;
-        ended = 0;
-        for (size_t kind = 0; kind < 2; kind++) {
-            sk_mem_fail_nth(nth);
-            int err = kind ? sk_dht_blob_get_new(&by_key, f->world.now_ns, &task)
-                           : sk_dht_blob_put_new(&writes, f->world.now_ns, &task);
-            size_t made = sk_mem_fail_nth(0);
-            assert_true(err == 0 || err == SKEP_ERR_NOMEM || err == SKEP_ERR_CRYPTO);
-            failed[kind] += err != 0;
-            if (err)
-                continue;
-            struct runner *runner = runners_add(&f->runners, task, 1 + kind);
-            f->runners.fail_in = nth > made ? nth - made : 0;
-            runners_finish(&f->world, 600);
-            assert_true(runner->done);
-            assert_true(runner->error == 0 || runner->error == SKEP_ERR_NOMEM);
-            failed[kind] += runner->error != 0;
-            ended += f->runners.fail_in > 0;
-            f->runners.fail_in = 0;
-            runners_free(&f->world);
-        }
-    }
+    runners_memory_sweep(&f->world, (const runners_make_fn[]){make_put, make_get}, failed);
     assert_true(failed[0] > 10 && failed[1] > 10);
     put(f, 3, &writes);
     finish(f, 0);

@@ -456,58 +456,38 @@ static void test_refused(void **state)
     stage_deinit(&stage);
 }
 
-static void fill(struct stage *stage, uint64_t seed)
+static void set_some_dead(struct stage *stage)
 {
-    stage_init(stage, seed, 40);
+    stage_init(stage, 12, 40);
     for (int i = 0; i < 40; i++)
         stage_actor(stage)->dead = i >= 3 && i % 4 == 0;
     stage_join(stage);
 }
 
+static int make_crawl(uint64_t now_ns, struct sk_dht_task **ret_task)
+{
+    struct sk_dht_crawl_config config = v4();
+    return sk_dht_crawl_new(&config, now_ns, ret_task);
+}
+
+static void check_found(const struct stage *stage)
+{
+    assert_true(stage->found_alive >= 30);
+}
+
+static const struct stage_play play = {set_some_dead, make_crawl, check_found};
+
 static void test_cancel(void **state)
 {
     (void)state;
-    bool over = false;
-    for (uint64_t steps = 1; !over; steps += 1 + steps / 8) {
-        struct stage stage;
-        fill(&stage, 12);
-        struct sk_dht_crawl_config config = v4();
-        assert_int_equal(sk_dht_crawl_new(&config, stage.world.now_ns, &stage.task), 0);
-        stage.steps_max = steps;
-        stage_run(&stage);
-        over = stage.done;
-        sk_dht_task_free(stage.task, stage.world.nodes[0].dht);
-        stage.task = NULL;
-        assert_int_equal(sk_dht_operations(stage.world.nodes[0].dht), 0);
-        world_seconds(&stage.world, 10);
-        stage_deinit(&stage);
-    }
+    stage_cancel_sweep(&play);
 }
 
 static void test_no_memory(void **state)
 {
     (void)state;
-    size_t refused = 0, ended = 0;
-    for (size_t nth = 1; nth < 400; nth++) {
-        struct stage stage;
-        fill(&stage, 13);
-        struct sk_dht_crawl_config config = v4();
-        sk_mem_fail_nth(nth);
-        int err = sk_dht_crawl_new(&config, stage.world.now_ns, &stage.task);
-        if (!err) {
-            stage_run(&stage);
-            assert_true(stage.done);
-            assert_true(stage.error == 0 || stage.error == SKEP_ERR_NOMEM);
-            ended += stage.error == SKEP_ERR_NOMEM;
-            if (!stage.error)
-                assert_true(stage.found_alive >= 30);
-        } else {
-            assert_int_equal(err, SKEP_ERR_NOMEM);
-            refused++;
-        }
-        sk_mem_fail_nth(0);
-        stage_deinit(&stage);
-    }
+    size_t refused, ended;
+    stage_memory_sweep(&play, &refused, &ended);
     assert_true(refused >= 4);
     assert_true(ended >= 3);
 }

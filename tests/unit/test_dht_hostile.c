@@ -83,6 +83,26 @@ static void test_forged_queries_gain_little(void **state)
         }
 }
 
+/* Who asks and does not answer our ping may be a victim, of whose ports we ping as many as its
+ * allowance pays for, however small our answers are. */
+static void test_a_forged_address_is_pinged_little(void **state)
+{
+    struct desk desk;
+    struct sk_endpoint victim = at("99.1.2.3");
+    size_t bytes = 0;
+    desk_begin(&desk, &plain);
+    uint64_t started_ns = desk.now_ns;
+    for (unsigned i = 0; i < 1500; i++)
+        send_forged(&desk, &victim, SK_KRPC_PING, i);
+    for (size_t i = 0; i < desk.mails_count; i++)
+        if (desk.mails[i]->message.kind == SK_KRPC_QUERY)
+            bytes += desk.mails[i]->size;
+    double time_s = (double)(desk.now_ns - started_ns) / (double)SECOND_NS;
+    assert_true((double)bytes <= ALLOWANCE * (1 + time_s / 600));
+    assert_true(bytes > ALLOWANCE * 9 / 10);
+    desk_end(&desk);
+}
+
 /* The size of the answer to a query for nodes of both networks. */
 static size_t ask_for_nodes(struct desk *desk, const struct sk_endpoint *from, size_t *ret_query)
 {
@@ -617,6 +637,36 @@ static void test_one_address_cannot_fill_the_store(void **state)
     desk_end(&desk);
 }
 
+/* A ping of somebody who would be in the table. */
+static void send_newcomer(struct desk *desk, unsigned number)
+{
+    struct sk_endpoint from = desk_public(4000 + number, false);
+    uint8_t id[SK_DHT_ID_SIZE] = {(uint8_t)(number * 37), (uint8_t)number};
+    struct sk_krpc query = make_query(SK_KRPC_PING, id);
+    desk_input(desk, &from, &query);
+}
+
+/* Eight newcomers that do not answer are pinged at a time, and four wait, each once however often
+ * it asks. */
+static void test_newcomers_wait_for_their_ping(void **state)
+{
+    struct desk desk;
+    desk_begin(&desk, &plain);
+    for (unsigned i = 0; i < 8 + 2; i++)
+        send_newcomer(&desk, i);
+    assert_int_equal(desk_count(&desk, NULL, SK_KRPC_QUERY), 8);
+    for (unsigned i = 0; i < 20; i++)
+        send_newcomer(&desk, 8 + i % 2);
+    desk_wait(&desk, 3 * SECOND_NS);
+    assert_int_equal(desk_count(&desk, NULL, SK_KRPC_QUERY), 8 + 2);
+    for (unsigned i = 0; i < 20; i++)
+        send_newcomer(&desk, 10 + i);
+    assert_int_equal(desk_count(&desk, NULL, SK_KRPC_QUERY), 8 + 8);
+    desk_wait(&desk, 10 * SECOND_NS);
+    assert_int_equal(desk_count(&desk, NULL, SK_KRPC_QUERY), 8 + 8 + 4);
+    desk_end(&desk);
+}
+
 /* Queries from ever new addresses: what is kept of them is bounded, and few are pinged. */
 static void test_a_flood_of_newcomers_is_bounded(void **state)
 {
@@ -647,6 +697,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forged_queries_gain_little),
+        cmocka_unit_test(test_a_forged_address_is_pinged_little),
         cmocka_unit_test(test_a_proved_address_is_told_all),
         cmocka_unit_test(test_an_error_does_not_end_the_joining),
         cmocka_unit_test(test_errors_while_joining_are_no_hurry),
@@ -663,6 +714,7 @@ int main(void)
         cmocka_unit_test(test_few_voters_do_not_move_us),
         cmocka_unit_test(test_odd_votes_do_not_count),
         cmocka_unit_test(test_one_address_cannot_fill_the_store),
+        cmocka_unit_test(test_newcomers_wait_for_their_ping),
         cmocka_unit_test(test_a_flood_of_newcomers_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,16 +138,18 @@ static void who_is_slow_is_overtaken_but_welcome(void **state)
     sk_dht_lookup_deinit(&lookup);
 }
 
-static void who_is_slow_is_waited_for_when_there_is_nobody_else(void **state)
+/* A dead node costs a small network no more than a large one. */
+static void where_there_are_few_nobody_is_waited_for(void **state)
 {
     struct sk_dht_lookup lookup = start(2);
     know(&lookup, contact(10, 1));
     know(&lookup, contact(20, 2));
+    assert_false(sk_dht_lookup_few(&lookup));
     uint16_t slow = next(&lookup), other = next(&lookup);
-    sk_dht_lookup_slow(&lookup, slow);
     answers(&lookup, other);
     assert_false(sk_dht_lookup_over(&lookup));
-    sk_dht_lookup_lost(&lookup, slow);
+    sk_dht_lookup_slow(&lookup, slow);
+    assert_true(sk_dht_lookup_few(&lookup));
     assert_true(sk_dht_lookup_over(&lookup));
     sk_dht_lookup_deinit(&lookup);
 }
@@ -631,7 +633,7 @@ int main(void)
         cmocka_unit_test(the_nearest_are_asked_until_k_answered),
         cmocka_unit_test(no_more_than_alpha_are_under_way_before_the_end),
         cmocka_unit_test(who_is_slow_is_overtaken_but_welcome),
-        cmocka_unit_test(who_is_slow_is_waited_for_when_there_is_nobody_else),
+        cmocka_unit_test(where_there_are_few_nobody_is_waited_for),
         cmocka_unit_test(who_did_not_answer_is_asked_once_more),
         cmocka_unit_test(of_two_answers_the_first_is_heard),
         cmocka_unit_test(who_is_asked_again_keeps_its_place),

@@ -5,32 +5,6 @@ static const struct sk_dht_config plain = {.seed = 3, .families = SK_KRPC_WANT_V
 static const struct sk_dht_config both = {.seed = 3, .families = SK_KRPC_WANT_V4 | SK_KRPC_WANT_V6};
 static const uint8_t target[SK_DHT_ID_SIZE] = {0xab, 0xcd, 0xef};
 
-/* An announce: a lookup, and then storing. */
-static struct sk_dht_search make_announce(void)
-{
-    struct sk_dht_search search = {.method = SK_KRPC_GET_PEERS, .k = 4};
-    memcpy(search.target, target, SK_DHT_ID_SIZE);
-    search.store = SK_DHT_STORE_PEER;
-    search.port = 7000;
-    return search;
-}
-
-static void discard(struct desk *desk)
-{
-    desk_end(desk);
-    free(desk);
-}
-
-static void check_still_works(struct desk *desk)
-{
-    struct sk_dht_search search = make_announce();
-    uint64_t op = desk_search(desk, &search);
-    desk_wait(desk, 30 * SECOND_NS);
-    assert_int_equal(desk_story(desk, op)->kinds[SK_DHT_EVENT_DONE], 1);
-    assert_true(desk_story(desk, op)->result.stored >= 3);
-    assert_int_equal(sk_dht_operations(desk->dht), 0);
-}
-
 /*
  * Rates.
  */
@@ -60,7 +34,7 @@ static void test_the_rate_is_kept(void **state)
             desk_begin(&desk, &config);
             desk_crowd(&desk, 30, false);
             for (unsigned i = 0; i < 60; i++) {
-                struct sk_dht_search search = make_announce();
+                struct sk_dht_search search = desk_announce(target);
                 search.target[0] = (uint8_t)(i * 4);
                 desk_search(&desk, &search);
             }
@@ -92,7 +66,7 @@ static void test_a_low_rate_only_takes_time(void **state)
     desk_begin(&desk, &config);
     desk_crowd(&desk, 12, false);
     for (unsigned i = 0; i < 6; i++) {
-        struct sk_dht_search search = make_announce();
+        struct sk_dht_search search = desk_announce(target);
         search.target[0] = (uint8_t)(i * 40);
         desk_search(&desk, &search);
     }
@@ -117,7 +91,7 @@ static void live(struct desk *desk, bool often)
         desk->actors[i].reply = NULL;
     for (unsigned i = 0; i < 40; i++) {
         if (i % 8 == 0) {
-            struct sk_dht_search search = make_announce();
+            struct sk_dht_search search = desk_announce(target);
             search.target[0] = (uint8_t)(i * 6);
             desk_search(desk, &search);
         }
@@ -146,8 +120,53 @@ static void test_deadlines_miss_nothing(void **state)
         assert_memory_equal(seldom->mails[i]->bytes, often->mails[i]->bytes,
                             seldom->mails[i]->size);
     }
-    discard(seldom);
-    discard(often);
+    desk_discard(seldom);
+    desk_discard(often);
+}
+
+/* Goes on by deadlines; a millisecond before each there is nothing to be sent. Returns how many
+ * there were. */
+static unsigned go_on_watching(struct desk *desk, uint64_t duration_ns)
+{
+    struct sk_dht_out out;
+    unsigned deadlines = 0;
+    uint64_t end_ns = desk->now_ns + duration_ns;
+    desk_settle(desk);
+    do {
+        uint64_t at_ns = sk_dht_deadline(desk->dht);
+        if (desk->letters)
+            at_ns = SK_MIN(at_ns, desk->letters->at_ns);
+        if (at_ns <= end_ns && at_ns > desk->now_ns + MS_NS) {
+            desk->now_ns = at_ns - MS_NS;
+            assert_int_equal(sk_dht_next_output(desk->dht, desk->now_ns, &out), 0);
+            deadlines++;
+        }
+    } while (desk_step(desk, end_ns));
+    return deadlines;
+}
+
+/* What the rate held back goes as soon as it admits it, while joining and later. */
+static void test_no_deadline_is_late_under_a_rate(void **state)
+{
+    struct desk desk;
+    struct sk_dht_config config = plain;
+    config.rate = 4;
+    desk_begin(&desk, &config);
+    for (size_t i = 0; i < 12; i++) {
+        struct sk_endpoint endpoint = desk_public(i, false);
+        sk_dht_add_address(desk.dht, &desk_add_actor(&desk, &endpoint, NULL)->at, false,
+                           desk.now_ns);
+    }
+    assert_true(go_on_watching(&desk, 60 * SECOND_NS) > 50);
+    assert_int_equal(sk_dht_state(desk.dht, SK_FAMILY_V4), SK_DHT_READY);
+    for (unsigned i = 0; i < 6; i++) {
+        struct sk_dht_search search = desk_announce(target);
+        search.target[0] = (uint8_t)(i * 40);
+        desk_search(&desk, &search);
+    }
+    assert_true(go_on_watching(&desk, 60 * SECOND_NS) > 50);
+    assert_int_equal(desk.done, 6);
+    desk_end(&desk);
 }
 
 /* A node that has nothing to do sleeps; one in a quiet network wakes seldom. */
@@ -179,7 +198,7 @@ static void test_time_goes_forward_only(void **state)
     sk_dht_tick(desk.dht, 5);
     sk_dht_next_output(desk.dht, 1, &out);
     assert_true(sk_dht_deadline(desk.dht) >= SK_MIN(deadline_ns, desk.now_ns));
-    check_still_works(&desk);
+    desk_check_works(&desk, target);
     desk_end(&desk);
 }
 
@@ -239,7 +258,7 @@ static void test_a_ready_node_goes_offline_and_comes_back(void **state)
         desk.actors[i].reply = reply_honest;
     desk_wait(&desk, 420 * SECOND_NS);
     assert_int_equal(sk_dht_state(desk.dht, SK_FAMILY_V4), SK_DHT_READY);
-    check_still_works(&desk);
+    desk_check_works(&desk, target);
     desk_end(&desk);
 }
 
@@ -282,7 +301,7 @@ static void test_bootstrap_nodes_are_left_alone(void **state)
     desk_wait(&desk, 60 * SECOND_NS);
     assert_int_equal(sk_dht_state(desk.dht, SK_FAMILY_V4), SK_DHT_READY);
     assert_null(sk_dht_table_find(sk_dht_table(desk.dht, SK_FAMILY_V4), &desk.actors[0].at));
-    check_still_works(&desk);
+    desk_check_works(&desk, target);
     assert_int_equal(desk.actors[0].stored, 0);
     desk_end(&desk);
 }
@@ -293,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_the_rate_is_kept),
         cmocka_unit_test(test_a_low_rate_only_takes_time),
         cmocka_unit_test(test_deadlines_miss_nothing),
+        cmocka_unit_test(test_no_deadline_is_late_under_a_rate),
         cmocka_unit_test(test_a_quiet_node_sleeps),
         cmocka_unit_test(test_time_goes_forward_only),
         cmocka_unit_test(test_back_off_doubles),

@@ -473,51 +473,85 @@ static void test_nobody(void **state)
     tear_down(f);
 }
 
+static void run_for(struct fixture *f, unsigned minutes)
+{
+    runners_run(&f->world, f->world.now_ns + minutes * 60 * SECOND_NS, false);
+}
+
+/* What is kept is there long after nodes forgot its first announces; silence is waited out; a newer
+ * version of somebody else is the end of it. */
+static void test_keep(void **state)
+{
+    struct fixture *f = set_up(12, 9);
+    const struct sk_dht_port_blob_config config = {
+        .text = "hello", .bytes = some(50), .rate = 100, .keep = true};
+    struct sk_dht_task *task;
+    assert_int_equal(sk_dht_port_blob_put_new(&config, f->world.now_ns, &task), 0);
+    struct runner *kept = runners_add(&f->runners, task, 1);
+    run_for(f, 5);
+    struct sk_dht_port_blob_result result = result_of(kept);
+    assert_string_equal(result.what, "keeping");
+    assert_int_equal(result.hashes_done, 3);
+    assert_int_equal(result.number, 3);
+    assert_int_equal(result.ports, SK_PORT_BLOB_HEAD_PORTS);
+    assert_int_equal(result.ports_back, SK_PORT_BLOB_HEAD_PORTS);
+    size_t once = f->announces;
+    run_for(f, 120);
+    assert_int_equal(f->announces, once * (1 + 120 / 15));
+    struct runner *reader = get(f, 3);
+    run_for(f, 1);
+    assert_true(reader->done && !reader->error);
+    assert_true(sk_bytes_equal(result_of(reader).bytes, some(50)));
+
+    f->world.loss = 1.1;
+    run_for(f, 20);
+    assert_false(kept->done);
+    assert_string_equal(result_of(kept).what, "waiting for the network");
+    f->world.loss = 0;
+    run_for(f, 10);
+    assert_false(kept->done);
+    assert_string_equal(result_of(kept).what, "keeping");
+
+    put(f, 2, some(60), 100);
+    run_for(f, 20);
+    assert_true(kept->done);
+    assert_int_equal(kept->error, SKEP_ERR_STATE);
+    runners_free(&f->world);
+    tear_down(f);
+}
+
+static int make_put(uint64_t now_ns, struct sk_dht_task **ret_task)
+{
+    const struct sk_dht_port_blob_config config = {.text = "hello", .bytes = some(5), .rate = 100};
+    return sk_dht_port_blob_put_new(&config, now_ns, ret_task);
+}
+
+static int make_get(uint64_t now_ns, struct sk_dht_task **ret_task)
+{
+    const struct sk_dht_port_blob_config config = {.text = "hello"};
+    return sk_dht_port_blob_get_new(&config, now_ns, ret_task);
+}
+
+static int make_slow_put(uint64_t now_ns, struct sk_dht_task **ret_task)
+{
+    const struct sk_dht_port_blob_config config = {.text = "hello", .bytes = some(60), .rate = 20};
+    return sk_dht_port_blob_put_new(&config, now_ns, ret_task);
+}
+
 static void test_cancel(void **state)
 {
     struct fixture *f = set_up(20, 9);
-    for (uint64_t ms = 0; ms < 60000; ms += 1 + ms / 2) {
-        put(f, 1, some(60), 20);
-        get(f, 2);
-        runners_run(&f->world, f->world.now_ns + ms * MS_NS, false);
-        runners_free(&f->world);
-        assert_int_equal(sk_dht_operations(f->world.nodes[1].dht), 0);
-        assert_int_equal(sk_dht_operations(f->world.nodes[2].dht), 0);
-        runners_run(&f->world, f->world.now_ns + 5 * SECOND_NS, false);
-    }
+    runners_cancel_sweep(&f->world, (const runners_make_fn[]){make_slow_put, make_get}, 60000);
     tear_down(f);
 }
 
 static void test_no_memory(void **state)
 {
     struct fixture *f = set_up(10, 10);
+    size_t failed[2];
     put(f, 3, some(5), 100);
     finish(f, 0);
-    size_t failed[2] = {0};
-    for (size_t nth = 1, ended = 0; ended < 2; nth += 1 + nth / 20) {
-        struct sk_dht_port_blob_config config = {.text = "hello", .bytes = some(5), .rate = 100};
-        struct sk_dht_task *task = NULL;
-        ended = 0;
-        for (size_t kind = 0; kind < 2; kind++) {
-            sk_mem_fail_nth(nth);
-            int err = kind ? sk_dht_port_blob_get_new(&config, f->world.now_ns, &task)
-                           : sk_dht_port_blob_put_new(&config, f->world.now_ns, &task);
-            size_t made = sk_mem_fail_nth(0);
-            failed[kind] += err != 0;
-            assert_true(err == 0 || err == SKEP_ERR_NOMEM);
-            if (err)
-                continue;
-            struct runner *runner = runners_add(&f->runners, task, 1 + kind);
-            f->runners.fail_in = nth > made ? nth - made : 0;
-            runners_finish(&f->world, 600);
-            assert_true(runner->done);
-            assert_true(runner->error == 0 || runner->error == SKEP_ERR_NOMEM);
-            failed[kind] += runner->error != 0;
-            ended += f->runners.fail_in > 0;
-            f->runners.fail_in = 0;
-            runners_free(&f->world);
-        }
-    }
+    runners_memory_sweep(&f->world, (const runners_make_fn[]){make_put, make_get}, failed);
     assert_true(failed[0] > 10 && failed[1] > 5);
     assert_gets(f, 5, some(5));
     tear_down(f);
@@ -537,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_foreign_announces),
         cmocka_unit_test(test_one_port_nodes),
         cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_keep),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_no_memory),
     };

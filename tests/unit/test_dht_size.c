@@ -392,52 +392,37 @@ static void test_nobody(void **state)
     assert_int_equal(sk_dht_size_new(&config, 0, &task), SKEP_ERR_INVALID);
 }
 
+static void set_few_dead(struct stage *stage)
+{
+    fill(stage, 61, 20, 3);
+}
+
+static int make_size(uint64_t now_ns, struct sk_dht_task **ret_task)
+{
+    struct sk_dht_size_config config = v4();
+    return sk_dht_size_new(&config, now_ns, ret_task);
+}
+
+static void check_estimate(const struct stage *stage)
+{
+    struct sk_dht_size_result result;
+    sk_dht_size_result(stage->task, &result);
+    assert_true(result.estimate > 15 && result.estimate < 25);
+}
+
+static const struct stage_play play = {set_few_dead, make_size, check_estimate};
+
 static void test_cancel(void **state)
 {
     (void)state;
-    bool over = false;
-    for (uint64_t steps = 1; !over; steps += 1 + steps / 4) {
-        struct stage stage;
-        fill(&stage, 51, 40, 10);
-        struct sk_dht_size_config config = v4();
-        assert_int_equal(sk_dht_size_new(&config, stage.world.now_ns, &stage.task), 0);
-        stage.steps_max = steps;
-        stage_run(&stage);
-        over = stage.done;
-        sk_dht_task_free(stage.task, stage.world.nodes[0].dht);
-        stage.task = NULL;
-        assert_int_equal(sk_dht_operations(stage.world.nodes[0].dht), 0);
-        world_seconds(&stage.world, 10);
-        stage_deinit(&stage);
-    }
+    stage_cancel_sweep(&play);
 }
 
 static void test_no_memory(void **state)
 {
     (void)state;
-    size_t refused = 0, ended = 0;
-    for (size_t nth = 1; nth < 1500; nth += 1 + nth / 200) {
-        struct stage stage;
-        fill(&stage, 61, 20, 3);
-        struct sk_dht_size_config config = v4();
-        struct sk_dht_size_result result;
-        sk_mem_fail_nth(nth);
-        int err = sk_dht_size_new(&config, stage.world.now_ns, &stage.task);
-        if (!err) {
-            stage_run(&stage);
-            assert_true(stage.done);
-            sk_dht_size_result(stage.task, &result);
-            assert_true(stage.error == SKEP_ERR_NOMEM || stage.error == 0);
-            if (!stage.error)
-                assert_true(result.estimate > 15 && result.estimate < 25);
-            ended += stage.error == SKEP_ERR_NOMEM;
-        } else {
-            assert_int_equal(err, SKEP_ERR_NOMEM);
-            refused++;
-        }
-        sk_mem_fail_nth(0);
-        stage_deinit(&stage);
-    }
+    size_t refused, ended;
+    stage_memory_sweep(&play, &refused, &ended);
     assert_int_equal(refused, 1);
     assert_true(ended >= 3);
 }

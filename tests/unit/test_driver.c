@@ -592,6 +592,21 @@ static void test_every(void **state)
     end(runtime);
 }
 
+/* What was set up for a run that never came, or was told to end before it began, can be freed. */
+static void test_free_without_run(void **state)
+{
+    int calls = 0;
+    struct skep_runtime *runtime = make(&(struct skep_config){0});
+    assert_int_equal(0, skep_runtime_every(runtime, 0.001, count_and_stop, &calls));
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    end(runtime);
+    runtime = make(&(struct skep_config){0});
+    assert_int_equal(0, skep_runtime_every(runtime, 0.001, count_and_stop, &calls));
+    skep_runtime_stop(runtime);
+    end(runtime);
+    assert_int_equal(0, calls);
+}
+
 static void stop_on_signal(struct skep_runtime *runtime, int signum, void *ctx)
 {
     *(int *)ctx = signum;
@@ -722,6 +737,7 @@ int main(void)
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_run_ends_in_time),
         cmocka_unit_test(test_every),
+        cmocka_unit_test(test_free_without_run),
         cmocka_unit_test(test_signals),
         cmocka_unit_test(test_names_and_http),
         cmocka_unit_test(test_disk),

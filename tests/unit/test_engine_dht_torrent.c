@@ -126,13 +126,34 @@ static void test_draws_in_time(void **state)
     world_run(world, 230);
     assert_int_equal(world_count(world, SKEP_EVENT_CLAIM, "dht"), 2);
     announce(net, "82.1.1.2:7002", world->content.info_hash, true);
-    world_run(world, 100);
+    world_run(world, 60);
     assert_int_equal(world_count(world, SKEP_EVENT_CLAIM, "dht"), 3);
     assert_int_equal(world_count(world, SKEP_EVENT_HEARD, "82.1.1.2:7002"), 1);
-    world_run(world, 45);
+    world_run(world, 65);
     assert_int_equal(world_count(world, SKEP_EVENT_CLAIM, "dht"), 4); /* there was somebody new */
     world_run(world, 3600);
     assert_in_range(world_count(world, SKEP_EVENT_CLAIM, "dht"), 14, 18);
+    finish(net);
+}
+
+/* Nobody has it: looked for once more at once, and found who announces himself meanwhile. */
+static void test_nobody_yet(void **state)
+{
+    struct net *net = fresh(12);
+    struct world *world = net->world;
+    struct net_node *late = &net->nodes[5];
+    struct sk_dht_search search = {.method = SK_KRPC_GET_PEERS, .store = SK_DHT_STORE_PEER};
+    uint64_t op;
+    memcpy(search.target, world->content.info_hash, 20);
+    world_start(world);
+    world_run(world, 1);
+    assert_int_equal(world_count(world, SKEP_EVENT_CLAIM, "dht"), 1);
+    assert_int_equal(world_count(world, SKEP_EVENT_HEARD, NULL), 0);
+    assert_int_equal(sk_dht_start_search(late->dht, &search, world->now_ns, &op), 0);
+    net_drain(late);
+    world_run(world, 4);
+    assert_int_equal(world_count(world, SKEP_EVENT_CLAIM, "dht"), 2);
+    assert_int_equal(world_count(world, SKEP_EVENT_HEARD, "81.0.5.7:6881"), 1);
     finish(net);
 }
 
@@ -302,7 +323,63 @@ static void test_private(void **state)
     finish(net);
 }
 
-/* A magnet whose metadata says private: from then on nothing is asked. */
+static void count_done(const struct skep_dht_event *event, void *ctx)
+{
+    *(int *)ctx += event->kind == SKEP_DHT_DONE;
+}
+
+/* Nobody asked us anything; a ping shows whether the node is up. */
+static bool is_up(struct net *net)
+{
+    static const char query[] = "d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe";
+    struct sk_endpoint from = world_endpoint("81.9.9.9:6881");
+    size_t before = net->from_us;
+    sk_engine_udp_input(net->world->engine, &from, sk_bytes_text(query), net->world->now_ns);
+    world_pump(net->world);
+    return net->from_us > before;
+}
+
+/* A private torrent alone is no reason to be in the network; others are, as long as they last. */
+static void test_private_alone(void **state)
+{
+    static const uint8_t target[20] = {9};
+    struct net *net = fresh_with(NULL, 0, true, false);
+    struct world *world = net->world;
+    struct skep_dht_search search = {.method = SKEP_DHT_FIND_NODE, .target = target};
+    struct skep_torrent *link;
+    uint64_t id;
+    int done = 0;
+    net_nodes(net, 12);
+    assert_int_equal(skep_dht_add_host(world->engine, "router.example.org:6881"), 0);
+    assert_int_equal(skep_dht_add_node(world->engine, "81.0.0.7:6881"), 0);
+    add_custom(net, "7:privatei1e", "");
+    world_start(world);
+    world_run(world, 3600);
+    assert_int_equal(net->from_us, 0);
+    assert_int_equal(world->resolves, 0);
+    assert_false(is_up(net));
+    assert_int_equal(skep_dht_start_search(world->engine, &search, count_done, &done, &id), 0);
+    world_run(world, 30);
+    assert_int_equal(done, 1);
+    assert_int_equal(world->resolves, 0); /* the node was tried before the host */
+    size_t before = net->from_us;
+    assert_true(before > 0);
+    world_run(world, 3600);
+    assert_int_equal(net->from_us, before);
+    assert_false(is_up(net));
+    assert_int_equal(skep_engine_add_link(world->engine, "0909090909090909090909090909090909090909",
+                                          &link, NULL),
+                     0);
+    assert_int_equal(skep_torrent_start(link, world->now_ns), 0);
+    world_run(world, 30);
+    assert_true(sent(net, SKEP_DHT_GET_PEERS) > 0);
+    assert_true(is_up(net));
+    skep_torrent_stop(link, world->now_ns);
+    assert_false(is_up(net));
+    finish(net);
+}
+
+/* A magnet whose metadata says private: from then on nothing is asked, and nobody answered. */
 static void test_magnet_turns_private(void **state)
 {
     struct net *net = fresh_with(NULL, 12, true, false);
@@ -320,9 +397,9 @@ static void test_magnet_turns_private(void **state)
     world_peer(world, "82.2.2.2:7000");
     world_run(world, 5);
     assert_true(skep_torrent_has_metadata(world->torrent));
-    before = sent(net, SKEP_DHT_GET_PEERS);
+    before = net->from_us;
     world_run(world, 3600);
-    assert_int_equal(sent(net, SKEP_DHT_GET_PEERS), before);
+    assert_int_equal(net->from_us, before);
     finish(net);
 }
 
@@ -634,8 +711,9 @@ static void test_audit_waits(void **state)
     double seconds;
     struct sk_report report = audit(net, 300, &seconds);
     assert_int_equal(sk_auditor_rule(auditor), SK_STOPPING_NOBODY);
-    assert_true(world_count(net->world, SKEP_EVENT_CLAIM, "dht") >= 1);
+    assert_int_equal(world_count(net->world, SKEP_EVENT_CLAIM, "dht"), 2);
     assert_in_range(report.claims_count, 1, 1);
+    assert_in_range(seconds, 5, 6);
     sk_report_deinit(&report);
     finish(net);
     sk_auditor_free(auditor);
@@ -660,6 +738,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_peers_and_numbers),
         cmocka_unit_test(test_draws_in_time),
+        cmocka_unit_test(test_nobody_yet),
         cmocka_unit_test(test_hybrid),
         cmocka_unit_test(test_v2_only),
         cmocka_unit_test(test_stop),
@@ -669,6 +748,7 @@ int main(void)
         cmocka_unit_test(test_announce),
         cmocka_unit_test(test_no_announce),
         cmocka_unit_test(test_private),
+        cmocka_unit_test(test_private_alone),
         cmocka_unit_test(test_magnet_turns_private),
         cmocka_unit_test(test_torrent_nodes),
         cmocka_unit_test(test_port_message),

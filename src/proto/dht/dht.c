@@ -66,6 +66,11 @@ static void init_prng(struct sk_prng *prng, uint64_t seed, const char *purpose)
     sk_prng_init(prng, sk_get_u64(digest));
 }
 
+static double burst(const struct sk_dht *dht)
+{
+    return SK_MAX(dht->rate / 2, 8.0);
+}
+
 int sk_dht_new(const struct sk_dht_config *config, uint64_t now_ns, struct sk_dht **ret_dht)
 {
     struct sk_dht *dht = sk_mem_calloc(1, sizeof *dht);
@@ -80,6 +85,7 @@ int sk_dht_new(const struct sk_dht_config *config, uint64_t now_ns, struct sk_dh
     dht->ids_by_address = config->ids_by_address;
     memcpy(dht->version, config->version, sizeof dht->version);
     dht->rate = config->rate;
+    dht->allowance = burst(dht); /* nothing was sent yet */
     sk_buf_init(&dht->out, SK_DHT_DATAGRAM_MAX);
     sk_map_init(&dht->ops, sizeof(uint64_t), SK_DHT_OPERATIONS_MAX + 16, sk_prng_u64(&dht->prng));
     sk_dht_tokens_init(&dht->tokens, &dht->secret_prng, now_ns);
@@ -138,11 +144,6 @@ const struct sk_dht_table *sk_dht_table(const struct sk_dht *dht, enum sk_family
 /*
  * Rates.
  */
-
-static double burst(const struct sk_dht *dht)
-{
-    return SK_MAX(dht->rate / 2, 8.0);
-}
 
 static double allowance(const struct sk_dht *dht)
 {

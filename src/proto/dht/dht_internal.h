@@ -35,6 +35,8 @@ struct sk_dht_net {
     uint32_t rounds;      /* looks round in the network, after joining, that are left */
     uint32_t retries;     /* while offline */
     uint64_t retry_ns;    /* SK_TIME_NEVER unless offline */
+    uint64_t seek_ns;     /* joined: when it is seen to that the table holds somebody */
+    uint32_t seeks;       /* because it did not */
     bool joined, offline, id_given;
     bool moved;   /* our id changed while we were joining */
     bool settled; /* our id is what it will be: before, nobody is to take us into a table */

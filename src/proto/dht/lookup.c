@@ -96,9 +96,6 @@ static void account(struct sk_dht_lookup *lookup, const struct sk_dht_candidate 
     case SK_DHT_CANDIDATE_ANSWERED:
         teller->told_alive += change;
         return;
-    case SK_DHT_CANDIDATE_SLOW:
-        lookup->slow += change;
-        break;
     }
     teller->told_failed += change;
 }
@@ -417,12 +414,17 @@ bool sk_dht_lookup_over(const struct sk_dht_lookup *lookup)
 {
     struct view view = survey(lookup, false);
     if (!view.full)
-        return !lookup->under_way && !lookup->slow && survey(lookup, true).next == SK_DHT_NOBODY;
+        return !lookup->under_way && survey(lookup, true).next == SK_DHT_NOBODY;
     if (view.answered < lookup->config.k)
         return false;
     unsigned wanted = ways_wanted(lookup, &view);
     return !wanted || (!lookup->under_way &&
                        (ways_tried(lookup, &view) >= wanted || other_way(lookup) == SK_DHT_NOBODY));
+}
+
+bool sk_dht_lookup_few(const struct sk_dht_lookup *lookup)
+{
+    return !survey(lookup, false).full;
 }
 
 bool sk_dht_lookup_heard(struct sk_dht_lookup *lookup, uint16_t slot)
@@ -527,7 +529,7 @@ size_t sk_dht_lookup_bytes(const struct sk_dht_lookup *lookup)
 
 const char *sk_dht_lookup_fault(const struct sk_dht_lookup *lookup)
 {
-    unsigned asked = 0, slow = 0;
+    unsigned asked = 0;
     uint32_t told = 0, alive = 0;
     for (size_t place = 0; place < lookup->count; place++) {
         const struct sk_dht_candidate *candidate = at(lookup, place);
@@ -541,12 +543,11 @@ const char *sk_dht_lookup_fault(const struct sk_dht_lookup *lookup)
         if (candidate->waiting > candidate->queries || candidate->queries > 2)
             return "a candidate was asked too often";
         asked += candidate->state == SK_DHT_CANDIDATE_ASKED;
-        slow += candidate->state == SK_DHT_CANDIDATE_SLOW;
         alive +=
             candidate->state == SK_DHT_CANDIDATE_ANSWERED && candidate->teller != SK_DHT_NOBODY;
         told += candidate->told_alive;
     }
-    if (asked != lookup->under_way || slow != lookup->slow || told != alive)
+    if (asked != lookup->under_way || told != alive)
         return "the accounts of a lookup are wrong";
     return lookup->count > SK_DHT_SEARCH_CANDIDATES_MAX ? "too many candidates" : NULL;
 }

@@ -3,7 +3,8 @@
  * Layer: proto/dht. Pure: knows no packets and no clock.
  *
  * Candidates stand in order of their distance. Asked is always the nearest that nobody asked yet
- * among the k nearest that may still be alive; over is it when the k nearest of those all answered.
+ * among the k nearest that may still be alive; over is it when the k nearest of those all answered,
+ * or when there are fewer and all that is left of them is SLOW.
  *
  *   NEW -> ASKED -> ANSWERED
  *            |  \-> SLOW -> ANSWERED, SILENT     (others are asked in its place)
@@ -80,7 +81,6 @@ struct sk_dht_lookup {
     uint16_t *order;                     /* slots, nearest first */
     uint16_t count, capacity;
     uint16_t under_way;             /* ASKED */
-    uint16_t slow;                  /* SLOW: may still answer */
     uint16_t misfits_asked;         /* ids that do not fit, with ids_by_address */
     uint16_t ways_tried, ways_last; /* when astray: how many, while that was the farthest */
     struct sk_buf tokens;
@@ -100,6 +100,8 @@ int sk_dht_lookup_told(struct sk_dht_lookup *lookup, uint16_t teller,
                        const struct sk_dht_contact *contacts, size_t count);
 /* The next to be asked, which counts as ASKED with this; false: nobody now. */
 bool sk_dht_lookup_next(struct sk_dht_lookup *lookup, uint16_t *ret_slot);
+/* Whether fewer than k are known that answered or may yet. */
+bool sk_dht_lookup_few(const struct sk_dht_lookup *lookup);
 /* Of the k nearest, those that answered and those that did not, each of the latter may be asked
  * once more. Returns whether there are any. */
 bool sk_dht_lookup_again(struct sk_dht_lookup *lookup);

@@ -175,16 +175,19 @@ uint64_t sk_dht_retry_ns(const struct sk_dht *dht, enum sk_family family)
     return net->table && net->offline ? net->retry_ns : SK_TIME_NEVER;
 }
 
+/* When to try again what was tried so many times. */
+static uint64_t retry_at(struct sk_dht *dht, uint32_t tries)
+{
+    uint64_t wait_ns = SK_MIN(RETRY_MIN_NS << SK_MIN(tries, 16u), RETRY_MAX_NS);
+    return dht->now_ns + (uint64_t)((double)wait_ns * (0.75 + sk_prng_unit(&dht->prng) / 2));
+}
+
 /* Everything again after a while. */
 static void back_off(struct sk_dht *dht, struct sk_dht_net *net)
 {
-    uint64_t wait_ns = RETRY_MIN_NS << SK_MIN(net->retries, 16u);
-    wait_ns = SK_MIN(wait_ns, RETRY_MAX_NS);
-    wait_ns = (uint64_t)((double)wait_ns * (0.75 + sk_prng_unit(&dht->prng) / 2));
     net->offline = net->silences > 0;
     net->joined = false;
-    net->retries++;
-    net->retry_ns = dht->now_ns + wait_ns;
+    net->retry_ns = retry_at(dht, net->retries++);
 }
 
 static bool has_addresses(const struct sk_dht *dht, enum sk_family family, bool untried)
@@ -215,6 +218,21 @@ static void review(struct sk_dht *dht, enum sk_family family)
     }
 }
 
+/* Some of the nodes that there were, others each time. */
+static void revive(struct sk_dht *dht, const struct sk_dht_net *net)
+{
+    const struct sk_dht_entry *entry, *drawn[REVIVED_MAX];
+    size_t pos = 0;
+    uint64_t n = 0;
+    for (; (entry = sk_dht_table_next(net->table, &pos, NULL)); n++) {
+        uint64_t place = n < REVIVED_MAX ? n : sk_prng_below(&dht->prng, n + 1);
+        if (place < REVIVED_MAX)
+            drawn[place] = entry;
+    }
+    for (uint64_t i = 0; i < SK_MIN(n, (uint64_t)REVIVED_MAX); i++)
+        add_address(dht, &drawn[i]->contact.endpoint, false);
+}
+
 /* What was added is tried again, and some of the nodes that there were. */
 static void retry(struct sk_dht *dht, struct sk_dht_net *net, enum sk_family family)
 {
@@ -222,11 +240,7 @@ static void retry(struct sk_dht *dht, struct sk_dht_net *net, enum sk_family fam
         if (dht->addresses[i].endpoint.family == family &&
             dht->addresses[i].state == SK_DHT_ADDRESS_TRIED)
             set_address(dht, &dht->addresses[i], SK_DHT_ADDRESS_WAITING);
-    size_t pos = 0;
-    const struct sk_dht_entry *entry;
-    for (unsigned n = 0; n < REVIVED_MAX && (entry = sk_dht_table_next(net->table, &pos, NULL));
-         n++)
-        add_address(dht, &entry->contact.endpoint, false);
+    revive(dht, net);
     net->retry_ns = SK_TIME_NEVER;
     review(dht, family);
 }
@@ -247,6 +261,18 @@ static void look_round(struct sk_dht *dht, enum sk_family family)
     sk_dht_search_upkeep(dht, family, target, &net->refresh_op);
 }
 
+/* Whom we joined by may have known nobody yet, and who came when we did knows us as little as we
+ * know him: while the table holds hardly anybody, our place is looked up again with back-off. */
+static void seek(struct sk_dht *dht, enum sk_family family)
+{
+    struct sk_dht_net *net = sk_dht_net_of(dht, family);
+    bool few = nearly_empty(net);
+    net->seek_ns = few ? retry_at(dht, net->seeks) : dht->now_ns + RETRY_MAX_NS;
+    net->seeks = few ? net->seeks + 1 : 0;
+    if (few)
+        sk_dht_search_upkeep(dht, family, sk_dht_table_id(net->table), &net->refresh_op);
+}
+
 void sk_dht_maintain_over(struct sk_dht *dht, const struct sk_dht_op *op)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -263,8 +289,10 @@ void sk_dht_maintain_over(struct sk_dht *dht, const struct sk_dht_op *op)
         net->settled = true;
         net->moved = false;
         net->rounds = ROUNDS;
-        if (net->joined)
-            net->retries = 0;
+        if (net->joined) {
+            net->retries = net->seeks = 0;
+            net->seek_ns = retry_at(dht, 0);
+        }
         if (!sk_dht_search_reached(op))
             back_off(dht, net);
         look_round(dht, sk_dht_family_of(i));
@@ -491,6 +519,8 @@ void sk_dht_maintain_tick(struct sk_dht *dht)
             continue;
         if (net->retry_ns <= dht->now_ns)
             retry(dht, net, sk_dht_family_of(i));
+        if (net->joined && !net->refresh_op && net->seek_ns <= dht->now_ns)
+            seek(dht, sk_dht_family_of(i));
         if (net->joined && !net->refresh_op &&
             sk_dht_table_next_refresh(net->table, dht->now_ns, target))
             sk_dht_search_upkeep(dht, sk_dht_family_of(i), target, &net->refresh_op);
@@ -507,6 +537,8 @@ uint64_t sk_dht_maintain_deadline(const struct sk_dht *dht)
         if (!net->table)
             continue;
         at_ns = SK_MIN(at_ns, net->retry_ns);
+        if (net->joined && !net->refresh_op)
+            at_ns = SK_MIN(at_ns, net->seek_ns);
         if (may_ping(dht) && net->joined && !net->refresh_op)
             at_ns = SK_MIN(at_ns, sk_dht_table_deadline(net->table));
     }

@@ -7,6 +7,7 @@
  */
 #include <skep/err.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "proto/dht/port_blob_internal.h"
 
@@ -100,6 +101,9 @@ static void segment_done(struct get *get, struct sk_dht *dht, uint32_t number,
     struct sk_port_blob_seen seen[SK_PORT_TALLY_MAX];
     size_t count =
         sk_port_tally_of(&segment->tally, &get->found[get->current].ip, seen, SK_PORT_TALLY_MAX);
+    blob->result.number = number + 1;
+    blob->result.ports = SK_PORT_BLOB_SEGMENT_PORTS;
+    blob->result.ports_back = (uint32_t)SK_MIN(count, (size_t)SK_PORT_BLOB_SEGMENT_PORTS);
     segment->done =
         sk_port_blob_read_segment(&blob->key, &blob->head, number, seen, count, blob->bytes);
     if (segment->done) {

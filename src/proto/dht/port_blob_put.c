@@ -7,6 +7,7 @@
  *   BACK      what a reader would get; ports that too few nodes gave back are announced again, at
  *             more nodes. Nodes that took many ports and kept one are told apart here: after the
  *             first info-hash, before much was spent
+ *   KEEP      all of it is there: until it is announced again
  *
  * The pace: all nodes together as many announces a second as the rate says; one node never more
  * than three a second, which stays clear of what deployed nodes block an address for (libtorrent:
@@ -14,6 +15,7 @@
  */
 #include <skep/err.h>
 
+#include "base/assert.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/map.h"
@@ -28,6 +30,10 @@
 #define HOLD_WELL 3                        /* nodes for each port; fewer: another round */
 #define HOPELESS (SK_DHT_K + SK_DHT_K / 2) /* nodes that all keep one port */
 #define SILENT_MAX 2                       /* announces unanswered until a node is left alone */
+/* From the begin of one round to that of the next: nodes forget after 30 minutes, and a round takes
+ * twelve at most at the default rate. */
+#define KEEP_NS (15 * 60 * 1000000000ull)
+#define KEEP_RETRY_NS (2 * 60 * 1000000000ull)
 #define NODES_MAX (2 * SK_DHT_SEARCH_K_MAX)
 #define TOKENS_MAX (2 * SK_DHT_SEARCH_CANDIDATES_MAX)
 #define KNOWN_NODES_MAX 4096
@@ -40,7 +46,7 @@ static const char last_version[] = "the highest version is stored already; it is
                                    "hour at most";
 static const char newer[] = "somebody stored a newer version meanwhile";
 
-enum phase { LOOK, FIND, ANNOUNCE, BACK };
+enum phase { LOOK, FIND, ANNOUNCE, BACK, KEEP };
 
 struct token {
     struct sk_endpoint endpoint;
@@ -70,6 +76,8 @@ struct put {
     uint32_t tokens_count;
     uint16_t holders[SK_PORT_BLOB_SEGMENT_PORTS]; /* in BACK: nodes that gave that port */
     uint64_t gap_ns, next_ns, found_ns;
+    bool keep, stored;           /* stored: all of it was, once */
+    uint64_t round_ns, again_ns; /* when the round began; KEEP: when the next one does */
     struct sk_map known; /* of all nodes that took several ports: whether they kept one only */
 };
 
@@ -101,7 +109,41 @@ static void begin_hash(struct put *put, uint32_t number)
     put->todo = put->ports_mask;
     put->nodes_count = 0;
     put->rounds = 0;
+    blob->result.number = put->number == PORT_BLOB_HEAD ? blob->result.hashes : put->number + 1;
+    blob->result.ports = (uint32_t)count;
+    blob->result.ports_back = 0;
     search(put, FIND, "looking for nodes");
+}
+
+/* The same version again. */
+static void begin_round(struct put *put, uint64_t now_ns)
+{
+    struct sk_port_blob *blob = &put->blob;
+    sk_port_tally_deinit(&blob->heads);
+    sk_port_tally_init(&blob->heads);
+    blob->result.hashes_done = 0;
+    blob->result.announces_done = 0;
+    blob->result.holding = 0;
+    put->round_ns = now_ns;
+    begin_hash(put, 0);
+}
+
+static void wait_until(struct put *put, uint64_t again_ns, const char *what)
+{
+    put->phase = KEEP;
+    put->again_ns = again_ns;
+    put->blob.work.what = what;
+    put->blob.work.moved = true;
+}
+
+/* What was stored once is not given up because nobody answers for a while. */
+static void give_up(struct put *put, struct sk_dht *dht, int error, const char *reason,
+                    uint64_t now_ns)
+{
+    if (put->keep && put->stored && error == SKEP_ERR_NETWORK)
+        wait_until(put, now_ns + KEEP_RETRY_NS, "waiting for the network");
+    else
+        sk_work_end(&put->blob.work, dht, error, reason);
 }
 
 static void looked(struct put *put, struct sk_dht *dht, const struct sk_dht_result *result,
@@ -127,6 +169,7 @@ static void looked(struct put *put, struct sk_dht *dht, const struct sk_dht_resu
         return;
     }
     blob->head = sk_port_blob_head(&blob->key, version, sk_bytes(blob->bytes, blob->head.length));
+    put->round_ns = now_ns;
     begin_hash(put, 0);
 }
 
@@ -193,7 +236,7 @@ static void found(struct put *put, struct sk_dht *dht, const struct sk_dht_resul
             work->batch.resume_ns = nobody ? now_ns + SK_WORK_PAUSE_NS : 0;
             search(put, FIND, work->what);
         } else {
-            sk_work_end(work, dht, SKEP_ERR_NETWORK, nobody ? sk_work_nobody : not_held);
+            give_up(put, dht, SKEP_ERR_NETWORK, nobody ? sk_work_nobody : not_held, now_ns);
         }
         return;
     }
@@ -359,7 +402,7 @@ static int judge_nodes(struct put *put, uint32_t *ret_many, uint32_t *ret_one)
     return 0;
 }
 
-static void hash_done(struct put *put, struct sk_dht *dht)
+static void hash_done(struct put *put, struct sk_dht *dht, uint64_t now_ns)
 {
     struct sk_port_blob *blob = &put->blob;
     struct sk_port_found heads[PORT_BLOB_HEADS_MAX];
@@ -371,10 +414,14 @@ static void hash_done(struct put *put, struct sk_dht *dht)
     blob->result.announces = blob->result.announces_done;
     bool beaten = sk_port_blob_find_heads(&blob->key, &blob->heads, heads) > 0 &&
                   heads[0].head.version > blob->head.version;
-    sk_work_end(&blob->work, dht, beaten ? SKEP_ERR_STATE : 0, beaten ? newer : NULL);
+    put->stored = true;
+    if (put->keep && !beaten)
+        wait_until(put, SK_MAX(put->round_ns + KEEP_NS, now_ns), "keeping");
+    else
+        sk_work_end(&blob->work, dht, beaten ? SKEP_ERR_STATE : 0, beaten ? newer : NULL);
 }
 
-static void read_back(struct put *put, struct sk_dht *dht)
+static void read_back(struct put *put, struct sk_dht *dht, uint64_t now_ns)
 {
     struct sk_port_blob *blob = &put->blob;
     uint32_t least = UINT32_MAX, wanting = 0;
@@ -387,6 +434,7 @@ static void read_back(struct put *put, struct sk_dht *dht)
         if (put->holders[i] < well)
             wanting |= 1u << i;
     }
+    blob->result.ports_back = (uint32_t)__builtin_popcount(put->ports_mask & ~wanting);
     if (judge_nodes(put, &many, &one)) {
         sk_work_end(&blob->work, dht, SKEP_ERR_NOMEM, NULL);
         return;
@@ -398,13 +446,13 @@ static void read_back(struct put *put, struct sk_dht *dht)
         return;
     }
     if (least == 0) {
-        sk_work_end(&blob->work, dht, one > many ? SKEP_ERR_UNSUPPORTED : SKEP_ERR_NETWORK,
-                    one > many ? one_port : not_held);
+        give_up(put, dht, one > many ? SKEP_ERR_UNSUPPORTED : SKEP_ERR_NETWORK,
+                one > many ? one_port : not_held, now_ns);
         return;
     }
     if (blob->result.holding == 0 || least < blob->result.holding)
         blob->result.holding = least;
-    hash_done(put, dht);
+    hash_done(put, dht, now_ns);
 }
 
 /* ---- the task ---- */
@@ -435,7 +483,7 @@ static bool put_event(struct sk_dht_task *task, struct sk_dht *dht,
         else if (put->phase == FIND)
             found(put, dht, event->result, now_ns);
         else
-            read_back(put, dht);
+            read_back(put, dht, now_ns);
     }
     return true;
 }
@@ -457,9 +505,11 @@ static void put_run(struct sk_dht_task *task, struct sk_dht *dht, uint64_t now_n
         return;
     if (!settled)
         search(put, LOOK, "looking up");
+    if (put->phase == KEEP && now_ns >= put->again_ns)
+        begin_round(put, now_ns);
     if (put->phase == ANNOUNCE && now_ns >= put->found_ns + TOKENS_NS)
         search(put, FIND, work->what);
-    work->wake_ns = SK_TIME_NEVER;
+    work->wake_ns = put->phase == KEEP ? put->again_ns : SK_TIME_NEVER;
     if (put->phase == ANNOUNCE)
         err = announce(put, dht, now_ns);
     if (!err)
@@ -505,6 +555,7 @@ int sk_dht_port_blob_put_new(const struct sk_dht_port_blob_config *config, uint6
     }
     double rate = config->rate > 0 ? config->rate : RATE;
     put->gap_ns = (uint64_t)(1e9 / rate < 3600e9 ? 1e9 / rate : 3600e9);
+    put->keep = config->keep;
     put->number = PORT_BLOB_HEAD;
     if (config->bytes.n)
         memcpy(blob->bytes, config->bytes.p, config->bytes.n);

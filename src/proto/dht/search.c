@@ -9,6 +9,7 @@
 #define TOLD_READ_MAX 64    /* nodes read from one answer, of which the nearest are taken */
 #define STORES_UNDER_WAY 16 /* at a time */
 #define STORE_AGAIN_NS SK_DHT_SECOND_NS
+#define AGAIN_NS SK_DHT_SECOND_NS
 #define FARTHER 2 /* so many times k are asked for an item before it counts as missing */
 
 enum phase { PHASE_LOOKUP, PHASE_STORE };
@@ -230,7 +231,9 @@ static bool ask_candidate(struct sk_dht *dht, struct search *search, uint16_t sl
         .purpose = SK_DHT_FOR_OPERATION,
         .has_id = true,
     };
-    if (sk_dht_query(dht, &call, &query, sk_dht_rpc_soft_ns(&dht->rpc)) != 0) {
+    /* Nobody is asked in the place of who is asked again: far ones are given their time. */
+    uint64_t soft_ns = candidate->queries == 1 ? sk_dht_rpc_soft_ns(&dht->rpc) : AGAIN_NS;
+    if (sk_dht_query(dht, &call, &query, soft_ns) != 0) {
         sk_dht_lookup_lost(&search->lookups[i], slot);
         return false;
     }
@@ -371,12 +374,15 @@ static void end_lookup(struct sk_dht *dht, struct search *search)
 }
 
 /*
- * An item that none of the k closest gave: those who did not answer are asked once more, for
- * packets get lost, then more nodes, for some of those that were the closest are gone. Returns
- * whether anything is left to be done.
+ * What is done before it ends. Where there are few nodes each is wanted (for upkeep it can wait):
+ * those who did not answer are asked once more, for packets get lost. So it is for an item that
+ * none of the k closest gave; then more nodes are asked, for some of those that were the closest
+ * are gone. Returns whether anything is left to be done.
  */
 static bool looks_harder(const struct search *search, struct sk_dht_lookup *lookup)
 {
+    if (!search->op.upkeep && sk_dht_lookup_few(lookup) && sk_dht_lookup_again(lookup))
+        return true;
     if (search->ask.method != SK_KRPC_GET || search->item || search->store)
         return false;
     if (sk_dht_lookup_again(lookup))

@@ -436,7 +436,7 @@ int sk_dht_size_new(const struct sk_dht_size_config *config, uint64_t now_ns,
         size->config.parallel = PARALLEL;
     sk_prng_init(&size->prng, config->seed);
     size->result = (struct sk_dht_size_result){
-        .estimate = NAN, .low = NAN, .high = NAN, .method = "not known yet"};
+        .estimate = NAN, .low = NAN, .high = NAN, .unseen = NAN, .method = "not known yet"};
     size->start_ns = size->deadline_ns = now_ns;
     size->note_ns = now_ns + NOTE_NS;
     *ret_task = &size->task;
@@ -456,5 +456,6 @@ void sk_dht_size_result(const struct sk_dht_task *task, struct sk_dht_size_resul
         ret_result->queries += stats.queries;
         ret_result->lookups += stats.searches;
         ret_result->nodes_seen += stats.alive;
+        ret_result->id_fits += stats.id_fits;
     }
 }

@@ -51,7 +51,7 @@ struct sk_dht_size_result {
     uint32_t zones;     /* counted; 0 before */
     unsigned zone_bits; /* each is 2^-bits of the id space; 0: all was counted */
     uint32_t left_out;  /* zones that stood out */
-    double unseen;      /* share of the estimate that is correction */
+    double unseen;      /* share of the estimate that is correction; NAN before */
     const char *method; /* static */
 };
 
