@@ -114,7 +114,8 @@ static void explain_refusal(struct torrent *torrent, const struct skep_dht_resul
 {
     sk_dht_stdout(&torrent->session);
     sk_complain("no node took the announce (%u asked, %u answered, %u refused)%s", result->asked,
-                result->answered, result->store_refused, torrent->keep ? "; tried again" : "");
+                result->answered, result->refused + result->store_refused,
+                torrent->keep ? "; tried again" : "");
 }
 
 static void announce_done(struct torrent *torrent, const struct skep_dht_result *result)
@@ -144,9 +145,10 @@ static void keep_done(struct torrent *torrent, const struct skep_dht_result *res
         int code = print_announce(torrent, result);
         if (code)
             sk_dht_session_end(session, code);
-        sk_dht_say(session,
-                   "it is announced again every %.0f to %.0f minutes until this ends (Ctrl-C)",
-                   AGAIN_MIN_S / 60, AGAIN_MAX_S / 60);
+        else
+            sk_dht_say(session,
+                       "it is announced again every %.0f to %.0f minutes until this ends (Ctrl-C)",
+                       AGAIN_MIN_S / 60, AGAIN_MAX_S / 60);
     } else if (result->stored != before) {
         sk_dht_say(session, "announced at %s", sk_dht_count(result->stored, "node", count));
     }
@@ -159,8 +161,8 @@ static void keep_done(struct torrent *torrent, const struct skep_dht_result *res
 static void on_announce(const struct skep_dht_event *event, void *ctx)
 {
     struct torrent *torrent = ctx;
-    sk_dht_session_event(&torrent->session, event);
-    if (event->kind != SKEP_DHT_DONE)
+    bool wanted = sk_dht_session_event(&torrent->session, event);
+    if (!wanted || event->kind != SKEP_DHT_DONE)
         return;
     if (event->error)
         sk_dht_session_fail(&torrent->session, event->error, event->reason);
@@ -328,8 +330,8 @@ static void on_scrape(const struct skep_dht_event *event, void *ctx)
 {
     struct torrent *torrent = ctx;
     struct sk_dht_session *session = &torrent->session;
-    sk_dht_session_event(session, event);
-    if (event->kind != SKEP_DHT_DONE)
+    bool wanted = sk_dht_session_event(session, event);
+    if (!wanted || event->kind != SKEP_DHT_DONE)
         return;
     if (event->error) {
         sk_dht_session_fail(session, event->error, event->reason);

@@ -149,7 +149,8 @@ static void on_get(const struct skep_dht_event *event, void *ctx)
 {
     struct get *get = ctx;
     struct sk_dht_session *session = &get->session;
-    sk_dht_session_event(session, event);
+    if (!sk_dht_session_event(session, event))
+        return;
     if (event->kind == SKEP_DHT_PROGRESS)
         get->progress = *event->progress;
     else if (event->kind != SKEP_DHT_DONE)

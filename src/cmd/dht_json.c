@@ -1,11 +1,13 @@
 #include "cmd/dht_json.h"
 
+#include "base/text.h"
 #include "cmd/dht.h"
 
 #include <math.h>
 #include <stdio.h>
 
 #define HEX_MAX 64 /* bytes: keys and hashes */
+#define TEXT_MAX 1024
 #define DUMP_FLAGS (JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
 
 json_t *sk_dht_json_hex(const uint8_t *bytes, size_t n)
@@ -29,7 +31,11 @@ json_t *sk_dht_json_seconds(double seconds)
 
 json_t *sk_dht_json_text(const char *text)
 {
-    return text && *text ? json_string(text) : json_null();
+    char safe[TEXT_MAX];
+    if (!text || !*text)
+        return json_null();
+    struct sk_bytes bytes = sk_bytes_text(text);
+    return json_string(sk_text_is_utf8(bytes) ? text : sk_text_escape(bytes, safe, sizeof safe));
 }
 
 json_t *sk_dht_json_version(const char version[4])

@@ -13,8 +13,8 @@
 json_t *sk_dht_json_hex(const uint8_t *bytes, size_t n); /* NULL: null */
 json_t *sk_dht_json_real(double real);                   /* NAN, infinite: null */
 json_t *sk_dht_json_seconds(double seconds);             /* negative, NAN: null */
-json_t *sk_dht_json_text(const char *text);              /* "", NULL: null */
-json_t *sk_dht_json_version(const char version[4]);      /* hex; null not said */
+json_t *sk_dht_json_text(const char *text); /* "", NULL: null; escaped where it is no UTF-8 */
+json_t *sk_dht_json_version(const char version[4]); /* hex; null not said */
 /* An id, unless addresses are hidden: ids follow from them (BEP 42). */
 json_t *sk_dht_json_id(const struct sk_dht_session *session, const uint8_t *id);
 json_t *sk_dht_json_address(const struct sk_dht_session *session, const char *address);

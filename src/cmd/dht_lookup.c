@@ -143,7 +143,8 @@ static void lookup_done(struct lookup *lookup, const struct skep_dht_event *even
 static void on_lookup(const struct skep_dht_event *event, void *ctx)
 {
     struct lookup *lookup = ctx;
-    sk_dht_session_event(&lookup->session, event);
+    if (!sk_dht_session_event(&lookup->session, event))
+        return;
     if (event->kind == SKEP_DHT_ANSWERED)
         remember(lookup, event);
     else if (event->kind == SKEP_DHT_DONE)
@@ -244,7 +245,6 @@ int sk_cmd_dht_lookup(int argc, char **argv)
 struct ping {
     struct sk_dht_session session;
     const char *address;
-    bool told; /* what came of it */
 };
 
 static void print_ping_text(struct ping *ping, const struct skep_dht_event *event, bool fits)
@@ -291,16 +291,16 @@ static void on_ping(const struct skep_dht_event *event, void *ctx)
 {
     struct ping *ping = ctx;
     struct sk_dht_session *session = &ping->session;
+    if (!sk_dht_session_event(session, event))
+        return;
     if (event->kind == SKEP_DHT_ANSWERED && event->node_id) {
-        ping->told = true;
         sk_dht_session_end(session, print_ping(ping, event));
     } else if (event->kind == SKEP_DHT_REFUSED) {
-        ping->told = true;
         sk_complain("%.200s answered with an error: %lld %.*s", ping->address,
                     (long long)event->code, (int)SK_MIN(event->text_size, (size_t)200),
                     event->text ? event->text : "");
         sk_dht_session_end(session, SK_EXIT_NETWORK);
-    } else if (event->kind == SKEP_DHT_DONE && !ping->told) {
+    } else if (event->kind == SKEP_DHT_DONE) {
         sk_complain("%.200s: %s", ping->address, event->reason ? event->reason : "no answer");
         sk_dht_session_end(session, SK_EXIT_NETWORK);
     }

@@ -52,7 +52,8 @@ static void take_peers(struct peers *peers, const struct skep_dht_answer *answer
 static void on_peers(const struct skep_dht_event *event, void *ctx)
 {
     struct peers *peers = ctx;
-    sk_dht_session_event(&peers->session, event);
+    if (!sk_dht_session_event(&peers->session, event))
+        return;
     if (event->kind == SKEP_DHT_ANSWERED) {
         take_peers(peers, event->answer);
     } else if (event->kind == SKEP_DHT_DONE && event->error) {

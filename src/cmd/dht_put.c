@@ -273,7 +273,8 @@ static void on_put(const struct skep_dht_event *event, void *ctx)
 {
     struct put *put = ctx;
     struct sk_dht_session *session = &put->session;
-    sk_dht_session_event(session, event);
+    if (!sk_dht_session_event(session, event))
+        return;
     if (event->kind == SKEP_DHT_PROGRESS)
         on_progress(put, event);
     if (event->kind != SKEP_DHT_DONE)

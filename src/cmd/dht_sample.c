@@ -33,7 +33,7 @@ struct sample {
     double started_s;
     uint32_t under_way, asked, answered, sampling; /* sampling: nodes that told some */
     int64_t refused;                               /* code with which the one node refused; 0 */
-    int64_t num, interval_s;                       /* of the one node */
+    int64_t num, interval_s;                       /* of the one node; -1 not said */
     const char *reason;                            /* why it could not be asked; NULL */
 };
 
@@ -219,9 +219,8 @@ static int write_end(struct sample *sample)
         return SK_EXIT_DONE;
     json_t *fields = json_pack(
         "{s:s, s:o, s:b, s:i, s:i, s:i, s:o, s:o}", "stopped", sk_dht_session_stopped(session),
-        "node", sample->host ? json_string(sample->host) : json_null(), "complete", (int)whole,
-        "asked", (int)sample->asked, "answered", (int)sample->answered, "sampling",
-        (int)sample->sampling, "known",
+        "node", sk_dht_json_text(sample->host), "complete", (int)whole, "asked", (int)sample->asked,
+        "answered", (int)sample->answered, "sampling", (int)sample->sampling, "known",
         sample->host && sample->num >= 0 ? json_integer(sample->num) : json_null(), "interval_s",
         sample->host && sample->interval_s >= 0 ? json_integer(sample->interval_s) : json_null());
     if (format == SK_FORMAT_JSON) {
@@ -246,6 +245,10 @@ static int explain(struct sample *sample, int code)
         sk_complain("%.200s: %s", sample->host, sample->reason ? sample->reason : "no answer");
         return SK_EXIT_NETWORK;
     }
+    if (session->stop == SK_DHT_ENDED && !sample->answered) {
+        sk_complain("no node answered (%u asked)", sample->asked);
+        return SK_EXIT_NETWORK;
+    }
     if (sample->host && sample->num < 0) {
         sk_complain("%.200s: it gives no samples (BEP 51)", sample->host);
         return SK_EXIT_NOTHING;
@@ -257,7 +260,7 @@ static int explain(struct sample *sample, int code)
     else
         sk_dht_say(session, "hashes: %zu, told by %u of %u nodes that were asked",
                    sample->hashes.count, sample->sampling, sample->asked);
-    return sample->hashes.count ? code : SK_EXIT_NOTHING;
+    return session->stop == SK_DHT_ENDED && !sample->hashes.count ? SK_EXIT_NOTHING : code;
 }
 
 static int finish(void *ctx, int code)
@@ -327,6 +330,8 @@ static const struct argp argp = {
 int sk_cmd_dht_sample(int argc, char **argv)
 {
     static struct sample sample = {.limit = HASHES_DEFAULT,
+                                   .num = -1,
+                                   .interval_s = -1,
                                    .session = {.name = "sample",
                                                .formats = SK_DHT_ALL_FORMATS,
                                                .unfinished = "before there were as many as wanted",

@@ -305,16 +305,19 @@ struct skep_dht_result sk_dht_session_so_far(const struct sk_dht_session *sessio
     return so_far;
 }
 
-void sk_dht_session_event(struct sk_dht_session *session, const struct skep_dht_event *event)
+bool sk_dht_session_event(struct sk_dht_session *session, const struct skep_dht_event *event)
 {
     struct sk_buf out;
+    if (session->stop != SK_DHT_RUNNING)
+        return false;
     count_event(&session->so_far, event);
     if (!session->tracing)
-        return;
+        return true;
     sk_buf_init(&out, SHOW_MAX);
     sk_dht_trace_event(&session->trace, event, sk_dht_session_seconds(session) - session->ready_s,
                        &out);
     write_out(&out);
+    return true;
 }
 
 char *sk_dht_session_address(const struct sk_dht_session *session, const char *address,
@@ -465,13 +468,22 @@ static bool is_out_of_reach(const struct sk_dht_session *session, const char *ho
                : sk_endpoint_scope(&endpoint) != SK_SCOPE_LOOPBACK;
 }
 
+/* Whether we are in the network of that family at all. */
+static bool is_in(const struct sk_dht_session *session, unsigned family)
+{
+    struct skep_dht_stats stats;
+    return skep_dht_stats(session->engine, &stats) == 0 &&
+           (family == 6 ? stats.v6.there : stats.v4.there);
+}
+
 static const char elsewhere[] = "not in the network of --family";
 
 static void on_fate(const struct skep_dht_event *event, void *ctx)
 {
     struct sk_dht_fate *fate = ctx;
-    if (event->kind == SKEP_DHT_ANSWERED)
-        fate->reason = elsewhere;
+    fate->answered |= event->kind == SKEP_DHT_ANSWERED;
+    if (event->kind == SKEP_DHT_REFUSED)
+        fate->reason = "answers with errors";
     if (event->kind != SKEP_DHT_DONE)
         return;
     if (event->error && event->reason)
@@ -498,6 +510,8 @@ static void wonder(struct sk_dht_session *session)
             fate->waiting = skep_dht_start_ask(session->engine, &ask, on_fate, fate, &id) == 0;
         else if (session->family && endpoint.family != session->family)
             fate->reason = elsewhere;
+        else if (!is_in(session, endpoint.family))
+            fate->reason = "not an address in our networks";
     }
 }
 
@@ -509,6 +523,16 @@ static bool is_wondering(const struct sk_dht_session *session)
     return false;
 }
 
+static const char *fate_text(const struct sk_dht_session *session, size_t host)
+{
+    const struct sk_dht_fate *fate = &session->fates[host];
+    if (fate->reason)
+        return fate->reason;
+    if (!fate->answered)
+        return "no answer";
+    return session->family ? elsewhere : "is there, and tells of no node";
+}
+
 static void give_up(struct sk_dht_session *session)
 {
     const struct sk_texts *hosts = &session->options.bootstrap;
@@ -516,8 +540,7 @@ static void give_up(struct sk_dht_session *session)
     size_t n = 0;
     for (size_t i = 0; i < hosts->count && i < SK_DHT_FATES_MAX && n < sizeof text; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%.120s: %s", n ? "; " : "",
-                              hosts->list[i],
-                              session->fates[i].reason ? session->fates[i].reason : "no answer");
+                              hosts->list[i], fate_text(session, i));
     if (hosts->count > SK_DHT_FATES_MAX && n < sizeof text)
         n += (size_t)snprintf(text + n, sizeof text - n, "; and %zu more",
                               hosts->count - SK_DHT_FATES_MAX);

@@ -86,7 +86,8 @@ struct sk_dht_session {
     enum sk_dht_show shows;
     size_t hosts;
     struct sk_dht_fate {
-        const char *reason;    /* why it is of no use; NULL: no answer */
+        const char *reason;    /* why it is of no use; NULL: see answered */
+        bool answered;         /* and is no help all the same */
         bool waiting;          /* being found out */
     } fates[SK_DHT_FATES_MAX]; /* of the first hosts of --bootstrap */
     bool wondering;            /* fates were asked for */
@@ -133,8 +134,9 @@ __attribute__((format(printf, 2, 3))) void sk_dht_say(struct sk_dht_session *ses
 FILE *sk_dht_stdout(struct sk_dht_session *session);
 /* Writes out what was printed; complains where that fails; an exit code. */
 int sk_dht_flush(struct sk_dht_session *session);
-/* Takes note of an event of a search: counts it, and shows it where --trace wants it. */
-void sk_dht_session_event(struct sk_dht_session *session, const struct skep_dht_event *event);
+/* Takes note of an event: counts those of a search, and shows it where --trace wants it. False: the
+ * run is over, and what still comes with its last moment is no part of it. */
+bool sk_dht_session_event(struct sk_dht_session *session, const struct skep_dht_event *event);
 /* What its searches have come to, for one that is cut short: of the nodes those whose answer, or
  * silence, is known; no closest nodes and no estimates. */
 struct skep_dht_result sk_dht_session_so_far(const struct sk_dht_session *session);

@@ -183,12 +183,14 @@ static size_t add_result(const struct skep_dht_result *result, const struct sk_d
                          char *text, size_t size)
 {
     char time[SK_UNITS_MAX];
+    /* Who was still waited for at the end did not answer either. */
+    uint32_t heard = SK_MIN(result->answered + result->refused, result->asked);
     size_t n = (size_t)snprintf(
         text, size,
         "Asked %u node%s in %u step%s and %s: %u answered, %u "
         "did not",
         result->asked, result->asked == 1 ? "" : "s", result->steps, result->steps == 1 ? "" : "s",
-        sk_units_duration(result->seconds, time), result->answered, result->silent);
+        sk_units_duration(result->seconds, time), result->answered, result->asked - heard);
     if (result->refused && n < size)
         n += (size_t)snprintf(text + n, size - n, ", %u refused", result->refused);
     if (result->forged && n < size)

@@ -134,6 +134,9 @@ static void on_search(const struct skep_dht_event *event, void *ctx)
         end(follow, sk_exit_of(event->error), skep_err_text(event->error));
     else if (follow->value.n)
         end(follow, SK_EXIT_DONE, NULL);
+    else if (event->result->refused && !event->result->answered)
+        end(follow, SK_EXIT_NETWORK,
+            "the DHT is to say what the link points to, and those who answer refuse to");
     else if (event->result->answered)
         end(follow, SK_EXIT_NOTHING,
             follow->search.salt_size ? "nothing is stored under the link's public key and salt"

@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import jsonschema
@@ -113,6 +114,37 @@ def schema(command):
 def valid(command, document):
     jsonschema.validate(document, schema(command))
     return document
+
+
+@contextlib.contextmanager
+def stub(answer):
+    """A node for which a test speaks: answer(query) is the bencode that joins the id in its answer,
+    the code of an error, or None for silence. Yields its port and the queries that came."""
+    queries = []
+
+    def serve():
+        while True:
+            query, sender = sock.recvfrom(4096)
+            if not query:
+                return
+            queries.append(query)
+            said = answer(query)
+            if said is None:
+                continue
+            at = query.rindex(b"1:t4:")
+            kind = b"e" if isinstance(said, int) else b"r"
+            body = b"li%de4:whate" % said if kind == b"e" else b"d2:id20:%b%be" % (b"s" * 20, said)
+            sock.sendto(b"d1:%b%b%b1:y1:%be" % (kind, body, query[at:at + 9], kind), sender)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield sock.getsockname()[1], queries
+        finally:
+            sock.sendto(b"", sock.getsockname())
+            thread.join()
 
 
 STARTED = []  # nodes
@@ -582,7 +614,7 @@ def test_time_runs_out():
         for command, *more in ("lookup", HASH), ("peers", HASH), ("scrape", HASH), ("size",), \
                 ("announce", "--port=5000", HASH), ("get", "--key=nothing"), \
                 ("put", "--key=late", "--via=announce"):
-            done = run("dht", command, *net.options, "--format=json", "--rate=8", "--time=3",
+            done = run("dht", command, *net.options, "--format=json", "--rate=4", "--time=3",
                        "--progress=none", *more, data=b"x" * 100 if command == "put" else b"")
             document = valid(command, json.loads(done.stdout))
             assert done.returncode == PARTIAL and document["stopped"] == "time", done
@@ -591,6 +623,70 @@ def test_time_runs_out():
         assert process.returncode == NETWORK and "no answer in 300 ms" in process.stderr, process
         assert "no answer" in refused(NETWORK, "dht", "sample", LOCAL, "--time=0.3",
                                       f"127.0.0.1:{port}")
+
+
+def test_the_end_comes_once():
+    """A search ends in the same moment as the time that it had: one of the two is told."""
+    target = bytes.fromhex(HASH)
+    commands = ("lookup", HASH), ("scrape", HASH), ("announce", "--port=5000", HASH)
+    with skep.folder() as here, contextlib.ExitStack() as stack:
+        several = []
+        for i, (command, *more) in enumerate(commands):
+            port, queries = stack.enter_context(
+                stub(lambda query: None if target in query else b"5:nodes0:"))
+            process = skep.start("dht", command, LOCAL, f"--bootstrap=127.0.0.1:{port}",
+                                 f"--state-dir={here}/{i}", "--format=json", "--time=3", *more)
+            while sum(target in query for query in queries) < 2:  # it is asked once more
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            process.send_signal(signal.SIGSTOP)
+            several.append((command, process))
+        time.sleep(5)
+        for command, process in several:
+            process.send_signal(signal.SIGCONT)
+            out, err = process.communicate(timeout=20)
+            codes = {"time": PARTIAL, "done": NETWORK}  # whichever came first
+            assert process.returncode == codes[valid(command, json.loads(out))["stopped"]], out
+            assert err.count(b"skep: ") == 1, err
+
+
+def test_nodes_that_are_of_no_use():
+    """They answer, and not what is asked."""
+    def answer(query):
+        return None if b"find_node" in query else 204 if b"sample" in query else b""
+    link = f"magnet:?xs=urn:btpk:{'42' * 32}"
+    with skep.folder() as here:
+        alone = [LOCAL, f"--state-dir={here}"]
+        line = refused(NETWORK, "dht", "lookup", *alone, "--bootstrap=[::1]:6881", HASH)
+        assert "[::1]:6881: not an address in our networks" in line
+        with stub(answer) as (port, _), \
+                stub(lambda query: 202 if b"4:ping" in query else None) as (other, _):
+            line = run("dht", "lookup", *alone, f"--bootstrap=localhost:{port}", "--time=5",
+                       f"--bootstrap=localhost:{other}", HASH).stderr.splitlines()[-1]
+            assert f"localhost:{port}: is there, and tells of no node; " in line, line
+            assert f"localhost:{other}: answers with errors" in line, line
+        with stub(lambda query: 202 if b"find_node" in query else 201) as (port, _):
+            line = refused(NETWORK, "dht", "sample", LOCAL, f"127.0.0.1:{port}")
+            assert "error 201" in line
+        with stub(lambda query: b"5:nodes0:" if b"find_node" in query else 204) as (port, queries):
+            options = [LOCAL, f"--state-dir={here}/another", f"--bootstrap=127.0.0.1:{port}"]
+            assert "no node answered (1 asked)" in refused(NETWORK, "dht", "sample", *options)
+            assert "refuse" in refused(NETWORK, "dht", "peers", *options, link)
+            line = refused(NETWORK, "dht", "announce", "--port=5000", *options, HASH)
+            assert "(1 asked, 0 answered, 1 refused)" in line
+            assert sum(b"1:q3:get" in query for query in queries) == 1, queries
+
+
+def test_sample_says_null_where_nothing_was_said():
+    with skep.silent_port(socket.SOCK_DGRAM) as port:
+        done = run("dht", "sample", LOCAL, "--format=json", "--time=0.3", f"127.0.0.1:{port}")
+        document = valid("sample", json.loads(done.stdout))
+        assert document["known"] is None and document["interval_s"] is None, document
+    host = os.fsdecode(b"\xff.invalid:1")
+    done = run("dht", "sample", LOCAL, "--format=json", host)
+    document = valid("sample", json.loads(done.stdout))
+    assert done.returncode == NETWORK and document["node"] == r"\xff.invalid:1", done
+    assert "no such host" in done.stderr, done
 
 
 # ---- wrong use ----
@@ -838,6 +934,10 @@ def test_keep_announcing():
         assert process.returncode == DONE and not err, (out, err)
         assert valid(words[0], json.loads(out))["stopped"] == "done"
     assert net.dht("peers", target).stdout == "127.0.0.1:5000\n"
+    with open("/dev/full", "wb") as full:
+        done = run("dht", "announce", *net.options, "--port=5000", "--keep", target, stdout=full)
+    assert done.returncode == STORAGE and "No space left" in done.stderr, done
+    assert "again" not in done.stderr, done
 
 
 if __name__ == "__main__":

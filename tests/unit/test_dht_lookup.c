@@ -186,6 +186,30 @@ static void who_did_not_answer_is_asked_once_more(void **state)
     sk_dht_lookup_deinit(&lookup);
 }
 
+/* Whose teller is not believed any more: it was worth a query once. */
+static void who_is_asked_again_is_so_whoever_told(void **state)
+{
+    struct sk_dht_lookup lookup = start(3);
+    know(&lookup, contact(200, 1));
+    uint16_t liar = next(&lookup);
+    answers(&lookup, liar);
+    for (uint8_t i = 0; i < SK_DHT_TOLD_MAX; i++)
+        told(&lookup, liar, contact((uint8_t)(1 + i), (uint8_t)(20 + i)));
+    for (uint16_t slot; (slot = next(&lookup)) != SK_DHT_NOBODY;)
+        sk_dht_lookup_slow(&lookup, slot);
+    know(&lookup, contact(100, 2));
+    know(&lookup, contact(101, 3));
+    answers(&lookup, next(&lookup));
+    answers(&lookup, next(&lookup));
+    assert_true(sk_dht_lookup_over(&lookup));
+    assert_true(sk_dht_lookup_again(&lookup));
+    assert_int_equal(distance(&lookup, next(&lookup)), 1);
+    assert_int_equal(distance(&lookup, next(&lookup)), 2);
+    assert_int_equal(distance(&lookup, next(&lookup)), 3);
+    assert_int_equal(next(&lookup), SK_DHT_NOBODY);
+    sk_dht_lookup_deinit(&lookup);
+}
+
 static void of_two_answers_the_first_is_heard(void **state)
 {
     struct sk_dht_lookup lookup = start(1);
@@ -635,6 +659,7 @@ int main(void)
         cmocka_unit_test(who_is_slow_is_overtaken_but_welcome),
         cmocka_unit_test(where_there_are_few_nobody_is_waited_for),
         cmocka_unit_test(who_did_not_answer_is_asked_once_more),
+        cmocka_unit_test(who_is_asked_again_is_so_whoever_told),
         cmocka_unit_test(of_two_answers_the_first_is_heard),
         cmocka_unit_test(who_is_asked_again_keeps_its_place),
         cmocka_unit_test(without_anybody_it_is_over),

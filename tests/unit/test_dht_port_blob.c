@@ -516,6 +516,16 @@ static void test_keep(void **state)
     run_for(f, 20);
     assert_true(kept->done);
     assert_int_equal(kept->error, SKEP_ERR_STATE);
+
+    /* Where it never was stored nothing is kept. */
+    assert_int_equal(sk_dht_port_blob_put_new(&config, f->world.now_ns, &task), 0);
+    struct runner *never = runners_add(&f->runners, task, 4);
+    runners_run(&f->world, f->world.now_ns + 3 * SECOND_NS, false);
+    assert_int_equal(result_of(never).number, 1);
+    f->world.loss = 1.1;
+    run_for(f, 20);
+    assert_true(never->done);
+    assert_int_equal(never->error, SKEP_ERR_NETWORK);
     runners_free(&f->world);
     tear_down(f);
 }

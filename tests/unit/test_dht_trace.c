@@ -191,7 +191,7 @@ static void test_the_end(void **state)
     teller_init(&teller, 200, false);
     tell(&teller, event, 1);
     contains(told(&teller), "The 2 closest that answered are 119 to 122 bits away.\n"
-                            "Asked 31 nodes in 4 steps and 410 ms: 25 answered, 4 did not, 1 "
+                            "Asked 31 nodes in 4 steps and 410 ms: 25 answered, 5 did not, 1 "
                             "refused, 1 lied.\n8 took what was to be stored.\n");
     result = (struct skep_dht_result){
         .asked = 1, .answered = 1, .steps = 1, .closest = closest, .closest_count = 1};

@@ -510,7 +510,8 @@ uint32_t sk_dht_lookup_silent(const struct sk_dht_lookup *lookup)
 {
     uint32_t count = 0;
     for (size_t slot = 0; slot < lookup->count; slot++)
-        count += lookup->candidates[slot].state == SK_DHT_CANDIDATE_SILENT;
+        count += lookup->candidates[slot].state == SK_DHT_CANDIDATE_SLOW ||
+                 lookup->candidates[slot].state == SK_DHT_CANDIDATE_SILENT;
     return count;
 }
 

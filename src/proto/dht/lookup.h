@@ -123,7 +123,7 @@ void sk_dht_lookup_reject(struct sk_dht_lookup *lookup, uint16_t slot);
 bool sk_dht_lookup_over(const struct sk_dht_lookup *lookup);
 /* The k (or fewer) closest that answered and count, nearest first: slots. */
 size_t sk_dht_lookup_closest(const struct sk_dht_lookup *lookup, uint16_t *ret_slots, size_t max);
-/* How many are SILENT. */
+/* How many are SILENT, or SLOW: have not answered. */
 uint32_t sk_dht_lookup_silent(const struct sk_dht_lookup *lookup);
 /* How many nodes there are in the network, by how near the closest are; 0: cannot tell. */
 double sk_dht_lookup_nodes(const struct sk_dht_lookup *lookup);
