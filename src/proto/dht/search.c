@@ -358,10 +358,8 @@ static void end_lookup(struct sk_dht *dht, struct search *search)
 {
     gather_closest(search);
     for (unsigned i = 0; i < 2; i++)
-        if (search->runs[i]) {
+        if (search->runs[i])
             note_nodes(&dht->nets[i], sk_dht_lookup_nodes(&search->lookups[i]));
-            search->result.silent += sk_dht_lookup_silent(&search->lookups[i]);
-        }
     search->result.duration_ns = dht->now_ns - search->started_ns;
     search->phase = PHASE_STORE;
     for (uint32_t at = 0; at < search->result.closest_count; at++) {
@@ -417,10 +415,14 @@ static void search_review(struct sk_dht *dht, struct search *search)
     bool settled = search->phase == PHASE_STORE;
     for (uint32_t at = 0; at < search->result.closest_count; at++)
         settled &= search->places[at].settled;
-    if (settled)
-        sk_dht_op_finish(dht, &search->op);
-    else
+    if (!settled) {
         sk_dht_op_wake(dht, &search->op);
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        if (search->runs[i])
+            search->result.silent += sk_dht_lookup_silent(&search->lookups[i]);
+    sk_dht_op_finish(dht, &search->op);
 }
 
 /*
