@@ -48,15 +48,18 @@ static double number(struct argp_state *state, const char *arg, double least, do
     return value;
 }
 
-/* Options hold for the experiment before them, whose defaults they change. */
+/* "dht" and an experiment, or "utp", which is one. Options hold for the experiment before them,
+ * whose defaults they change. */
 static void choose(struct arguments *arguments, struct argp_state *state, const char *arg)
 {
-    if (!arguments->has_network) {
-        arguments->has_network = true;
-        if (strcmp(arg, "dht") != 0)
-            argp_error(state, "'%s': the only network is 'dht'", arg);
+    bool first = !arguments->has_network;
+    arguments->has_network = true;
+    if (first && strcmp(arg, "dht") == 0)
         return;
-    }
+    if (first && strcmp(arg, sk_sim_utp.name) == 0)
+        arguments->experiment = &sk_sim_utp;
+    else if (first)
+        argp_error(state, "'%s': there are 'dht' and 'utp'", arg);
     for (size_t i = 0; i < SK_ARRAY_LEN(experiments) && !arguments->experiment; i++) {
         if (strcmp(experiments[i]->name, arg) == 0)
             arguments->experiment = experiments[i];
@@ -152,7 +155,8 @@ static const struct argp_option argp_options[] = {
     {"kind", KEY_KIND, "NAME", 0,
      "hostile: this kind only: silent, liar, accomplice, forger, crowd, shifter, placed, fitted",
      0},
-    {"rate", KEY_RATE, "N", 0, "searches a virtual second; crawl: queries a second", 0},
+    {"rate", KEY_RATE, "N", 0, "searches a virtual second; crawl: queries a second; utp: Mbit/s",
+     0},
     {"settle", KEY_SETTLE, "S", 0, "seconds between the network's growth and the experiment", 0},
     {"any-ids", KEY_ANY_IDS, NULL, 0, "nodes do not hold others to BEP 42", 0},
     {"check", KEY_CHECK, "N", 0, "look at a node's invariants each N steps (0: never)", 0},
@@ -166,10 +170,11 @@ static const char *help_text(void)
     static char text[2000];
     size_t n = (size_t)snprintf(text, sizeof text,
                                 "Networks in virtual time, with the code that runs on real ones.\v"
-                                "Experiments:\n");
+                                "Experiments of dht:\n");
     for (size_t i = 0; i < SK_ARRAY_LEN(experiments); i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "  %-9s %s\n", experiments[i]->name,
                               experiments[i]->summary);
+    snprintf(text + n, sizeof text - n, "utp: %s\n", sk_sim_utp.summary);
     return text;
 }
 
@@ -177,7 +182,8 @@ int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
     struct sk_sim_report report;
-    const struct argp argp = {argp_options, parse, "dht EXPERIMENT", help_text(), NULL, NULL, NULL};
+    const struct argp argp = {argp_options, parse, "dht EXPERIMENT\nutp", help_text(), NULL,
+                              NULL,         NULL};
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &arguments);
     const struct sk_sim_experiment *experiment = arguments.experiment;
     const struct sk_sim_options *options = &arguments.options;

@@ -20,6 +20,13 @@ static void make_pads(void)
         sk_sha256_pair(pads[i - 1], pads[i - 1], pads[i]);
 }
 
+const uint8_t *sk_merkle_padding(unsigned height)
+{
+    SK_ASSERT(height < SK_ARRAY_LEN(pads));
+    pthread_once(&pads_once, make_pads);
+    return pads[height];
+}
+
 size_t sk_merkle_width(size_t n)
 {
     SK_ASSERT(n >= 1 && n <= SIZE_MAX / 2 + 1);

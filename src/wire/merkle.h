@@ -23,6 +23,9 @@ int sk_merkle_root_of_data(struct sk_bytes data, size_t leaves, uint8_t ret_root
  */
 bool sk_merkle_proves(const uint8_t *hashes, size_t count, size_t index, const uint8_t *proof,
                       size_t proof_count, const uint8_t root[SK_SHA256_SIZE]);
+/* Root of a subtree of this height (at most 63) whose leaves are all zero: what stands where a file
+ * has ended. */
+const uint8_t *sk_merkle_padding(unsigned height);
 /* The least power of two that is at least n (n >= 1). */
 size_t sk_merkle_width(size_t n);
 
