@@ -303,14 +303,9 @@ static int read_info(struct sk_metainfo_own *own, const struct sk_bencode *info)
     struct sk_metainfo *m = &own->public;
     struct sk_metainfo_fields f = {0};
     const struct sk_metainfo_field fields[] = {
-        {"name", &f.name},
-        {"name.utf-8", &f.name_utf8},
-        {"piece length", &f.piece_length},
-        {"pieces", &f.pieces},
-        {"length", &f.length},
-        {"files", &f.files},
-        {"file tree", &f.file_tree},
-        {"meta version", &f.meta_version},
+        {"name", &f.name},          {"name.utf-8", &f.name_utf8}, {"piece length", &f.piece_length},
+        {"pieces", &f.pieces},      {"length", &f.length},        {"attr", &f.attr},
+        {"files", &f.files},        {"file tree", &f.file_tree},  {"meta version", &f.meta_version},
         {"private", &f.is_private},
     };
     if (info->type != SK_BENCODE_DICT)

@@ -33,8 +33,8 @@ struct sk_metainfo_own {
 /* What an info dictionary may say, as found; type NONE where absent. */
 struct sk_metainfo_fields {
     struct sk_bencode name, name_utf8, piece_length, is_private, meta_version;
-    struct sk_bencode pieces, length, files; /* v1 */
-    struct sk_bencode file_tree;             /* v2 */
+    struct sk_bencode pieces, length, attr, files; /* v1 */
+    struct sk_bencode file_tree;                   /* v2 */
 };
 
 /* A path under construction, '/'-joined and safe. */

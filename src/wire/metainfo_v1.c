@@ -69,8 +69,10 @@ static int read_files(struct sk_metainfo_own *own, const struct sk_bencode *file
 }
 
 /* The 'length' form: one file, which has the torrent's name. */
-static int read_single(struct sk_metainfo_own *own, const struct sk_bencode *length)
+static int read_single(struct sk_metainfo_own *own, const struct sk_bencode *length,
+                       const struct sk_bencode *attr)
 {
+    const uint32_t sensible = SK_FILE_EXECUTABLE | SK_FILE_HIDDEN;
     struct sk_metainfo_path path;
     struct sk_file *file;
     uint64_t bytes = 0;
@@ -78,7 +80,8 @@ static int read_single(struct sk_metainfo_own *own, const struct sk_bencode *len
     memcpy(path.text, own->public.name, path.n);
     own->public.single_file = true;
     int err = read_length(own, length, &bytes);
-    return err ? err : sk_metainfo_add_file(own, &path, bytes, 0, &file);
+    uint32_t flags = sk_metainfo_attributes(attr) & sensible;
+    return err ? err : sk_metainfo_add_file(own, &path, bytes, flags, &file);
 }
 
 int sk_metainfo_read_v1(struct sk_metainfo_own *own, const struct sk_metainfo_fields *fields)
@@ -87,7 +90,8 @@ int sk_metainfo_read_v1(struct sk_metainfo_own *own, const struct sk_metainfo_fi
     bool single = fields->length.type != SK_BENCODE_NONE;
     if (single && fields->files.type != SK_BENCODE_NONE)
         return sk_metainfo_fail(own, SKEP_ERR_MALFORMED, "it is both one file and many");
-    int err = single ? read_single(own, &fields->length) : read_files(own, &fields->files);
+    int err =
+        single ? read_single(own, &fields->length, &fields->attr) : read_files(own, &fields->files);
     if (err)
         return err;
     struct sk_bytes hashes = fields->pieces.string;
