@@ -57,13 +57,18 @@
 #define SK_ENGINE_PEX_NEW_MAX 2000         /* addresses that one connection can add to the book */
 #define SK_ENGINE_ALLOWED_FAST_MAX 64      /* allowed-fast pieces kept of one peer */
 #define SK_ENGINE_LEAVES_MAX 64            /* v2 pieces whose block hashes are kept */
-#define SK_ENGINE_GIVE_SLOTS 8             /* peers unchoked at a time when giving */
 #define SK_ENGINE_GIVE_QUEUE_MAX 256       /* requests of one peer that wait for the disk */
+#define SK_ENGINE_HASHES_GIVE_MAX 1024     /* hashes of a tree given at a time */
+#define SK_ENGINE_PEX_GIVE_MAX 50          /* addresses told in a PEX message, and told as gone */
 #define SK_ENGINE_STORE_MAX (64u << 20)    /* bytes on their way to the disk */
 #define SK_ENGINE_DHT_HOSTS_MAX 64         /* hosts that know DHT nodes */
 #define SK_ENGINE_DHT_NODES_MAX 16         /* of a torrent's "nodes" that are asked */
 #define SK_ENGINE_DHT_PEERS_MAX 300        /* peers taken from one node's answer */
-#define SK_ASSEMBLY_FAILED_MAX 64          /* wrong shared pieces remembered */
+#define SK_PICKER_BYTES_MAX (48u << 20)    /* pieces under way of a download, unless told other */
+#define SK_PICKER_DEADLINES_MAX 1024       /* pieces that are needed at a time */
+#define SK_DOWNLOADER_LEFT_MAX 256         /* givers that left and may yet turn out to have lied */
+#define SK_CHOKER_PEERS_MAX 18000          /* as many as there are connections */
+#define SK_SUSPECTS_MAX 64                 /* wrong pieces of several givers remembered */
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
 
 /* DHT (proto/dht) */
@@ -93,12 +98,25 @@
 #define SK_DHT_CRAWL_UNDER_WAY_MAX 1024      /* nodes that it talks to at a time */
 #define SK_DHT_ZONE_BITS_MAX 24              /* of the id that a zone of a walk fixes */
 
+/* uTP (proto/utp) */
+#define SK_UTP_CONNECTIONS_MAX 20000
+#define SK_UTP_HALF_OPEN_MAX 256            /* incoming, whose address is not proved yet */
+#define SK_UTP_CLOSING_MAX 1024             /* whose owner is done */
+#define SK_UTP_SPAN_MAX 4096                /* packets that a window spans, either way */
+#define SK_UTP_WINDOW_MAX (16u << 20)       /* bytes that a connection may offer to take */
+#define SK_UTP_CONN_UNSENT_MAX (128u << 10) /* bytes that wait for their first sending */
+#define SK_UTP_SEND_MAX (16u << 20) /* bytes of a connection not acknowledged, unsent ones too */
+#define SK_UTP_HELD_MAX (64u << 20) /* bytes of all connections held to be told later */
+#define SK_UTP_RESETS_MAX 32        /* that wait to be sent */
+#define SK_UTP_RESETS_S 100         /* a second, to packets of no connection */
+
 /* The world (driver) */
 #define SK_RESOLVER_ADDRESSES_MAX 8 /* of one name */
 #define SK_HTTP_REDIRECTS_MAX 5
 #define SK_HTTP_HEADER_BYTES_MAX (64u << 10) /* of all answers of one request */
 #define SK_DISK_QUEUE_BYTES_MAX (256u << 20) /* reads and writes under way */
 #define SK_DISK_FILES_MAX 64                 /* descriptors kept open */
+#define SK_HASHING_THREADS_MAX 256u          /* that hash files at a time */
 
 /* Labs (swarm, driver) */
 #define SK_LAB_SIZE_MAX (UINT64_C(4) << 30) /* bytes of a lab's torrent */

@@ -3,7 +3,6 @@
 #include <skep/err.h>
 
 #include "base/assert.h"
-#include "base/hash.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -11,6 +10,7 @@
 int sk_assembly_init(struct sk_assembly *assembly, uint32_t pieces)
 {
     *assembly = (struct sk_assembly){0};
+    sk_suspects_init(&assembly->suspects);
     return sk_bitfield_init(&assembly->done, pieces);
 }
 
@@ -29,20 +29,11 @@ static void free_copy(struct sk_assembly *assembly, struct sk_assembly_copy *cop
     sk_mem_free(copy);
 }
 
-static void free_failed(struct sk_assembly *assembly, struct sk_assembly_failed **at)
-{
-    struct sk_assembly_failed *failed = *at;
-    *at = failed->next;
-    assembly->failed_count--;
-    sk_mem_free(failed);
-}
-
 void sk_assembly_deinit(struct sk_assembly *assembly)
 {
     while (assembly->copies)
         free_copy(assembly, assembly->copies);
-    while (assembly->failed)
-        free_failed(assembly, &assembly->failed);
+    sk_suspects_deinit(&assembly->suspects);
     sk_bitfield_deinit(&assembly->done);
 }
 
@@ -196,31 +187,13 @@ void sk_assembly_rename(struct sk_assembly *assembly, uint32_t from, uint32_t to
         for (uint32_t i = 0; i < copy->blocks; i++)
             copy->who[i] = copy->who[i] == from ? to : copy->who[i];
     }
-    for (struct sk_assembly_failed *failed = assembly->failed; failed; failed = failed->next)
-        for (uint32_t i = 0; i < failed->blocks; i++)
-            if (failed->suspects[i].who == from)
-                failed->suspects[i].who = to;
+    sk_suspects_rename(&assembly->suspects, from, to);
 }
 
 /* ---- judging ---- */
 
-static struct sk_bytes block_bytes(const struct sk_assembly_copy *copy, uint32_t i)
-{
-    uint32_t begin = i * SK_BLOCK_SIZE;
-    return sk_bytes(copy->data + begin, SK_MIN((uint32_t)SK_BLOCK_SIZE, copy->length - begin));
-}
-
-/* Tells each giver of a copy how many of its blocks were right (or wrong). */
-static void judge_all(const struct sk_assembly_copy *copy, bool right, sk_assembly_judge_fn judge,
-                      void *ctx)
-{
-    for (uint32_t i = 0; i < copy->blocks; i++)
-        if (copy->states[i] == SK_BLOCK_HELD)
-            judge(copy->who[i], copy->piece, right, !right, ctx);
-}
-
-void sk_assembly_check(struct sk_assembly_copy *copy, uint32_t block, bool right,
-                       sk_assembly_judge_fn judge, void *ctx)
+void sk_assembly_check(struct sk_assembly_copy *copy, uint32_t block, bool right, sk_judge_fn judge,
+                       void *ctx)
 {
     SK_ASSERT(block < copy->blocks && copy->states[block] == SK_BLOCK_HELD);
     judge(copy->who[block], copy->piece, right, !right, ctx);
@@ -231,69 +204,22 @@ void sk_assembly_check(struct sk_assembly_copy *copy, uint32_t block, bool right
     copy->held -= again;
 }
 
-static void judge_failed(struct sk_assembly *assembly, const struct sk_assembly_copy *right,
-                         sk_assembly_judge_fn judge, void *ctx)
-{
-    for (struct sk_assembly_failed **at = &assembly->failed; *at;) {
-        struct sk_assembly_failed *failed = *at;
-        if (failed->piece != right->piece) {
-            at = &failed->next;
-            continue;
-        }
-        for (uint32_t i = 0; i < failed->blocks; i++) {
-            uint8_t digest[SK_SHA1_SIZE];
-            struct sk_bytes bytes = block_bytes(right, i);
-            sk_sha1(bytes.p, bytes.n, digest);
-            bool same = memcmp(digest, failed->suspects[i].sha1, sizeof digest) == 0;
-            if (failed->suspects[i].who != SK_ASSEMBLY_NOBODY)
-                judge(failed->suspects[i].who, failed->piece, same, !same, ctx);
-        }
-        free_failed(assembly, at);
-    }
-}
-
-static void remember_failed(struct sk_assembly *assembly, const struct sk_assembly_copy *copy)
-{
-    if (assembly->failed_count >= SK_ASSEMBLY_FAILED_MAX)
-        return;
-    struct sk_assembly_failed *failed =
-        sk_mem_calloc(1, sizeof *failed + copy->blocks * sizeof failed->suspects[0]);
-    if (!failed)
-        return; /* this once nobody is found; the piece is asked for again all the same */
-    failed->piece = copy->piece;
-    failed->blocks = copy->blocks;
-    for (uint32_t i = 0; i < copy->blocks; i++) {
-        struct sk_bytes bytes = block_bytes(copy, i);
-        /* A proved block's giver was judged. */
-        failed->suspects[i].who =
-            copy->states[i] == SK_BLOCK_PROVED ? SK_ASSEMBLY_NOBODY : copy->who[i];
-        sk_sha1(bytes.p, bytes.n, failed->suspects[i].sha1);
-    }
-    failed->next = assembly->failed;
-    assembly->failed = failed;
-    assembly->failed_count++;
-}
-
-static bool one_giver(const struct sk_assembly_copy *copy)
-{
-    for (uint32_t i = 1; i < copy->blocks; i++)
-        if (copy->who[i] != copy->who[0])
-            return false;
-    return true;
-}
-
 void sk_assembly_finish(struct sk_assembly *assembly, struct sk_assembly_copy *copy,
-                        enum sk_assembly_result result, sk_assembly_judge_fn judge, void *ctx)
+                        enum sk_assembly_result result, sk_judge_fn judge, void *ctx)
 {
+    /* Who gave a proved block was judged. */
+    for (uint32_t i = 0; i < copy->blocks; i++)
+        if (copy->states[i] == SK_BLOCK_PROVED)
+            copy->who[i] = SK_ASSEMBLY_NOBODY;
     if (result == SK_ASSEMBLY_RIGHT) {
         sk_bitfield_add(&assembly->done, copy->piece);
-        judge_all(copy, true, judge, ctx);
-        judge_failed(assembly, copy, judge, ctx);
+        for (uint32_t i = 0; i < copy->blocks; i++)
+            if (copy->who[i] != SK_ASSEMBLY_NOBODY)
+                judge(copy->who[i], copy->piece, 1, 0, ctx);
+        sk_suspects_right(&assembly->suspects, copy->piece, copy->data, copy->length, judge, ctx);
     } else if (result == SK_ASSEMBLY_WRONG) {
-        if (one_giver(copy))
-            judge_all(copy, false, judge, ctx);
-        else
-            remember_failed(assembly, copy);
+        sk_suspects_wrong(&assembly->suspects, copy->piece, copy->data, copy->length, copy->who,
+                          judge, ctx);
     }
     free_copy(assembly, copy);
 }

@@ -4,20 +4,20 @@
  *
  * A piece that fits into a peer's budget is asked of that peer alone (an exclusive copy: other
  * peers may be asked for the same piece at the same time), so a wrong hash has one culprit. A piece
- * larger than a budget is shared: peers fill it together. When a shared piece is wrong, nobody is
- * accused yet: the digests of its blocks are kept, and once the piece came right the blocks
- * that differ show who lied (smart ban).
+ * larger than a budget is shared: peers fill it together. When a shared piece is wrong, who lied
+ * shows once it came right (swarm/suspects.h).
  *
  * Peers are numbers of the caller's. Memory: piece_size a copy under way, at most
- * SK_ASSEMBLY_BYTES_MAX in all; at most SK_ASSEMBLY_FAILED_MAX wrong shared copies are remembered.
+ * SK_ASSEMBLY_BYTES_MAX in all.
  */
 #ifndef SK_SWARM_ASSEMBLY_H
 #define SK_SWARM_ASSEMBLY_H
 
 #include "base/bitfield.h"
 #include "base/limits.h"
+#include "swarm/suspects.h"
 
-#define SK_ASSEMBLY_NOBODY UINT32_MAX
+#define SK_ASSEMBLY_NOBODY SK_SUSPECTS_NOBODY
 
 struct sk_block {
     uint32_t piece, begin, length;
@@ -40,21 +40,10 @@ struct sk_assembly_copy {
     uint8_t *states; /* by block: enum sk_block_state */
 };
 
-/* A shared copy that was wrong: what each block was and who gave it. */
-struct sk_assembly_failed {
-    struct sk_assembly_failed *next;
-    uint32_t piece, blocks;
-    struct sk_assembly_suspect {
-        uint32_t who;
-        uint8_t sha1[20];
-    } suspects[];
-};
-
 struct sk_assembly {
     struct sk_assembly_copy *copies;
-    struct sk_assembly_failed *failed;
+    struct sk_suspects suspects; /* of shared copies that were wrong */
     size_t bytes;
-    unsigned failed_count;
     struct sk_bitfield done; /* pieces verified at least once */
 };
 
@@ -89,21 +78,18 @@ struct sk_assembly_copy *sk_assembly_take(struct sk_assembly *assembly, uint32_t
                                           uint32_t piece, uint32_t begin, const void *data,
                                           uint32_t length);
 
-/* Called for each peer that gave blocks: `right` and `wrong` of them. */
-typedef void (*sk_assembly_judge_fn)(uint32_t peer, uint32_t piece, uint32_t right, uint32_t wrong,
-                                     void *ctx);
 /*
  * A held block was checked by a hash of its own: its giver is judged at once, and not again when
  * the copy ends. A wrong block of a shared copy is free again.
  */
-void sk_assembly_check(struct sk_assembly_copy *copy, uint32_t block, bool right,
-                       sk_assembly_judge_fn judge, void *ctx);
+void sk_assembly_check(struct sk_assembly_copy *copy, uint32_t block, bool right, sk_judge_fn judge,
+                       void *ctx);
 /*
  * Ends a complete copy: ok says whether its hash was right, unknown that it could not be checked
  * (nobody is judged). Frees the copy.
  */
 enum sk_assembly_result { SK_ASSEMBLY_RIGHT, SK_ASSEMBLY_WRONG, SK_ASSEMBLY_UNKNOWN };
 void sk_assembly_finish(struct sk_assembly *assembly, struct sk_assembly_copy *copy,
-                        enum sk_assembly_result result, sk_assembly_judge_fn judge, void *ctx);
+                        enum sk_assembly_result result, sk_judge_fn judge, void *ctx);
 
 #endif

@@ -13,6 +13,7 @@ int sk_peer_book_init(struct sk_peer_book *book, uint64_t seed)
     *book = (struct sk_peer_book){0};
     sk_map_init(&book->by_endpoint, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX, seed);
     sk_map_init(&book->ports_by_ip, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX, seed + 1);
+    sk_map_init(&book->banned, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX, seed + 2);
     return 0;
 }
 
@@ -24,6 +25,7 @@ void sk_peer_book_deinit(struct sk_peer_book *book)
     sk_mem_free(book->entries);
     sk_map_deinit(&book->by_endpoint);
     sk_map_deinit(&book->ports_by_ip);
+    sk_map_deinit(&book->banned);
     *book = (struct sk_peer_book){0};
 }
 
@@ -162,6 +164,27 @@ int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpo
     *ret_entry = entry;
     *ret_new = is_new;
     return 0;
+}
+
+/* Many hosts share the loopback's addresses in a lab, nobody elsewhere. */
+static struct sk_endpoint ban_key(const struct sk_endpoint *endpoint)
+{
+    struct sk_endpoint key = *endpoint;
+    if (sk_endpoint_scope(endpoint) != SK_SCOPE_LOOPBACK)
+        key.port = 0;
+    return key;
+}
+
+int sk_peer_book_ban(struct sk_peer_book *book, const struct sk_endpoint *endpoint)
+{
+    struct sk_endpoint key = ban_key(endpoint);
+    return sk_map_put(&book->banned, &key, book);
+}
+
+bool sk_peer_book_is_banned(const struct sk_peer_book *book, const struct sk_endpoint *endpoint)
+{
+    struct sk_endpoint key = ban_key(endpoint);
+    return book->banned.count && sk_map_get(&book->banned, &key) != NULL;
 }
 
 static struct sk_book_entry *due(const struct sk_peer_book *book, uint64_t now_ns)

@@ -27,11 +27,16 @@ enum sk_dial_state {
     SK_DIAL_SKIPPED,
 };
 
-/* Which handshake a dial begins with, as a bit. */
+/* By which transport and with which handshake somebody is dialled, as a bit. */
 enum sk_dial_mode {
-    SK_DIAL_PLAIN = 1,
+    SK_DIAL_PLAIN = 1, /* TCP */
     SK_DIAL_MSE = 2,
+    SK_DIAL_UTP_PLAIN = 4,
+    SK_DIAL_UTP_MSE = 8,
 };
+#define SK_DIAL_TCP (SK_DIAL_PLAIN | SK_DIAL_MSE)
+#define SK_DIAL_UTP (SK_DIAL_UTP_PLAIN | SK_DIAL_UTP_MSE)
+#define SK_DIAL_ENCRYPTED (SK_DIAL_MSE | SK_DIAL_UTP_MSE)
 
 struct sk_book_entry {
     struct sk_endpoint endpoint;
@@ -53,6 +58,7 @@ struct sk_book_entry {
 struct sk_peer_book {
     struct sk_map by_endpoint;
     struct sk_map ports_by_ip;
+    struct sk_map banned;           /* what ban() was told, see there */
     struct sk_book_entry **entries; /* in the order they were heard */
     size_t count, capacity;
     struct sk_heap queue; /* due for dialling, earliest first */
@@ -73,6 +79,10 @@ int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpo
                       struct sk_book_entry **ret_entry, bool *ret_new);
 struct sk_book_entry *sk_peer_book_find(const struct sk_peer_book *book,
                                         const struct sk_endpoint *endpoint);
+/* Whoever is at this IP address (on the loopback: at this port of it) is not dialled, and should
+ * not be let in. SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
+int sk_peer_book_ban(struct sk_peer_book *book, const struct sk_endpoint *endpoint);
+bool sk_peer_book_is_banned(const struct sk_peer_book *book, const struct sk_endpoint *endpoint);
 /* The next address that is due, as it is; NULL where none is. */
 const struct sk_book_entry *sk_peer_book_due(const struct sk_peer_book *book, uint64_t now_ns);
 /* The same, now DIALING. */

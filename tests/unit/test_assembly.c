@@ -37,7 +37,7 @@ static int tear_down(void **state)
 {
     sk_assembly_deinit(&assembly);
     assert_int_equal(assembly.bytes, 0);
-    assert_int_equal(assembly.failed_count, 0);
+    assert_int_equal(assembly.suspects.count, 0);
     return 0;
 }
 
@@ -137,7 +137,7 @@ static void test_smart_ban(void **state)
     sk_assembly_finish(&assembly, copy, SK_ASSEMBLY_WRONG, judge, NULL);
     for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(right_of[i] + wrong_of[i], 0); /* nobody is accused yet */
-    assert_int_equal(assembly.failed_count, 1);
+    assert_int_equal(assembly.suspects.count, 1);
     /* Wrong once more, by another. */
     copy = begin(3, 6 * BLOCK, SK_ASSEMBLY_NOBODY);
     for (uint32_t i = 0; i < 6; i++)
@@ -147,7 +147,7 @@ static void test_smart_ban(void **state)
     copy = begin(4, BLOCK, 9);
     give(copy, 9, 1);
     sk_assembly_finish(&assembly, copy, SK_ASSEMBLY_RIGHT, judge, NULL);
-    assert_int_equal(assembly.failed_count, 2);
+    assert_int_equal(assembly.suspects.count, 2);
     copy = begin(3, 6 * BLOCK, SK_ASSEMBLY_NOBODY);
     for (uint32_t i = 0; i < 6; i++)
         give(copy, 10 + i % 2, (uint8_t)i);
@@ -158,7 +158,7 @@ static void test_smart_ban(void **state)
         assert_int_equal(right_of[i], right[i]);
         assert_int_equal(wrong_of[i], wrong[i]);
     }
-    assert_int_equal(assembly.failed_count, 0);
+    assert_int_equal(assembly.suspects.count, 0);
 }
 
 /* Two addresses turn out to be one peer: what it gave under the first is counted for the second. */
@@ -186,7 +186,7 @@ static void test_one_giver_is_guilty(void **state)
     give(copy, 5, 1);
     sk_assembly_finish(&assembly, copy, SK_ASSEMBLY_WRONG, judge, NULL);
     assert_int_equal(wrong_of[5], 2);
-    assert_int_equal(assembly.failed_count, 0);
+    assert_int_equal(assembly.suspects.count, 0);
     assert_false(sk_bitfield_has(&assembly.done, 3));
 }
 
@@ -226,13 +226,13 @@ static void test_check(void **state)
 
 static void test_failures_remembered_are_bounded(void **state)
 {
-    for (uint32_t i = 0; i < SK_ASSEMBLY_FAILED_MAX + 5; i++) {
+    for (uint32_t i = 0; i < SK_SUSPECTS_MAX + 5; i++) {
         struct sk_assembly_copy *copy = begin(i, 2 * BLOCK, SK_ASSEMBLY_NOBODY);
         give(copy, 1, 1);
         give(copy, 2, 1);
         sk_assembly_finish(&assembly, copy, SK_ASSEMBLY_WRONG, judge, NULL);
     }
-    assert_int_equal(assembly.failed_count, SK_ASSEMBLY_FAILED_MAX);
+    assert_int_equal(assembly.suspects.count, SK_SUSPECTS_MAX);
 }
 
 /* Memory is bounded; shared copies that nobody works on make room, oldest first. */
@@ -278,7 +278,7 @@ static void test_no_memory(void **state)
     sk_mem_fail_nth(1);
     sk_assembly_finish(&assembly, copy, SK_ASSEMBLY_WRONG, judge, NULL);
     sk_mem_fail_nth(0);
-    assert_int_equal(assembly.failed_count, 0);
+    assert_int_equal(assembly.suspects.count, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -1,8 +1,10 @@
-/* base: bytes, hex, map, heap, endpoints, text, bitfields, hashes, crypt and the generator. */
+/* base: bytes, hex, map, heap, endpoints, text, bitfields, buckets, hashes, crypt and the
+ * generator. */
 #include <skep/err.h>
 
 #include "base/assert.h"
 #include "base/bitfield.h"
+#include "base/bucket.h"
 #include "base/bytes.h"
 #include "base/crypt.h"
 #include "base/endpoint.h"
@@ -574,6 +576,51 @@ static void test_siphash(void **state)
         assert_int_equal(sk_siphash(bytes, bytes, 8 * i), expected[i]);
 }
 
+/* Whoever takes as soon as he may, as much as he likes, gets the rate in the long run, and after a
+ * pause no more than a burst beyond it. */
+static void buckets_keep_their_rate(void **state)
+{
+    static const double rates[] = {1, 1000, 123456.7, 1e9};
+    for (size_t i = 0; i < SK_ARRAY_LEN(rates); i++) {
+        struct sk_bucket bucket;
+        struct sk_prng prng;
+        uint64_t now_ns = 5000000000, begin_ns = now_ns;
+        double taken = 0, most = rates[i] / 2;
+        sk_prng_init(&prng, i + 1);
+        sk_bucket_init(&bucket, rates[i], now_ns);
+        for (int n = 0; n < 2000; n++) {
+            assert_true(sk_bucket_open(&bucket, now_ns));
+            double some = most * (double)sk_prng_below(&prng, 1000) / 999;
+            sk_bucket_take(&bucket, some);
+            taken += some;
+            uint64_t opens_ns = sk_bucket_opens_ns(&bucket);
+            if (opens_ns > now_ns + 100)
+                assert_false(sk_bucket_open(&bucket, opens_ns - 100));
+            now_ns = opens_ns;
+        }
+        double seconds = (double)(now_ns - begin_ns) / 1e9;
+        assert_true(taken > rates[i] * seconds * 0.999 - most);
+        assert_true(taken < rates[i] * seconds * 1.001 + most);
+        /* An hour of nothing. */
+        now_ns += UINT64_C(3600000000000);
+        taken = 0;
+        while (sk_bucket_open(&bucket, now_ns)) {
+            sk_bucket_take(&bucket, rates[i] / 1000);
+            taken += rates[i] / 1000;
+        }
+        assert_true(taken < rates[i] * (SK_BUCKET_BURST_S + 0.003));
+    }
+}
+
+static void buckets_without_a_rate_are_open(void **state)
+{
+    struct sk_bucket bucket;
+    sk_bucket_init(&bucket, 0, 7);
+    sk_bucket_take(&bucket, 1e300);
+    assert_true(sk_bucket_open(&bucket, 7));
+    assert_int_equal(sk_bucket_opens_ns(&bucket), 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -594,6 +641,8 @@ int main(void)
         cmocka_unit_test(utf8),
         cmocka_unit_test(bitfields),
         cmocka_unit_test(bitfields_of_a_wrong_length_or_with_spare_bits),
+        cmocka_unit_test(buckets_keep_their_rate),
+        cmocka_unit_test(buckets_without_a_rate_are_open),
         cmocka_unit_test(hashes),
         cmocka_unit_test(rc4_known_answer),
         cmocka_unit_test(dh_known_answer),
