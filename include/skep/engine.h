@@ -39,7 +39,7 @@ enum skep_event_kind {
     SKEP_EVENT_CLAIM,    /* a tracker answered: text = its address, claim; "dht": a lookup ended */
     SKEP_EVENT_CLAIM_FAILED, /* a tracker failed: text = its address, reason = its words, claim:
                                 only next_draw_ns and scrape; "dht": no node answered a lookup */
-    SKEP_EVENT_STORED,       /* skep_torrent_store() ended: piece, error */
+    SKEP_EVENT_STORED,       /* skep_torrent_store() or _keep() ended: piece, error */
     SKEP_EVENT_LEAVES,       /* block hashes of `piece` are here: see skep_torrent_verify_block() */
     SKEP_EVENT_KIND_COUNT,
 };
@@ -113,6 +113,9 @@ int skep_torrent_add_peer(struct skep_torrent *torrent, const char *address);
 int skep_torrent_start(struct skep_torrent *torrent, uint64_t now_ns);
 /* Says goodbye to the trackers and closes all connections. */
 void skep_torrent_stop(struct skep_torrent *torrent, uint64_t now_ns);
+/* The last missing piece was stored: the trackers hear of it, once. For who downloads; what was
+ * found on the disk when it began is no such event. Nothing happens while pieces are missing. */
+void skep_torrent_completed(struct skep_torrent *torrent);
 /* Whether everything that stop began is over. */
 bool skep_torrent_stopped(const struct skep_torrent *torrent);
 
@@ -154,6 +157,18 @@ bool skep_torrent_dht_waiting(const struct skep_torrent *torrent);
  * announced and served to the swarm. SKEP_ERR_STATE without a directory, SKEP_ERR_INVALID for a
  * piece or size that cannot be, SKEP_ERR_LIMIT while the disk is behind. */
 int skep_torrent_store(struct skep_torrent *torrent, uint32_t piece, const void *bytes, size_t n);
+/* The same for a piece that nobody looked at yet: it is hashed, beside everything else, and stored
+ * where it is right; where not, SKEP_EVENT_STORED comes with SKEP_ERR_MISMATCH. The bytes are lent
+ * until then. SKEP_ERR_NOT_FOUND also where its hash is not known (yet). */
+int skep_torrent_keep(struct skep_torrent *torrent, uint32_t piece, const void *bytes, size_t n);
+/* The piece is on the disk already and right: announced and served as if it had been stored.
+ * SKEP_ERR_INVALID. */
+int skep_torrent_has_stored(struct skep_torrent *torrent, uint32_t piece);
+
+/* Nobody at this IP address ("ip:port", of loopback this port) is dialled or let in again while the
+ * torrent runs, and who is connected goes: as skep_peer_ban(), for who has left. SKEP_ERR_INVALID,
+ * SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
+int skep_torrent_ban(struct skep_torrent *torrent, const char *address);
 
 /* What is known of a peer. Texts live as long as the peer; client is "" before it is known. */
 const char *skep_peer_address(const struct skep_peer *peer); /* "ip:port", as reported */
@@ -161,6 +176,7 @@ const uint8_t *skep_peer_id(const struct skep_peer *peer);   /* 20 bytes */
 const char *skep_peer_client(const struct skep_peer *peer);  /* escaped, safe to print */
 bool skep_peer_incoming(const struct skep_peer *peer);
 bool skep_peer_encrypted(const struct skep_peer *peer);
+bool skep_peer_utp(const struct skep_peer *peer);        /* else TCP */
 bool skep_peer_choked(const struct skep_peer *peer);     /* whether it chokes us */
 bool skep_peer_fast(const struct skep_peer *peer);       /* BEP 6 on both sides */
 bool skep_peer_pex(const struct skep_peer *peer);        /* it exchanges peers (BEP 11) */
@@ -186,5 +202,8 @@ int skep_peer_cancel(struct skep_peer *peer, uint32_t piece, uint32_t begin, uin
  * SKEP_ERR_UNSUPPORTED: no v2 torrent or peer, or the piece's own hash is not known. */
 int skep_peer_request_leaves(struct skep_peer *peer, uint32_t piece);
 void skep_peer_close(struct skep_peer *peer);
+/* The same for good: nobody at its IP address is dialled or let in again while the torrent runs.
+ * For who gave what is wrong. */
+void skep_peer_ban(struct skep_peer *peer);
 
 #endif

@@ -15,17 +15,24 @@ enum skep_encryption {
     SKEP_ENCRYPTION_OFF,
 };
 
+/* As bits. */
+enum skep_transport { SKEP_TRANSPORT_TCP = 1, SKEP_TRANSPORT_UTP = 2 };
+
 struct skep_config {
     const char *bind; /* address that every socket is bound to; NULL = all. Fail-closed. */
     uint16_t port;    /* TCP and UDP; 0 = the system chooses */
     bool no_listen;   /* no incoming connections */
     bool no_trackers, no_pex, no_lsd, no_dht;
     enum skep_encryption encryption;
+    unsigned transports; /* enum skep_transport: of dialling, in this order, and of listening; 0 =
+                            TCP alone */
     uint32_t connections_max;    /* 0 = 2,000 */
     uint32_t connect_rate;       /* new connections a second to public addresses; 0 = 200 */
     uint64_t rate_limit_bytes_s; /* download; 0 = none */
     const char *save_dir;        /* pieces given to skep_torrent_store() go here; NULL = nowhere */
     bool give;                   /* serve stored pieces */
+    uint64_t give_limit_bytes_s; /* upload of blocks; 0 = none */
+    uint32_t give_slots;         /* peers unchoked at a time; 0 = by the rate */
     bool announce;               /* started torrents are announced in the DHT too, not only looked
                                     up; private ones never are either */
     uint64_t seed;               /* of all randomness; 0 = the system's entropy */

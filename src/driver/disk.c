@@ -4,11 +4,12 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "driver/path.h"
 #include "engine/engine.h"
+#include "wire/metainfo.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,70 +29,13 @@ struct job {
     uint32_t torrent;
     bool write;
     int err;
-    uint8_t *bytes;
+    uint8_t *bytes; /* read: ours; write: lent */
     size_t n;
+    const struct sk_metainfo *verify;
+    uint32_t piece;
     struct span *spans;
     size_t spans_count;
 };
-
-/* ---- paths ---- */
-
-/* Whether the next element of the path is one that can be followed; it is cut off the path. */
-static bool next_element(const char **path, char ret_name[NAME_MAX + 1])
-{
-    size_t n = strcspn(*path, "/");
-    if (n == 0 || n > NAME_MAX)
-        return false;
-    memcpy(ret_name, *path, n);
-    ret_name[n] = 0;
-    *path += n;
-    return strcmp(ret_name, ".") != 0 && strcmp(ret_name, "..") != 0;
-}
-
-static int enter(int dir, const char *name, bool make)
-{
-    if (make && mkdirat(dir, name, 0777) != 0 && errno != EEXIST)
-        return -1;
-    return openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
-static int open_regular(int dir, const char *name, bool write)
-{
-    int flags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (write ? O_RDWR | O_CREAT : O_RDONLY);
-    int fd = openat(dir, name, flags, 0666);
-    struct stat about;
-    if (fd < 0 || (fstat(fd, &about) == 0 && S_ISREG(about.st_mode)))
-        return fd;
-    close(fd);
-    errno = EINVAL;
-    return -1;
-}
-
-/* A descriptor, or -1 with errno. */
-static int open_path(int root, const char *path, bool write)
-{
-    char name[NAME_MAX + 1];
-    int dir = root;
-    errno = EINVAL;
-    while (next_element(&path, name)) {
-        bool last = !*path;
-        int fd = last ? open_regular(dir, name, write) : enter(dir, name, write);
-        int error = errno;
-        if (dir != root)
-            close(dir);
-        if (last || fd < 0) {
-            errno = error;
-            return fd;
-        }
-        dir = fd;
-        path++;
-        errno = EINVAL;
-    }
-    if (dir != root)
-        close(dir);
-    errno = EINVAL;
-    return -1;
-}
 
 /* ---- descriptors, from any thread ---- */
 
@@ -134,7 +78,7 @@ static int borrow(struct sk_disk *disk, const struct job *job, const struct span
         *ret_entry = entry;
         return entry->fd;
     }
-    int fd = open_path(disk->root, span->path, job->write);
+    int fd = sk_path_open(disk->root, span->path, job->write);
     if (fd < 0)
         return fd;
     uv_mutex_lock(&disk->mutex);
@@ -192,6 +136,9 @@ static int transfer(int fd, const struct span *span, bool write)
 static void on_work(uv_work_t *work)
 {
     struct job *job = work->data;
+    if (job->verify &&
+        sk_metainfo_verify_piece(job->verify, job->piece, sk_bytes(job->bytes, job->n)) != 1)
+        job->err = SKEP_ERR_MISMATCH;
     for (size_t i = 0; i < job->spans_count && !job->err; i++) {
         struct sk_disk_file *entry;
         int fd = borrow(job->disk, job, &job->spans[i], &entry);
@@ -211,7 +158,8 @@ static void free_job(struct job *job)
     for (size_t i = 0; i < job->spans_count; i++)
         sk_mem_free(job->spans[i].path);
     sk_mem_free(job->spans);
-    sk_mem_free(job->bytes);
+    if (!job->write)
+        sk_mem_free(job->bytes);
     sk_mem_free(job);
 }
 
@@ -303,7 +251,7 @@ static int cut(struct job *job, uint64_t offset)
     return 0;
 }
 
-static int start(struct sk_disk *disk, const struct job *plan, uint64_t offset, const uint8_t *data)
+static int start(struct sk_disk *disk, const struct job *plan, uint64_t offset)
 {
     if (!disk->loop)
         return SKEP_ERR_STATE;
@@ -314,10 +262,9 @@ static int start(struct sk_disk *disk, const struct job *plan, uint64_t offset, 
         return SKEP_ERR_NOMEM;
     job->disk = disk;
     job->work.data = job;
-    job->bytes = sk_mem_calloc(plan->n ? plan->n : 1, 1);
-    int err = job->bytes ? cut(job, offset) : SKEP_ERR_NOMEM;
-    if (!err && data && plan->n)
-        memcpy(job->bytes, data, plan->n);
+    if (!job->write)
+        job->bytes = sk_mem_calloc(plan->n ? plan->n : 1, 1);
+    int err = job->bytes || job->write ? cut(job, offset) : SKEP_ERR_NOMEM;
     if (!err && uv_queue_work(disk->loop, &job->work, on_work, on_done) != 0)
         err = SKEP_ERR_NOMEM;
     if (err) {
@@ -330,10 +277,16 @@ static int start(struct sk_disk *disk, const struct job *plan, uint64_t offset, 
 }
 
 void sk_disk_write(struct sk_disk *disk, uint64_t id, uint32_t torrent, uint64_t offset,
-                   struct sk_bytes bytes)
+                   struct sk_bytes bytes, const struct sk_metainfo *verify, uint32_t piece)
 {
-    struct job plan = {.id = id, .torrent = torrent, .write = true, .n = bytes.n};
-    int err = start(disk, &plan, offset, bytes.p);
+    struct job plan = {.id = id,
+                       .torrent = torrent,
+                       .write = true,
+                       .bytes = (uint8_t *)bytes.p, /* read only */
+                       .n = bytes.n,
+                       .verify = verify,
+                       .piece = piece};
+    int err = start(disk, &plan, offset);
     if (err)
         disk->fn(disk->ctx, id, true, err, sk_bytes(NULL, 0));
 }
@@ -342,7 +295,7 @@ void sk_disk_read(struct sk_disk *disk, uint64_t id, uint32_t torrent, uint64_t 
                   uint32_t length)
 {
     struct job plan = {.id = id, .torrent = torrent, .n = length};
-    int err = start(disk, &plan, offset, NULL);
+    int err = start(disk, &plan, offset);
     if (err)
         disk->fn(disk->ctx, id, false, err, sk_bytes(NULL, 0));
 }

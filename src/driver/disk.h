@@ -19,6 +19,7 @@
 #include <uv.h>
 
 struct skep_engine;
+struct sk_metainfo;
 
 struct sk_disk_file {
     uint32_t torrent, file;
@@ -31,7 +32,8 @@ struct sk_disk_file {
 /* Called once for each request, on the loop's thread, maybe before the request's function returns.
  * `data` (borrowed for the call) is what was read. err: 0, SKEP_ERR_STORE (the disk is full),
  * SKEP_ERR_NOT_FOUND (no such file, to read), SKEP_ERR_TRUNCATED (the file ends before),
- * SKEP_ERR_INVALID (beyond the torrent), SKEP_ERR_LIMIT, SKEP_ERR_NOMEM, SKEP_ERR_IO. */
+ * SKEP_ERR_MISMATCH (not what it should be, to write), SKEP_ERR_INVALID (beyond the torrent),
+ * SKEP_ERR_LIMIT, SKEP_ERR_NOMEM, SKEP_ERR_IO. */
 typedef void (*sk_disk_fn)(void *ctx, uint64_t id, bool write, int err, struct sk_bytes data);
 
 struct sk_disk {
@@ -52,9 +54,10 @@ int sk_disk_init(struct sk_disk *disk, uv_loop_t *loop, const struct skep_engine
                  const char *directory, sk_disk_fn fn, void *ctx);
 /* Only when `jobs` is 0. */
 void sk_disk_deinit(struct sk_disk *disk);
-/* The bytes are copied. */
+/* The bytes are lent until fn is called. `verify` (NULL: they are believed): they are written only
+ * where this says that they are `piece`, else SKEP_ERR_MISMATCH. */
 void sk_disk_write(struct sk_disk *disk, uint64_t id, uint32_t torrent, uint64_t offset,
-                   struct sk_bytes bytes);
+                   struct sk_bytes bytes, const struct sk_metainfo *verify, uint32_t piece);
 void sk_disk_read(struct sk_disk *disk, uint64_t id, uint32_t torrent, uint64_t offset,
                   uint32_t length);
 

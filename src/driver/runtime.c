@@ -49,7 +49,7 @@ static void do_pause(struct skep_runtime *runtime, const struct sk_out *out)
 
 static void do_udp(struct skep_runtime *runtime, const struct sk_out *out)
 {
-    sk_udp_send(&runtime->udp, &out->endpoint, out->bytes);
+    sk_udp_send(&runtime->udp, &out->endpoint, out->bytes, out->whole);
 }
 
 static void do_lsd(struct skep_runtime *runtime, const struct sk_out *out)
@@ -104,7 +104,8 @@ static void on_disk(void *ctx, uint64_t id, bool write, int err, struct sk_bytes
 
 static void do_write(struct skep_runtime *runtime, const struct sk_out *out)
 {
-    sk_disk_write(&runtime->disk, out->id, out->torrent, out->offset, out->bytes);
+    sk_disk_write(&runtime->disk, out->id, out->torrent, out->offset, out->bytes, out->verify,
+                  out->piece);
 }
 
 static void do_read(struct skep_runtime *runtime, const struct sk_out *out)
@@ -134,6 +135,9 @@ void sk_runtime_drain(struct skep_runtime *runtime)
         return;
     runtime->draining = true;
     while (sk_engine_next_output(runtime->engine, &out))
+        doers[out.kind](runtime, &out);
+    /* Packets of streams go out once for a batch: one acknowledges many. */
+    while (!runtime->udp.receiving && sk_engine_next_packet(runtime->engine, &out))
         doers[out.kind](runtime, &out);
     sk_udp_flush(&runtime->udp);
     runtime->draining = false;

@@ -17,7 +17,7 @@
 
 enum {
     DATAGRAM_MAX = 4096, /* longer ones are asked for nowhere */
-    BATCH_MAX = SK_RUNTIME_RECEIVE_BYTES / DATAGRAM_MAX,
+    BATCH_MAX = 64,
     BATCHES_MAX = 4, /* of one socket before others have their turn */
     SEND_MAX = 64,
     SEND_BYTES_MAX = 1536,    /* of one that waits; longer ones go out at once */
@@ -41,7 +41,7 @@ static int receive_batch(struct sk_udp_socket *sock)
     struct iovec slots[BATCH_MAX];
     struct sockaddr_storage from[BATCH_MAX];
     for (int i = 0; i < BATCH_MAX; i++) {
-        slots[i] = (struct iovec){runtime->receive + i * DATAGRAM_MAX, DATAGRAM_MAX};
+        slots[i] = (struct iovec){runtime->udp.receive + i * DATAGRAM_MAX, DATAGRAM_MAX};
         headers[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
                                              .msg_namelen = sizeof from[i],
                                              .msg_iov = &slots[i],
@@ -60,7 +60,7 @@ static int receive_batch(struct sk_udp_socket *sock)
         sk_runtime_drain(runtime);
     }
     runtime->udp.receiving = false;
-    sk_udp_flush(&runtime->udp);
+    sk_runtime_drain(runtime);
     return n;
 }
 
@@ -88,11 +88,24 @@ static int add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk
     return uv_poll_start(&sock->poll, UV_READABLE, on_readable) == 0 ? 0 : SKEP_ERR_NOMEM;
 }
 
+/* Whether the kernel may cut what is sent. */
+static void set_whole(const struct sk_udp_socket *sock, bool whole)
+{
+    bool v6 = sock->family == SK_FAMILY_V6;
+    int how = v6 ? (whole ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT)
+                 : (whole ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
+    setsockopt(sock->fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER,
+               &how, sizeof how);
+}
+
 int sk_udp_add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk_family family)
 {
     static const int size = RECEIVE_BUFFER;
     struct sk_udp_batch *batch = sk_mem_calloc(1, sizeof *batch);
-    if (!batch) {
+    if (!udp->receive)
+        udp->receive = sk_mem_alloc((size_t)BATCH_MAX * DATAGRAM_MAX);
+    if (!batch || !udp->receive) {
+        sk_mem_free(batch);
         close(fd);
         return SKEP_ERR_NOMEM;
     }
@@ -102,6 +115,9 @@ int sk_udp_add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk
             .msg_name = &batch->to[i], .msg_iov = &batch->slots[i], .msg_iovlen = 1};
     }
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    udp->sockets[udp->count].fd = fd;
+    udp->sockets[udp->count].family = family;
+    set_whole(&udp->sockets[udp->count], false);
     udp->sockets[udp->count].batch = batch;
     udp->sockets[udp->count].input = sk_engine_udp_input;
     return add(udp, runtime, fd, family);
@@ -115,6 +131,8 @@ void sk_udp_deinit(struct sk_udp *udp)
         sk_mem_free(udp->sockets[i].batch);
     }
     udp->count = 0;
+    sk_mem_free(udp->receive);
+    udp->receive = NULL;
 }
 
 static const struct sk_udp_socket *shared(const struct sk_udp *udp, enum sk_family family)
@@ -155,16 +173,22 @@ static void send_now(const struct sk_udp_socket *sock, const struct sk_endpoint 
                  (struct sockaddr *)&addr, len);
 }
 
-void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_bytes datagram)
+void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_bytes datagram,
+                 bool whole)
 {
     const struct sk_udp_socket *sock = shared(udp, to->family);
     if (!sock)
         return;
-    if (datagram.n > SEND_BYTES_MAX) {
+    struct sk_udp_batch *batch = sock->batch;
+    if (whole || datagram.n > SEND_BYTES_MAX) {
+        flush(sock); /* what was to go before it does */
+        if (whole)
+            set_whole(sock, true);
         send_now(sock, to, datagram);
+        if (whole)
+            set_whole(sock, false);
         return;
     }
-    struct sk_udp_batch *batch = sock->batch;
     if (batch->count == SEND_MAX)
         flush(sock);
     unsigned i = batch->count++;

@@ -35,7 +35,8 @@ struct sk_udp_socket {
 struct sk_udp {
     struct sk_udp_socket sockets[4]; /* shared v4, v6, LSD v4, v6 as far as they are there */
     unsigned count;
-    bool receiving; /* a batch of received ones is being served: no flush yet */
+    uint8_t *receive; /* a batch of the longest that may come */
+    bool receiving;   /* a batch of received ones is being served: no flush yet */
 };
 
 /* Takes over a bound socket as the shared port of its family. SKEP_ERR_NOMEM (socket closed). */
@@ -44,8 +45,10 @@ int sk_udp_add(struct sk_udp *udp, struct skep_runtime *runtime, int fd, enum sk
  * multicast is no error. */
 void sk_udp_join_lsd(struct sk_udp *udp, struct skep_runtime *runtime);
 void sk_udp_deinit(struct sk_udp *udp);
-/* Copies the datagram; it goes out with the next flush. */
-void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_bytes datagram);
+/* Copies the datagram; it goes out with the next flush. `whole`: now, and not in fragments: where
+ * it is too long for the way it is dropped. */
+void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_bytes datagram,
+                 bool whole);
 /* Nothing happens while received datagrams are being served: their end flushes. */
 void sk_udp_flush(struct sk_udp *udp);
 void sk_udp_send_lsd(struct sk_udp *udp, enum sk_family family, struct sk_bytes datagram);

@@ -130,6 +130,11 @@ bool skep_peer_encrypted(const struct skep_peer *peer)
     return sk_peer_view(peer->session)->encryption == SK_MSE_RC4;
 }
 
+bool skep_peer_utp(const struct skep_peer *peer)
+{
+    return peer->is_stream;
+}
+
 bool skep_peer_choked(const struct skep_peer *peer)
 {
     return sk_peer_view(peer->session)->choked;
@@ -232,6 +237,7 @@ int skep_peer_request(struct skep_peer *peer, uint32_t piece, uint32_t begin, ui
     if (!talking(peer))
         return SKEP_ERR_STATE;
     int err = sk_peer_send_request(peer->session, piece, begin, length, peer->engine->now_ns);
+    sk_choking_asked(peer);
     sk_conn_touch(peer);
     return err;
 }
@@ -243,6 +249,29 @@ int skep_peer_cancel(struct skep_peer *peer, uint32_t piece, uint32_t begin, uin
     int err = sk_peer_send_cancel(peer->session, piece, begin, length);
     sk_conn_touch(peer);
     return err;
+}
+
+int skep_torrent_ban(struct skep_torrent *torrent, const char *address)
+{
+    struct sk_endpoint endpoint;
+    if (sk_endpoint_parse(address, 0, &endpoint))
+        return SKEP_ERR_INVALID;
+    int err = sk_peer_book_ban(&torrent->book, &endpoint);
+    for (struct skep_peer *peer = torrent->engine->peers; peer && !err; peer = peer->next)
+        if (peer->torrent == torrent &&
+            sk_peer_book_is_banned(&torrent->book, &peer->conn.endpoint))
+            sk_conn_close(peer, "banned", false);
+    return err;
+}
+
+void skep_peer_ban(struct skep_peer *peer)
+{
+    struct sk_peer_book *book = &peer->torrent->book;
+    /* Without memory it is only sent away. One who came in is known by where it listens, too. */
+    (void)sk_peer_book_ban(book, &peer->conn.endpoint);
+    if (peer->entry)
+        (void)sk_peer_book_ban(book, &peer->entry->endpoint);
+    sk_conn_close(peer, "banned", false);
 }
 
 void skep_peer_close(struct skep_peer *peer)

@@ -301,7 +301,7 @@ static void on_open(const struct skep_event *event, void *ctx)
     seen->incoming = skep_peer_incoming(peer);
     seen->has_peer_id = true;
     memcpy(seen->peer_id, skep_peer_id(peer), 20);
-    seen->transport = "tcp";
+    seen->transport = skep_peer_utp(event->peer) ? "utp" : "tcp";
     seen->encryption = skep_peer_encrypted(peer) ? "rc4" : "plain";
     seen->reason = NULL;
     if (skep_peer_connect_ns(peer))

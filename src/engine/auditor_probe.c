@@ -75,12 +75,12 @@ static bool choose_piece(struct sk_auditor *auditor, const struct sk_record *rec
 static bool choose_failed(const struct sk_auditor *auditor, const struct sk_record *record,
                           uint32_t *ret_piece)
 {
-    const struct sk_assembly_failed *failed = auditor->assembly.failed;
-    while (failed && (!can_give(record, failed->piece) || was_taken(record, failed->piece)))
-        failed = failed->next;
-    if (failed)
-        *ret_piece = failed->piece;
-    return failed != NULL;
+    const struct sk_suspects_piece *wrong = auditor->assembly.suspects.first;
+    while (wrong && (!can_give(record, wrong->piece) || was_taken(record, wrong->piece)))
+        wrong = wrong->next;
+    if (wrong)
+        *ret_piece = wrong->piece;
+    return wrong != NULL;
 }
 
 static struct sk_assembly_copy *choose_shared(const struct sk_auditor *auditor,

@@ -51,7 +51,6 @@ void sk_engine_conn_gone(struct skep_engine *engine, struct sk_conn *conn)
             engine->slot_free[i](peer->slots[i]);
     sk_peer_free(peer->session);
     sk_mem_free(peer->allowed_fast);
-    sk_mem_free(peer->give);
     sk_mem_free(peer->client);
     sk_mem_free(peer);
 }
@@ -84,7 +83,8 @@ static void forget_open(struct skep_peer *peer)
     torrent->open--;
     sk_metadata_peer_gone(peer);
     sk_layers_peer_gone(peer);
-    sk_give_closed(peer);
+    sk_choking_closed(peer);
+    sk_pex_give_closed(peer);
 }
 
 /* A closing that found no memory to be told by is found by sk_engine_next_output(). */
@@ -221,10 +221,19 @@ static bool enter_book(struct skep_peer *peer)
     return peer->stage == SK_STAGE_TALKING; /* a hook may have ended it */
 }
 
+/*
+ * Up to where may be asked for. Of a v2 torrent some (libtorrent) take every piece for whole, the
+ * last one too, and want zeros for what is behind a file's end.
+ */
+static uint64_t asked_span(const struct sk_metainfo *meta)
+{
+    return meta->has_v1 ? meta->span : (uint64_t)meta->pieces * meta->piece_size;
+}
+
 static int tell_pieces(struct skep_peer *peer)
 {
     const struct sk_metainfo *meta = peer->torrent->metainfo;
-    return sk_peer_set_pieces(peer->session, meta->pieces, meta->piece_size, meta->span,
+    return sk_peer_set_pieces(peer->session, meta->pieces, meta->piece_size, asked_span(meta),
                               peer->torrent->has_v2);
 }
 
@@ -250,7 +259,8 @@ static void on_open(struct skep_peer *peer)
     /* A dial to the same address that is under way gives way. */
     peer->entry->owner = peer;
     const uint8_t *id = sk_peer_view(peer->session)->peer_id;
-    if ((!knows_pieces(peer) && tell_pieces(peer)) || sk_map_put(&torrent->by_peer_id, id, peer)) {
+    if ((!knows_pieces(peer) && tell_pieces(peer)) || sk_metadata_give_tell(peer) ||
+        sk_map_put(&torrent->by_peer_id, id, peer)) {
         if (peer->conn.outgoing)
             sk_dial_failed(peer, "out of memory", false);
         else
@@ -364,6 +374,10 @@ static void on_hello(struct skep_peer *peer, const struct sk_handshake *hello)
         sk_conn_close(peer, "wrong-info-hash", false);
         return;
     }
+    if (sk_peer_book_is_banned(&torrent->book, &peer->conn.endpoint)) {
+        sk_conn_close(peer, "banned", false);
+        return;
+    }
     peer->torrent = torrent;
     struct sk_peer_config config;
     if (answer_config(peer, hello, &config) || sk_peer_accept(peer->session, &config))
@@ -446,6 +460,7 @@ static void on_event(struct skep_peer *peer, const struct sk_peer_event *event)
         break;
     case SK_PEER_EVENT_BLOCK:
         peer->torrent->taken += event->msg.data.n;
+        sk_choking_gave(peer, event->msg.data.n);
         on_special(peer, event, SKEP_EVENT_BLOCK, SKEP_MESSAGE_KIND_COUNT);
         break;
     case SK_PEER_EVENT_REJECTED:
@@ -463,6 +478,7 @@ static void drain(struct skep_peer *peer)
     while (peer->stage == SK_STAGE_TALKING && sk_peer_next(peer->session, &event))
         on_event(peer, &event);
     if (peer->stage == SK_STAGE_TALKING && peer->opened) {
+        sk_give_pump(peer);
         uint64_t payload = sk_peer_view(peer->session)->payload_in;
         if (payload != peer->payload_seen) {
             peer->payload_seen = payload;
@@ -498,24 +514,26 @@ int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *
         .mse_required = required,
         .mse = incoming,
         .client = "skep " SKEP_VERSION,
+        .quiet = true, /* see sk_metadata_give_tell() */
         .seed = sk_prng_u64(&engine->prng),
     };
     if (peer->conn.outgoing)
-        ret_config->mse = peer->mode == SK_DIAL_PLAIN ? 0
-                          : required                  ? SK_MSE_RC4
-                                                      : SK_MSE_RC4 | SK_MSE_PLAIN;
+        ret_config->mse = !(peer->mode & SK_DIAL_ENCRYPTED) ? 0
+                          : required                        ? SK_MSE_RC4
+                                                            : SK_MSE_RC4 | SK_MSE_PLAIN;
     memcpy(ret_config->peer_id, engine->peer_id, 20);
     if (!torrent)
         return 0;
     memcpy(ret_config->info_hash, torrent->info_hash, 20);
     ret_config->has_v2 = torrent->has_v2;
     ret_config->dht = sk_dht_torrent_tells(torrent);
+    ret_config->no_pex = !sk_discovery_pex_allowed(torrent);
     if (torrent->has_v1 && torrent->has_v2)
         memcpy(ret_config->info_hash_other, torrent->hash_v2, 20);
     if (torrent->metainfo) {
         ret_config->pieces = torrent->metainfo->pieces;
         ret_config->piece_size = torrent->metainfo->piece_size;
-        ret_config->span = torrent->metainfo->span;
+        ret_config->span = asked_span(torrent->metainfo);
     }
     return 0;
 }
@@ -585,30 +603,19 @@ struct sk_conn *sk_engine_conn_accepted(struct skep_engine *engine,
     return &peer->conn;
 }
 
-static void refill(struct skep_engine *engine)
-{
-    double rate = (double)engine->config.rate_limit_bytes_s;
-    double elapsed = (double)(engine->now_ns - engine->read_tokens_ns) / 1e9;
-    engine->read_tokens = SK_MIN(engine->read_tokens + elapsed * rate, rate / 10);
-    engine->read_tokens_ns = engine->now_ns;
-}
-
 static void wait_for_tokens(struct skep_engine *engine)
 {
-    double seconds = -engine->read_tokens / (double)engine->config.rate_limit_bytes_s;
     sk_engine_set_timer(engine, &engine->read_timer, SK_TIMER_READ,
-                        engine->now_ns + (uint64_t)(seconds * 1e9) + 1);
+                        sk_bucket_opens_ns(&engine->read_bucket));
 }
 
 /* Charges received bytes to the rate limit; over it, the connection is not read for a while. */
 static void charge(struct skep_peer *peer, size_t n)
 {
     struct skep_engine *engine = peer->engine;
-    if (!engine->config.rate_limit_bytes_s)
-        return;
-    refill(engine);
-    engine->read_tokens -= (double)n;
-    if (engine->read_tokens >= 0 || peer->paused || peer->stage != SK_STAGE_TALKING)
+    (void)sk_bucket_open(&engine->read_bucket, engine->now_ns);
+    sk_bucket_take(&engine->read_bucket, (double)n);
+    if (engine->read_bucket.tokens >= 0 || peer->paused || peer->stage != SK_STAGE_TALKING)
         return;
     struct sk_out out = {.kind = SK_OUT_READ_PAUSE, .conn = &peer->conn};
     if (sk_engine_push(engine, &out))
@@ -621,9 +628,8 @@ static void charge(struct skep_peer *peer, size_t n)
 
 void sk_conn_pause_all_over(struct skep_engine *engine)
 {
-    refill(engine);
-    if (engine->read_tokens < 0) { /* others were charged after the timer was set */
-        wait_for_tokens(engine);
+    if (!sk_bucket_open(&engine->read_bucket, engine->now_ns)) {
+        wait_for_tokens(engine); /* others were charged after the timer was set */
         return;
     }
     for (struct skep_peer *peer = engine->peers; peer && engine->paused_count; peer = peer->next) {

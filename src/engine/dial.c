@@ -5,17 +5,20 @@
 
 #include <string.h>
 
-/* The handshakes that each policy tries, in order. */
+/* The handshakes that each policy tries, in order: over TCP first, then over uTP. */
 static const struct {
-    enum sk_dial_mode order[2];
-    unsigned count;
+    uint8_t order[4];
     unsigned incoming; /* SK_MSE_... that incoming MSE may select */
     bool required;
 } policies[] = {
-    [SKEP_ENCRYPTION_PREFER] = {{SK_DIAL_MSE, SK_DIAL_PLAIN}, 2, SK_MSE_RC4 | SK_MSE_PLAIN, false},
-    [SKEP_ENCRYPTION_ALLOW] = {{SK_DIAL_PLAIN, SK_DIAL_MSE}, 2, SK_MSE_RC4 | SK_MSE_PLAIN, false},
-    [SKEP_ENCRYPTION_REQUIRE] = {{SK_DIAL_MSE}, 1, SK_MSE_RC4, true},
-    [SKEP_ENCRYPTION_OFF] = {{SK_DIAL_PLAIN}, 1, 0, false},
+    [SKEP_ENCRYPTION_PREFER] = {{SK_DIAL_MSE, SK_DIAL_PLAIN, SK_DIAL_UTP_MSE, SK_DIAL_UTP_PLAIN},
+                                SK_MSE_RC4 | SK_MSE_PLAIN,
+                                false},
+    [SKEP_ENCRYPTION_ALLOW] = {{SK_DIAL_PLAIN, SK_DIAL_MSE, SK_DIAL_UTP_PLAIN, SK_DIAL_UTP_MSE},
+                               SK_MSE_RC4 | SK_MSE_PLAIN,
+                               false},
+    [SKEP_ENCRYPTION_REQUIRE] = {{SK_DIAL_MSE, SK_DIAL_UTP_MSE}, SK_MSE_RC4, true},
+    [SKEP_ENCRYPTION_OFF] = {{SK_DIAL_PLAIN, SK_DIAL_UTP_PLAIN}, 0, false},
 };
 
 unsigned sk_dial_incoming_mse(const struct skep_engine *engine, bool *ret_required)
@@ -24,15 +27,22 @@ unsigned sk_dial_incoming_mse(const struct skep_engine *engine, bool *ret_requir
     return policies[engine->config.encryption].incoming;
 }
 
-/* The handshake to try next at this address; 0 where all were tried. */
+static bool uses(const struct skep_engine *engine, unsigned mode)
+{
+    unsigned transports =
+        engine->config.transports ? engine->config.transports : SKEP_TRANSPORT_TCP;
+    return transports & (mode & SK_DIAL_UTP ? SKEP_TRANSPORT_UTP : SKEP_TRANSPORT_TCP);
+}
+
+/* How to dial this address next; 0 where all was tried. */
 static enum sk_dial_mode next_mode(const struct skep_engine *engine,
                                    const struct sk_book_entry *entry)
 {
-    unsigned policy = engine->config.encryption;
-    for (unsigned i = 0; i < policies[policy].count; i++) {
-        enum sk_dial_mode mode = policies[policy].order[i];
-        if (entry->mode_worked == mode || (!entry->mode_worked && !(entry->modes_tried & mode)))
-            return mode;
+    const uint8_t *order = policies[engine->config.encryption].order;
+    for (unsigned i = 0; i < SK_ARRAY_LEN(policies[0].order) && order[i]; i++) {
+        if (uses(engine, order[i]) && (entry->mode_worked == order[i] ||
+                                       (!entry->mode_worked && !(entry->modes_tried & order[i]))))
+            return order[i];
     }
     return 0;
 }
@@ -61,7 +71,8 @@ static bool answered_other_hash(const struct skep_peer *peer, const char *reason
 }
 
 /* Another attempt: with the other handshake, or later where it was us who had no sockets left. */
-static bool dial_again(const struct skep_peer *peer, const char *reason, bool handshake)
+static bool dial_again(const struct skep_peer *peer, const char *reason, bool handshake,
+                       bool unreached)
 {
     struct skep_engine *engine = peer->engine;
     struct sk_book_entry *entry = peer->entry;
@@ -79,9 +90,14 @@ static bool dial_again(const struct skep_peer *peer, const char *reason, bool ha
     } else if (answered_other_hash(peer, reason)) {
         entry->modes_tried &= (uint8_t)~peer->mode;
         at_ns += peer->torrent->metainfo ? 0 : SK_SECOND_NS;
-    } else if (!handshake || entry->mode_worked || !next_mode(engine, entry) ||
-               entry->dials >= SK_BOOK_DIALS_MAX) {
-        return false;
+    } else {
+        if (unreached) /* another handshake does not help, another transport may */
+            entry->modes_tried |= peer->mode & SK_DIAL_UTP ? SK_DIAL_UTP : SK_DIAL_TCP;
+        if (!(handshake || unreached) || entry->mode_worked || !next_mode(engine, entry) ||
+            entry->dials >= SK_BOOK_DIALS_MAX)
+            return false;
+        if (peer->mode & SK_DIAL_TCP)
+            entry->reason = reason;
     }
     return sk_peer_book_retry(&peer->torrent->book, entry, at_ns) == 0;
 }
@@ -91,12 +107,14 @@ void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
     struct skep_engine *engine = peer->engine;
     struct skep_torrent *torrent = peer->torrent;
     struct sk_book_entry *entry = peer->entry;
-    bool mine = entry && entry->owner == peer;
+    bool mine = entry && entry->owner == peer, unreached = peer->stage == SK_STAGE_CONNECTING;
     sk_conn_close(peer, reason, false);
     if (!mine)
         return;
-    if (torrent->state == SK_TORRENT_RUNNING && dial_again(peer, reason, handshake))
+    if (torrent->state == SK_TORRENT_RUNNING && dial_again(peer, reason, handshake, unreached))
         return;
+    if (unreached && peer->mode & SK_DIAL_UTP && entry->reason)
+        reason = entry->reason; /* what TCP said tells more than a silence over uTP */
     bool hung_up = strcmp(reason, sk_peer_reason_name(SK_PEER_REASON_EOF_EARLY)) == 0;
     if (hung_up && sk_identity_explains(peer))
         return;
@@ -110,6 +128,10 @@ void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
 static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)
 {
     struct skep_engine *engine = torrent->engine;
+    if (sk_peer_book_is_banned(&torrent->book, &entry->endpoint)) {
+        give_up(torrent, entry, "banned");
+        return;
+    }
     enum sk_dial_mode mode = next_mode(engine, entry);
     struct skep_peer *peer = mode ? sk_conn_new(engine, &entry->endpoint, true) : NULL;
     if (!peer) {
@@ -124,13 +146,16 @@ static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)
     entry->modes_tried |= (uint8_t)mode;
     engine->half_open++;
     sk_engine_set_timer(engine, &peer->timer, SK_TIMER_PEER, engine->now_ns + SK_ENGINE_CONNECT_NS);
-    sk_engine_push(
-        engine,
-        &(struct sk_out){.kind = SK_OUT_CONNECT, .conn = &peer->conn, .endpoint = entry->endpoint});
+    if (mode & SK_DIAL_UTP)
+        sk_streams_connect(peer);
+    else
+        sk_engine_push(engine, &(struct sk_out){.kind = SK_OUT_CONNECT,
+                                                .conn = &peer->conn,
+                                                .endpoint = entry->endpoint});
     sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_DIALED,
                                                 .torrent = torrent,
                                                 .text = peer->address,
-                                                .flags = mode == SK_DIAL_MSE});
+                                                .flags = (mode & SK_DIAL_ENCRYPTED) != 0});
 }
 
 /*

@@ -44,11 +44,16 @@ static bool may_tell(const struct skep_peer *peer, const struct sk_endpoint *end
            sk_peer_book_find(&peer->torrent->book, endpoint);
 }
 
+bool sk_discovery_pex_allowed(const struct skep_torrent *torrent)
+{
+    return !torrent->engine->config.no_pex && !(torrent->metainfo && torrent->metainfo->is_private);
+}
+
 void sk_discovery_pex(struct skep_peer *peer, const struct sk_pex_peer *peers, size_t count)
 {
     struct skep_torrent *torrent = peer->torrent;
     struct skep_engine *engine = peer->engine;
-    if (engine->config.no_pex || (torrent->metainfo && torrent->metainfo->is_private))
+    if (!sk_discovery_pex_allowed(torrent))
         return;
     enum sk_scope teller = sk_endpoint_scope(&peer->conn.endpoint);
     for (size_t i = 0; i < count; i++) {
@@ -307,20 +312,31 @@ static void run(struct sk_engine_tracker *tracker)
 static void stop(struct sk_engine_tracker *tracker)
 {
     struct skep_engine *engine = tracker->torrent->engine;
-    if (tracker->http_id)
-        sk_engine_push(engine,
-                       &(struct sk_out){.kind = SK_OUT_HTTP_CANCEL, .id = tracker->http_id});
-    tracker->http_id = 0;
     tracker->stopped = true;
     sk_tracker_stop(tracker->machine, engine->now_ns);
+    if (!tracker->http_id || sk_tracker_awaits(tracker->machine, tracker->http_request))
+        return;
+    sk_engine_push(engine, &(struct sk_out){.kind = SK_OUT_HTTP_CANCEL, .id = tracker->http_id});
+    tracker->http_id = 0;
+}
+
+/* Bytes that we lack. Files end within pieces, so it is never 0 by chance. */
+static uint64_t left_of(const struct skep_torrent *torrent)
+{
+    const struct sk_metainfo *meta = torrent->metainfo;
+    if (!meta)
+        return UINT64_MAX;
+    if (sk_bitfield_full(&torrent->stored))
+        return 0;
+    uint64_t stored = (uint64_t)torrent->stored.set * meta->piece_size;
+    return stored < meta->size ? meta->size - stored : 1;
 }
 
 void sk_discovery_tracker_timer(struct sk_engine_tracker *tracker)
 {
     struct skep_torrent *torrent = tracker->torrent;
     if (!torrent->engine->serving) {
-        uint64_t size = torrent->metainfo ? torrent->metainfo->size : UINT64_MAX;
-        sk_tracker_progress(tracker->machine, torrent->given, torrent->taken, size);
+        sk_tracker_progress(tracker->machine, torrent->given, torrent->taken, left_of(torrent));
         if (torrent->state == SK_TORRENT_STOPPED && !tracker->stopped)
             stop(tracker);
         sk_tracker_tick(tracker->machine, torrent->engine->now_ns);
@@ -444,6 +460,17 @@ void sk_discovery_stop(struct skep_torrent *torrent)
     sk_heap_remove(&torrent->engine->timers, &torrent->lsd_timer.base);
     for (size_t i = 0; i < torrent->trackers_count; i++)
         sk_discovery_tracker_timer(torrent->trackers[i]);
+}
+
+void sk_discovery_completed(struct skep_torrent *torrent)
+{
+    for (size_t i = 0; i < torrent->trackers_count; i++) {
+        struct sk_engine_tracker *tracker = torrent->trackers[i];
+        sk_tracker_completed(tracker->machine, torrent->engine->now_ns);
+        /* Not at once: we may be in a hook. */
+        sk_engine_set_timer(torrent->engine, &tracker->timer, SK_TIMER_TRACKER,
+                            torrent->engine->now_ns);
+    }
 }
 
 bool sk_discovery_stopped(const struct skep_torrent *torrent)

@@ -39,7 +39,9 @@ int sk_engine_new(const struct skep_config *config, uint64_t now_ns, struct skep
     if (!engine->config.connect_rate)
         engine->config.connect_rate = 200;
     engine->now_ns = now_ns;
-    engine->dial_tokens_ns = engine->read_tokens_ns = now_ns;
+    engine->dial_tokens_ns = now_ns;
+    sk_bucket_init(&engine->read_bucket, (double)config->rate_limit_bytes_s, now_ns);
+    sk_bucket_init(&engine->give_bucket, (double)config->give_limit_bytes_s, now_ns);
     engine->dial_tokens = engine->config.connect_rate;
     engine->next_id = 1;
     sk_prng_init(&engine->prng, config->seed);
@@ -49,6 +51,11 @@ int sk_engine_new(const struct skep_config *config, uint64_t now_ns, struct skep
              (unsigned long long)sk_prng_u64(&engine->prng));
     sk_map_init(&engine->asks, sizeof(uint64_t), 100000, sk_prng_u64(&engine->prng));
     sk_map_init(&engine->jobs, sizeof(uint64_t), 100000, sk_prng_u64(&engine->prng));
+    int err = sk_streams_init(engine);
+    if (err) {
+        sk_engine_free(engine);
+        return err;
+    }
     *ret = engine;
     return 0;
 }
@@ -65,7 +72,7 @@ static void free_jobs(struct sk_map *map)
 {
     size_t pos = 0;
     for (struct sk_store_job *job; (job = sk_map_next(map, &pos));)
-        sk_mem_free(job->bytes);
+        sk_mem_free(job->copy);
     free_map(map);
 }
 
@@ -78,6 +85,7 @@ void sk_engine_free(struct skep_engine *engine)
     for (uint32_t i = 0; i < engine->torrents_count; i++)
         sk_torrent_free(engine->torrents[i]);
     sk_engine_dht_free(engine);
+    sk_utp_free(engine->utp);
     for (size_t i = 0; i < engine->out_count; i++) {
         struct sk_out *out = &engine->outs[(engine->out_head + i) % engine->out_capacity];
         sk_mem_free(out->owned);
@@ -123,7 +131,12 @@ static bool find_lost_close(struct skep_engine *engine, struct sk_out *ret_out)
         return false;
     peer->close_lost = false;
     engine->closes_lost--;
-    *ret_out = (struct sk_out){.kind = SK_OUT_CLOSE, .conn = &peer->conn};
+    struct sk_out out = {.kind = SK_OUT_CLOSE, .conn = &peer->conn};
+    if (peer->is_stream) {
+        sk_streams_do(engine, &out);
+        return find_lost_close(engine, ret_out);
+    }
+    *ret_out = out;
     return true;
 }
 
@@ -140,6 +153,10 @@ int sk_engine_next_output(struct skep_engine *engine, struct sk_out *ret_out)
             peer->send_queued = false;
             if (peer->stage != SK_STAGE_TALKING)
                 continue;
+        }
+        if (peer && peer->is_stream) {
+            sk_streams_do(engine, &out);
+            continue;
         }
         engine->out_owned = out.owned;
         *ret_out = out;
@@ -310,6 +327,7 @@ uint64_t sk_engine_deadline(const struct skep_engine *engine)
 {
     const struct sk_timer *timer = sk_heap_first(&engine->timers);
     uint64_t at_ns = timer ? timer->at_ns : SK_TIME_NEVER;
+    at_ns = SK_MIN(at_ns, sk_streams_deadline(engine));
     return SK_MIN(at_ns, sk_engine_dht_deadline(engine));
 }
 
@@ -336,6 +354,15 @@ static void fire(struct skep_engine *engine, struct sk_engine_timer *timer)
     case SK_TIMER_READ:
         sk_conn_pause_all_over(engine);
         break;
+    case SK_TIMER_GIVE:
+        sk_give_timer(engine);
+        break;
+    case SK_TIMER_CHOKER:
+        sk_choking_timer(SK_CONTAINER_OF(timer, struct skep_torrent, choker_timer));
+        break;
+    case SK_TIMER_PEX:
+        sk_pex_give_timer(SK_CONTAINER_OF(timer, struct skep_torrent, pex.timer));
+        break;
     case SK_TIMER_DHT:
         break; /* it ticks with the engine */
     case SK_TIMER_DHT_HOSTS:
@@ -359,5 +386,6 @@ void sk_engine_tick(struct skep_engine *engine, uint64_t now_ns)
         fire(engine, (struct sk_engine_timer *)timer);
     }
     sk_engine_dht_tick(engine);
+    sk_streams_tick(engine);
     sk_dial_pump(engine);
 }

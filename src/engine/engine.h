@@ -19,6 +19,8 @@ int sk_engine_new(const struct skep_config *config, uint64_t now_ns, struct skep
 int sk_engine_join_dht(struct skep_engine *engine, unsigned families, uint64_t now_ns);
 /* The driver closed all its handles before. */
 void sk_engine_free(struct skep_engine *engine);
+/* What is known of a torrent; NULL before that. Lives as long as the torrent. */
+const struct sk_metainfo *sk_engine_metainfo(const struct skep_torrent *torrent);
 /* A torrent's file layout for the driver's disk: file `i` of torrent number `torrent`. Returns
  * false past the last. `ret_path` is relative and safe, valid until the next call; NULL for files
  * that are not on the disk (padding: all zero bytes). */

@@ -12,12 +12,19 @@
  * discovery.c   trackers, LSD, PEX into the peer book
  * demux.c       datagrams of the shared port
  * dht*.c        the DHT, see dht_internal.h
+ * streams.c     connections over uTP
+ * store.c       pieces on their way to the disk
  * give.c        stored pieces served to others
+ * choking.c     to whom
+ * metadata_give.c  the info dictionary given to peers (BEP 9)
+ * hashes_give.c    hashes of v2 trees given to peers (BEP 52)
+ * pex_give.c       peers told to peers (BEP 11)
  * api.c         the functions of <skep/engine.h> that only look or pass on
  */
 #ifndef SK_ENGINE_INTERNAL_H
 #define SK_ENGINE_INTERNAL_H
 
+#include "base/bucket.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/map.h"
@@ -25,6 +32,8 @@
 #include "engine/engine.h"
 #include "proto/peer/session.h"
 #include "proto/tracker/tracker.h"
+#include "proto/utp/utp.h"
+#include "swarm/choker.h"
 #include "swarm/peer_book.h"
 #include "wire/magnet.h"
 #include "wire/metainfo.h"
@@ -44,6 +53,9 @@ enum sk_timer_kind {
     SK_TIMER_METADATA,
     SK_TIMER_LAYERS,
     SK_TIMER_READ,
+    SK_TIMER_GIVE,
+    SK_TIMER_CHOKER,
+    SK_TIMER_PEX,
     SK_TIMER_DHT,
     SK_TIMER_DHT_HOSTS,
     SK_TIMER_DHT_TORRENT,
@@ -60,9 +72,16 @@ enum sk_stage {
     SK_STAGE_CLOSING,    /* SK_OUT_CLOSE is on its way; waits for sk_engine_conn_gone() */
 };
 
+/* How much one peer was given of something in the SK_GIVE_QUOTA_NS that began at since_ns. */
+#define SK_GIVE_QUOTA_NS (60 * SK_SECOND_NS)
+struct sk_give_quota {
+    uint64_t since_ns, given;
+};
+
 /* A request of theirs that waits for the disk. */
 struct sk_give_request {
     uint32_t piece, begin, length;
+    bool dropped; /* while it was read */
 };
 
 struct skep_peer {
@@ -72,6 +91,8 @@ struct skep_peer {
     struct sk_peer *session;
     struct sk_book_entry *entry;
     struct skep_peer *prev, *next; /* of all peers of the engine */
+    struct sk_utp_conn *stream;    /* uTP: NULL once it has ended */
+    bool is_stream;                /* over uTP */
     struct sk_engine_timer timer;
     enum sk_stage stage;
     enum sk_dial_mode mode; /* outgoing: the handshake in use */
@@ -88,9 +109,20 @@ struct skep_peer {
     uint32_t pex_new; /* addresses that it was the first to tell */
     struct sk_give_request *give;
     uint32_t give_count;
-    bool give_reading;
-    bool port_told;   /* where its DHT node listens */
-    uint64_t give_id; /* while reading: what the disk was asked */
+    uint32_t give_run;    /* so many at the head are being read */
+    uint64_t give_served; /* where it is in the turn: bytes, see give.c */
+    uint32_t choker_number;
+    bool in_choker;
+    struct sk_bitfield metadata_asked; /* pieces of the info dictionary that it waits for */
+    struct sk_give_quota metadata_quota, hashes_quota, leaves_quota;
+    struct sk_hash_range leaves_range; /* it waits for these */
+    uint64_t leaves_id;                /* the disk reads their piece; 0 not */
+    struct sk_book_entry *pex_entry;   /* the address that others are told; NULL not yet */
+    uint64_t pex_number;               /* its own, in the order of coming */
+    uint64_t pex_told, pex_sent;       /* it knows of numbers up to these: who came, who went */
+    uint64_t pex_ns;                   /* of the last message to it; 0 none yet */
+    bool port_told;                    /* where its DHT node listens */
+    uint64_t give_id;                  /* while reading: what the disk was asked */
     char address[SK_ENDPOINT_TEXT_MAX];
     char *client; /* escaped name; NULL until known */
 };
@@ -142,7 +174,7 @@ struct sk_leaves {
 struct sk_store_job {
     struct skep_torrent *torrent;
     uint32_t piece;
-    uint8_t *bytes;
+    uint8_t *copy; /* NULL: the bytes are lent */
     size_t n;
 };
 
@@ -158,6 +190,19 @@ struct sk_torrent_dht {
     uint32_t told, fresh;         /* addresses told in it, of them new ones */
     uint32_t answered;            /* nodes */
     bool heard;                   /* the first draw is over */
+};
+
+/* A peer that others were told of, and that went. */
+struct sk_pex_gone {
+    const struct sk_book_entry *entry;
+    uint64_t came, left; /* its number; that of its going, 0: nobody yet */
+};
+
+struct sk_pex_give {
+    struct sk_engine_timer timer;
+    uint64_t numbers; /* that were given out */
+    struct sk_pex_gone gone[SK_ENGINE_PEX_GIVE_MAX];
+    uint32_t gone_next;
 };
 
 enum sk_torrent_state { SK_TORRENT_NEW, SK_TORRENT_RUNNING, SK_TORRENT_STOPPED };
@@ -183,8 +228,15 @@ struct skep_torrent {
     struct sk_leaves leaves[SK_ENGINE_LEAVES_MAX];
     uint32_t leaves_next;
     struct sk_bitfield stored; /* pieces on our disk, served with config.give */
-    uint64_t given, taken;     /* block bytes */
-    uint32_t open, unchoked;
+    struct sk_choker *choker;  /* NULL: nothing is served */
+    struct sk_engine_timer choker_timer;
+    struct skep_peer **choker_peers; /* by their number there; NULL: free */
+    uint32_t choker_capacity;
+    struct sk_hash_tree *hash_trees; /* by file; NULL until one is asked for */
+    struct sk_map hash_tree_by_root; /* once there are hash_trees */
+    struct sk_pex_give pex;
+    uint64_t given, taken; /* block bytes */
+    uint32_t open;
     uint32_t names_waiting; /* of peers, being looked up */
     struct sk_torrent_dht dht;
     char path[SK_METAINFO_PATH_MAX + 260]; /* of the file last asked for, see sk_engine_file() */
@@ -209,6 +261,7 @@ enum sk_ask_kind {
     SK_ASK_TRACKER_NAME,
     SK_ASK_PEER_NAME,
     SK_ASK_GIVE,
+    SK_ASK_LEAVES,
     SK_ASK_DHT_HOST, /* number: which */
     SK_ASK_DHT_NODE, /* a torrent's */
     SK_ASK_DHT_RUN,  /* number: the run's */
@@ -220,7 +273,6 @@ struct sk_ask {
     struct skep_peer *peer;
     uint16_t port;
     uint64_t number;
-    struct sk_give_request request;
 };
 
 struct skep_engine {
@@ -255,11 +307,12 @@ struct skep_engine {
     size_t store_bytes;
     double dial_tokens;
     uint64_t dial_tokens_ns;
-    double read_tokens;
-    uint64_t read_tokens_ns;
-    struct sk_engine_timer read_timer;
+    struct sk_bucket read_bucket, give_bucket; /* bytes */
+    struct sk_engine_timer read_timer, give_timer;
+    uint64_t give_served; /* where the turn is */
     uint32_t paused_count;
     struct sk_engine_dht *dht; /* NULL: no node */
+    struct sk_utp *utp;        /* NULL: no uTP */
 };
 
 /* engine.c */
@@ -352,6 +405,8 @@ void sk_leaves_deinit(struct skep_torrent *torrent);
 int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url, bool given);
 void sk_discovery_start(struct skep_torrent *torrent);
 void sk_discovery_stop(struct skep_torrent *torrent);
+/* All of it is here: told to the trackers, soon. */
+void sk_discovery_completed(struct skep_torrent *torrent);
 bool sk_discovery_stopped(const struct skep_torrent *torrent);
 void sk_discovery_free_tracker(struct sk_engine_tracker *tracker);
 void sk_discovery_tracker_timer(struct sk_engine_tracker *tracker);
@@ -359,6 +414,8 @@ void sk_discovery_lsd_timer(struct skep_torrent *torrent);
 /* Whether a tracker knew the datagram for its own. */
 bool sk_discovery_udp(struct skep_engine *engine, const struct sk_endpoint *from,
                       struct sk_bytes datagram);
+/* Whether peers tell each other of peers: not those of a private torrent. */
+bool sk_discovery_pex_allowed(const struct skep_torrent *torrent);
 void sk_discovery_pex(struct skep_peer *peer, const struct sk_pex_peer *peers, size_t count);
 /* A source told an address: book, event. `by` may be NULL. Whether it was new. */
 bool sk_discovery_hear(struct skep_torrent *torrent, const struct sk_endpoint *endpoint,
@@ -392,14 +449,65 @@ void sk_dht_torrent_opened(struct skep_peer *peer);
 /* The peer told the port of its node. */
 void sk_dht_torrent_port(struct skep_peer *peer, uint16_t port);
 
+/* streams.c */
+int sk_streams_init(struct skep_engine *engine);
+/* A datagram; false: it is not uTP. */
+bool sk_streams_input(struct skep_engine *engine, const struct sk_endpoint *from, uint8_t *datagram,
+                      size_t n);
+void sk_streams_connect(struct skep_peer *peer);
+/* An output that is about a stream is carried out. */
+void sk_streams_do(struct skep_engine *engine, const struct sk_out *out);
+void sk_streams_tick(struct skep_engine *engine);
+uint64_t sk_streams_deadline(const struct skep_engine *engine);
+
 /* give.c */
+bool sk_give_on(const struct skep_torrent *torrent); /* whether anything is served */
 void sk_give_message(struct skep_peer *peer, const struct sk_msg *msg);
+void sk_give_pump(struct skep_peer *peer); /* after the messages of one input */
 void sk_give_opened(struct skep_peer *peer);
-void sk_give_closed(struct skep_peer *peer);    /* it was open */
 void sk_give_peer_gone(struct skep_peer *peer); /* it will be freed */
 void sk_give_sent(struct skep_peer *peer);      /* some of its output is on the way */
 void sk_give_stored(struct skep_torrent *torrent, uint32_t piece);
-void sk_give_read(struct skep_engine *engine, const struct sk_ask *ask, int err,
-                  struct sk_bytes data);
+/* What waits while we choke is not served any more; BEP 6 wants each to be told. */
+void sk_give_drop_requests(struct skep_peer *peer);
+void sk_give_timer(struct skep_engine *engine);
+/* Whether more may be put into its output beside blocks: little while it is choked, for anybody can
+ * ask. */
+bool sk_give_has_room(const struct skep_peer *peer);
+/* Takes n of what it may have, max in a SK_GIVE_QUOTA_NS; false where that is used up. */
+bool sk_give_quota(struct sk_give_quota *quota, uint64_t n, uint64_t max, uint64_t now_ns);
+
+/* metadata_give.c */
+void sk_metadata_give(struct skep_peer *peer, uint32_t piece); /* it asked for this one */
+void sk_metadata_give_pump(struct skep_peer *peer);            /* there may be room again */
+/* Our extension handshake, with the size of what we give and whether we have all. Errors of
+ * sk_peer_send_extension_handshake(). */
+int sk_metadata_give_tell(struct skep_peer *peer);
+/* One of these has changed. */
+void sk_metadata_give_tell_all(struct skep_torrent *torrent);
+
+/* hashes_give.c */
+void sk_hashes_give(struct skep_peer *peer, const struct sk_hash_range *range);
+/* The piece is read whose leaves it waits for. */
+void sk_hashes_give_read(struct skep_peer *peer, int err, struct sk_bytes data);
+void sk_hashes_give_peer_gone(struct skep_peer *peer); /* it will be freed */
+void sk_hashes_give_deinit(struct skep_torrent *torrent);
+
+/* pex_give.c */
+void sk_pex_give_opened(struct skep_peer *peer);
+void sk_pex_give_closed(struct skep_peer *peer); /* it was open */
+void sk_pex_give_timer(struct skep_torrent *torrent);
+void sk_pex_give_deinit(struct skep_torrent *torrent);
+
+/* choking.c */
+void sk_choking_opened(struct skep_peer *peer);
+void sk_choking_closed(struct skep_peer *peer); /* it was open */
+void sk_choking_interested(struct skep_peer *peer, bool interested);
+void sk_choking_asked(struct skep_peer *peer);          /* we asked it for one */
+void sk_choking_gave(struct skep_peer *peer, size_t n); /* it gave us a block */
+void sk_choking_took(struct skep_peer *peer, size_t n); /* we gave it one */
+void sk_choking_stored(struct skep_torrent *torrent);   /* one more piece is there */
+void sk_choking_timer(struct skep_torrent *torrent);
+void sk_choking_deinit(struct skep_torrent *torrent);
 
 #endif

@@ -3,6 +3,9 @@
  * simulator. Layer: engine. Sans-I/O: the driver feeds events with the time, then drains outputs
  * until there are none, then asks for the deadline and sleeps.
  *
+ * Connections over TCP are the driver's work, streams over uTP the engine's own (streams.c): no
+ * output but packets comes of them.
+ *
  * Connections: the engine makes a `struct sk_conn` for each; the driver hangs its own handle in
  * conn->io. The engine never touches a conn again after its SK_OUT_CLOSE was taken and the driver
  * called sk_engine_conn_gone(): that frees it. The driver must call it exactly once for each conn,
@@ -19,6 +22,7 @@
 
 struct skep_engine;
 struct sk_conn;
+struct sk_metainfo;
 
 enum sk_out_kind {
     SK_OUT_CONNECT,     /* open a TCP connection: conn, endpoint */
@@ -26,12 +30,14 @@ enum sk_out_kind {
     SK_OUT_CLOSE,       /* close conn (bytes already handed over may still go out) */
     SK_OUT_READ_PAUSE,  /* conn: stop reading (rate limit) */
     SK_OUT_READ_RESUME, /* conn: read again */
-    SK_OUT_UDP,         /* send bytes to endpoint from the shared UDP port */
+    SK_OUT_UDP,         /* send bytes to endpoint from the shared UDP port, `whole` or not at all */
     SK_OUT_LSD,         /* send bytes to the LSD group of endpoint.family */
     SK_OUT_RESOLVE,     /* look up `text` (a host name) for `id`; answer sk_engine_resolved() */
     SK_OUT_HTTP_GET,    /* fetch `text` (http or https) for `id`; answer sk_engine_http_done() */
     SK_OUT_HTTP_CANCEL, /* id */
-    SK_OUT_WRITE,       /* disk: write bytes at `offset` of the torrent's space, for `id` */
+    SK_OUT_WRITE,       /* disk: write bytes at `offset` of the torrent's space, for `id`; they live
+                           until sk_engine_disk_written(). With `verify` only where it says that
+                           they are `piece`: else SKEP_ERR_MISMATCH */
     SK_OUT_READ,        /* disk: read `length` bytes at `offset`, answer sk_engine_disk_read() */
 };
 
@@ -44,8 +50,11 @@ struct sk_out {
     uint64_t id;
     uint64_t offset;
     uint32_t length;
-    void *owned;         /* the engine's: what `bytes` and `text` borrow */
-    uint32_t torrent;    /* WRITE, READ: number of the torrent */
+    bool whole;       /* UDP: not in fragments */
+    void *owned;      /* the engine's: what `bytes` and `text` borrow */
+    uint32_t torrent; /* WRITE, READ: number of the torrent */
+    uint32_t piece;   /* WRITE */
+    const struct sk_metainfo *verify;
     size_t bytes_max;    /* HTTP_GET: largest body accepted, unpacked */
     enum sk_scope scope; /* HTTP_GET: redirects and names may lead to addresses of this scope or a
                             more public one only (see base/endpoint.h) */
@@ -67,6 +76,9 @@ enum sk_conn_failure {
 
 /* The next thing to do: 1, or 0 when there is none. */
 int sk_engine_next_output(struct skep_engine *engine, struct sk_out *ret_out);
+/* The same for packets of uTP streams: to be taken when a whole batch of input was fed and nothing
+ * else is left to do, so that one acknowledgement answers many packets. */
+int sk_engine_next_packet(struct skep_engine *engine, struct sk_out *ret_out);
 /* When sk_engine_tick() wants to be called, monotonic ns; SK_TIME_NEVER. */
 uint64_t sk_engine_deadline(const struct skep_engine *engine);
 void sk_engine_tick(struct skep_engine *engine, uint64_t now_ns);
@@ -91,7 +103,8 @@ void sk_engine_conn_sent(struct skep_engine *engine, struct sk_conn *conn, size_
 /* The driver's handle is closed; frees conn. */
 void sk_engine_conn_gone(struct skep_engine *engine, struct sk_conn *conn);
 
-/* A datagram on the shared UDP port. */
+/* A datagram on the shared UDP port, in memory that may be written to: streams are decrypted where
+ * they lie. */
 void sk_engine_udp_input(struct skep_engine *engine, const struct sk_endpoint *from,
                          struct sk_bytes datagram, uint64_t now_ns);
 /* A datagram of the LSD group. */

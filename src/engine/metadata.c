@@ -202,9 +202,7 @@ void sk_metadata_message(struct skep_peer *peer, const struct sk_metadata_messag
     struct skep_torrent *torrent = peer->torrent;
     struct sk_metadata_fetch *fetch = &torrent->metadata;
     if (message->kind == SK_METADATA_REQUEST) {
-        struct sk_metadata_message reject = {.kind = SK_METADATA_REJECT, .piece = message->piece};
-        (void)sk_peer_send_metadata(peer->session, &reject);
-        sk_conn_touch(peer);
+        sk_metadata_give(peer, message->piece);
         return;
     }
     if (torrent->metainfo || message->piece >= fetch->pieces)

@@ -32,6 +32,9 @@ void sk_torrent_free(struct skep_torrent *torrent)
     sk_metadata_deinit(torrent);
     sk_layers_deinit(torrent);
     sk_leaves_deinit(torrent);
+    sk_choking_deinit(torrent);
+    sk_hashes_give_deinit(torrent);
+    sk_pex_give_deinit(torrent);
     sk_bitfield_deinit(&torrent->stored);
     sk_peer_book_deinit(&torrent->book);
     sk_map_deinit(&torrent->by_peer_id);
@@ -164,6 +167,7 @@ void sk_torrent_set_metainfo(struct skep_torrent *torrent, struct sk_metainfo *m
     sk_engine_emit(torrent->engine,
                    &(struct skep_event){.kind = SKEP_EVENT_METADATA, .torrent = torrent});
     sk_conn_apply_metadata(torrent);
+    sk_metadata_give_tell_all(torrent);
     sk_layers_start(torrent);
 }
 
@@ -227,9 +231,20 @@ void skep_torrent_stop(struct skep_torrent *torrent, uint64_t now_ns)
     sk_dht_torrent_stop(torrent);
 }
 
+void skep_torrent_completed(struct skep_torrent *torrent)
+{
+    if (torrent->metainfo && sk_bitfield_full(&torrent->stored))
+        sk_discovery_completed(torrent);
+}
+
 bool skep_torrent_stopped(const struct skep_torrent *torrent)
 {
     return torrent->state != SK_TORRENT_RUNNING && sk_discovery_stopped(torrent);
+}
+
+const struct sk_metainfo *sk_engine_metainfo(const struct skep_torrent *torrent)
+{
+    return torrent->metainfo;
 }
 
 bool sk_engine_file(const struct skep_engine *engine, uint32_t torrent, uint32_t i,

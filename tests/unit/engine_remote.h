@@ -44,9 +44,13 @@ struct remote {
     uint32_t lazy; /* pieces left out of the bitfield and told by HAVE */
     bool never_unchokes;
     double unchokes_after_s;
+    double chokes_after_s; /* after it unchoked; for as long it chokes then. 0 never */
+    bool no_fast;          /* no BEP 6; only in a plain handshake */
     uint32_t allowed_fast; /* so many of the first pieces are offered while choking */
     bool offers_first;     /* even before the bitfield */
     enum remote_does blocks, metadata, hashes;
+    const uint8_t *raw;    /* the bytes that it gives; NULL: those of `content` */
+    uint32_t lies_each;    /* WRONG: only each so-many-th block is; 0 all */
     double block_s;        /* between two blocks */
     uint32_t leaves_after; /* hangs up after so many blocks of a connection; 0 never */
     int64_t metadata_size; /* as told; 0: the right one, -1: none */
@@ -65,7 +69,7 @@ struct link {
     struct sk_conn *conn;
     struct sk_peer *session; /* NULL: mute */
     struct sk_peer_skey skey;
-    bool connecting, paused, ended, gone, told, first_seen;
+    bool connecting, paused, ended, gone, told, first_seen, first_told;
     struct sk_give_request due[WORLD_REQUESTS_MAX]; /* requests that wait to be answered */
     uint32_t due_count;
     uint64_t due_ns, unchoke_ns, choke_ns;
@@ -81,6 +85,15 @@ struct seen_event {
     struct skep_claim claim;
     int error;
     unsigned flags;
+};
+
+/* What the disk is at. */
+struct disk_job {
+    bool write;
+    uint64_t id, offset, due_ns;
+    struct sk_bytes bytes; /* write: lent */
+    uint32_t length, torrent, piece;
+    const struct sk_metainfo *verify;
 };
 
 struct world {
@@ -108,6 +121,13 @@ struct world {
     uint8_t udp[2048];
     size_t udp_n;
     bool disk_fails, disk_waits;
+    int disk_error; /* what it fails with; 0: SKEP_ERR_IO */
+    double disk_s;  /* that each job takes it, one after the other */
+    struct disk_job disk_jobs[1024];
+    size_t disk_jobs_count;
+    uint64_t disk_ns;       /* when the last of them will be done */
+    size_t written_wrong;   /* pieces that were handed over to be verified, and were not right */
+    uint64_t written_bytes; /* of those that were right */
     uint64_t read_id;
     bool stuck; /* nothing of ours reaches anybody */
     uint64_t waiting_write;
@@ -297,8 +317,11 @@ static inline void remote_give(struct link *link)
     }
     uint8_t *bytes = calloc(1, request.length);
     uint64_t offset = (uint64_t)request.piece * remote->content->torrent.piece_size + request.begin;
-    sk_lab_content_read(remote->content, offset, bytes, request.length);
-    if (remote->blocks == WRONG)
+    if (remote->raw)
+        memcpy(bytes, remote->raw + offset, request.length);
+    else
+        sk_lab_content_read(remote->content, offset, bytes, request.length);
+    if (remote->blocks == WRONG && (!remote->lies_each || remote->given % remote->lies_each == 0))
         bytes[0] ^= 0x55;
     (void)sk_peer_send_piece(link->session, request.piece, request.begin,
                              sk_bytes(bytes, request.length));
@@ -308,19 +331,32 @@ static inline void remote_give(struct link *link)
         link->ended = true;
 }
 
+/* With BEP 6 each request that waits is rejected, else all are forgotten. */
+static inline void remote_choke(struct link *link)
+{
+    (void)sk_peer_send_choke(link->session, true);
+    for (uint32_t i = 0; i < link->due_count && sk_peer_view(link->session)->fast; i++)
+        (void)sk_peer_send_reject(link->session, link->due[i].piece, link->due[i].begin,
+                                  link->due[i].length);
+    link->due_count = 0;
+}
+
 /* What time makes it do. */
 static inline void remote_tick(struct link *link, uint64_t now_ns)
 {
     struct remote *remote = link->remote;
     if (!link->session || link->ended)
         return;
+    uint64_t turn_ns = (uint64_t)(remote->chokes_after_s * 1e9);
     if (link->unchoke_ns && now_ns >= link->unchoke_ns) {
         link->unchoke_ns = 0;
         (void)sk_peer_send_choke(link->session, false);
+        link->choke_ns = turn_ns ? now_ns + turn_ns : 0;
     }
     if (link->choke_ns && now_ns >= link->choke_ns) {
         link->choke_ns = 0;
-        (void)sk_peer_send_choke(link->session, true);
+        remote_choke(link);
+        link->unchoke_ns = turn_ns ? now_ns + turn_ns : 0;
     }
     while (link->due_count && now_ns >= link->due_ns && !link->ended) {
         remote_give(link);

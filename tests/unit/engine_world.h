@@ -229,6 +229,13 @@ static inline void world_closed(struct world *world, struct sk_conn *conn)
     sk_engine_conn_gone(world->engine, conn);
 }
 
+/* Takes the bit of BEP 6 out of a plain handshake, for who has not got it. */
+static inline void hide_fast(const struct remote *remote, uint8_t *bytes, size_t n)
+{
+    if (remote->no_fast && n >= 28 && bytes[0] == 19)
+        bytes[27] &= (uint8_t)~SK_RESERVED_FAST;
+}
+
 /* Moves what the engine has to say to the remote. */
 static inline void world_sent(struct world *world, struct sk_conn *conn)
 {
@@ -240,6 +247,8 @@ static inline void world_sent(struct world *world, struct sk_conn *conn)
         uint8_t *copy = malloc(out.n);
         size_t n = out.n;
         memcpy(copy, out.p, n);
+        if (!link->first_seen)
+            hide_fast(link->remote, copy, n);
         sk_engine_conn_sent(world->engine, conn, n, world->now_ns);
         if (!link->first_seen && conn->outgoing) {
             bool plain = copy[0] == 19;
@@ -257,25 +266,73 @@ static inline void world_sent(struct world *world, struct sk_conn *conn)
     }
 }
 
+static inline void disk_write(struct world *world, const struct disk_job *job)
+{
+    int err = !world->disk_fails ? 0 : world->disk_error ? world->disk_error : SKEP_ERR_IO;
+    if (job->verify && !err && sk_metainfo_verify_piece(job->verify, job->piece, job->bytes) != 1)
+        err = SKEP_ERR_MISMATCH;
+    world->written_wrong += err == SKEP_ERR_MISMATCH;
+    world->written_bytes += err ? 0 : job->bytes.n;
+    sk_engine_disk_written(world->engine, job->id, err, world->now_ns);
+}
+
+static inline void disk_read(struct world *world, const struct disk_job *job)
+{
+    uint8_t *bytes = calloc(1, job->length); /* behind the end there are zeros */
+    uint64_t end = SK_MIN(job->offset + job->length, world->content.torrent.size);
+    sk_lab_content_read(&world->content, job->offset, bytes, (size_t)(end - job->offset));
+    sk_engine_disk_read(world->engine, job->id, world->disk_fails ? SKEP_ERR_IO : 0,
+                        sk_bytes(bytes, job->length), world->now_ns);
+    free(bytes);
+}
+
+static inline void disk_do(struct world *world, const struct disk_job *job)
+{
+    if (job->write)
+        disk_write(world, job);
+    else
+        disk_read(world, job);
+}
+
 static inline void world_disk(struct world *world, const struct sk_out *out)
 {
-    if (out->kind == SK_OUT_WRITE) {
+    struct disk_job job = {.write = out->kind == SK_OUT_WRITE,
+                           .id = out->id,
+                           .offset = out->offset,
+                           .bytes = out->bytes,
+                           .length = out->length,
+                           .torrent = out->torrent,
+                           .piece = out->piece,
+                           .verify = out->verify};
+    if (job.write) {
         world->writes++;
         world->waiting_write = out->id;
-        if (!world->disk_waits)
-            sk_engine_disk_written(world->engine, out->id, world->disk_fails ? SKEP_ERR_IO : 0,
-                                   world->now_ns);
-        return;
+    } else {
+        world->reads++;
+        world->read_id = out->id;
     }
-    world->reads++;
-    world->read_id = out->id;
     if (world->disk_waits)
         return;
-    uint8_t *bytes = malloc(out->length);
-    sk_lab_content_read(&world->content, out->offset, bytes, out->length);
-    sk_engine_disk_read(world->engine, out->id, world->disk_fails ? SKEP_ERR_IO : 0,
-                        sk_bytes(bytes, out->length), world->now_ns);
-    free(bytes);
+    if (world->disk_s <= 0) {
+        disk_do(world, &job);
+        return;
+    }
+    assert_true(world->disk_jobs_count < SK_ARRAY_LEN(world->disk_jobs));
+    world->disk_ns = SK_MAX(world->disk_ns, world->now_ns) + (uint64_t)(world->disk_s * 1e9);
+    job.due_ns = world->disk_ns;
+    world->disk_jobs[world->disk_jobs_count++] = job;
+}
+
+/* Does the disk's first job where it is due; whether it was. */
+static inline bool world_disk_pump(struct world *world)
+{
+    struct disk_job job = world->disk_jobs[0];
+    if (!world->disk_jobs_count || world->now_ns < job.due_ns)
+        return false;
+    world->disk_jobs_count--;
+    memmove(&world->disk_jobs[0], &world->disk_jobs[1], world->disk_jobs_count * sizeof job);
+    disk_do(world, &job);
+    return true;
 }
 
 static inline void world_output(struct world *world, const struct sk_out *out)
@@ -385,6 +442,9 @@ static inline bool link_deliver(struct world *world, struct link *link)
         size_t n = SK_MIN(out.n, (size_t)65536);
         uint8_t *copy = malloc(n);
         memcpy(copy, out.p, n);
+        if (!link->first_told)
+            hide_fast(link->remote, copy, n);
+        link->first_told = true;
         sk_peer_sent(link->session, n, world->now_ns);
         sk_engine_conn_input(world->engine, link->conn, copy, n, world->now_ns);
         free(copy);
@@ -405,6 +465,7 @@ static inline void world_pump(struct world *world)
         if (rounds > 1000000)
             fail_msg("the world does not come to rest");
         again = world_outputs(world);
+        again |= world_disk_pump(world);
         again |= world->net_pump && world->net_pump(world);
         for (struct link *link = world->links; link; link = link->next) {
             if (link->gone)
@@ -428,6 +489,8 @@ static inline uint64_t world_deadline(const struct world *world)
         at = SK_MIN(at, remote_deadline(link));
     if (world->every)
         at = SK_MIN(at, world->every_next_ns);
+    if (world->disk_jobs_count)
+        at = SK_MIN(at, world->disk_jobs[0].due_ns);
     if (world->net_deadline)
         at = SK_MIN(at, world->net_deadline(world));
     return at;
@@ -473,7 +536,7 @@ static inline void world_check(const struct world *world)
         assert_true(world_has_peer(world, torrent->layers.from));
         assert_int_equal(torrent->open, open);
         assert_int_equal(torrent->by_peer_id.count, open);
-        assert_int_equal(torrent->unchoked, unchoked);
+        assert_int_equal(torrent->choker ? sk_choker_unchoked(torrent->choker) : 0, unchoked);
         assert_int_equal(torrent->book.waiting, torrent->book.queue.count);
     }
 }

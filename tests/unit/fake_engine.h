@@ -146,6 +146,11 @@ bool sk_engine_file(const struct skep_engine *engine, uint32_t torrent, uint32_t
     return i == 0;
 }
 
+int sk_engine_next_packet(struct skep_engine *engine, struct sk_out *ret_out)
+{
+    return 0;
+}
+
 int sk_engine_next_output(struct skep_engine *engine, struct sk_out *ret_out)
 {
     if (!fake.count)

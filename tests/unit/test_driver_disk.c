@@ -118,7 +118,7 @@ static int teardown(void **state)
 static int write_at(struct fixture *f, uint32_t torrent, uint64_t offset, const void *p, size_t n)
 {
     unsigned before = f->answers;
-    sk_disk_write(&f->disk, 1, torrent, offset, sk_bytes(p, n));
+    sk_disk_write(&f->disk, 1, torrent, offset, sk_bytes(p, n), NULL, 0);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(before + 1, f->answers);
     return f->err;
@@ -268,7 +268,7 @@ static void test_many_files(void **state)
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(i * 31 >> 3);
     for (unsigned i = 0; i < MANY / 100; i++) /* several jobs at once */
-        sk_disk_write(&f->disk, i, 2, i * 700, sk_bytes(bytes + i * 700, 700));
+        sk_disk_write(&f->disk, i, 2, i * 700, sk_bytes(bytes + i * 700, 700), NULL, 0);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(MANY / 100, f->answers);
     unsigned open_files = 0;
@@ -304,7 +304,7 @@ static void test_full_device(void **state)
     struct sk_disk disk;
     assert_int_equal(0, sk_disk_init(&disk, &f->loop, NULL, f->root, on_disk, f));
     static uint8_t big[128 << 10];
-    sk_disk_write(&disk, 5, 3, 0, sk_bytes(big, sizeof big));
+    sk_disk_write(&disk, 5, 3, 0, sk_bytes(big, sizeof big), NULL, 0);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     int err = f->err;
     sk_disk_deinit(&disk);
@@ -337,7 +337,7 @@ static void test_without_a_directory(void **state)
 {
     struct fixture *f = *state;
     struct sk_disk disk = {.fn = on_disk, .ctx = f};
-    sk_disk_write(&disk, 3, 0, 0, sk_bytes("x", 1));
+    sk_disk_write(&disk, 3, 0, 0, sk_bytes("x", 1), NULL, 0);
     assert_int_equal(SKEP_ERR_STATE, f->err);
     sk_disk_read(&disk, 4, 0, 0, 1);
     assert_int_equal(SKEP_ERR_STATE, f->err);

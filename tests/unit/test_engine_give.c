@@ -5,13 +5,15 @@
 #include "engine_world.h"
 
 #define PIECE 65536u
+#define SLOTS 8
 
 static struct world world_memory;
 
 static struct world *fresh(void)
 {
     struct world *world = &world_memory;
-    world_init(world, &(struct skep_config){.no_lsd = true, .save_dir = "/there", .give = true});
+    world_init(world, &(struct skep_config){
+                          .no_lsd = true, .save_dir = "/there", .give = true, .give_slots = SLOTS});
     world_content(world, 4, PIECE, true, false);
     world_add_file(world, NULL, 0);
     return world;
@@ -67,6 +69,29 @@ static void test_store_is_bounded(void **state)
     assert_int_equal(world->engine->store_bytes, SK_ENGINE_STORE_MAX - PIECE);
     assert_int_equal(store(world, 1), 0);
     world_deinit(world); /* with most of them still under way */
+}
+
+/* One is always taken, be it larger than all that may be on the way. */
+static void test_store_takes_one(void **state)
+{
+    static const char huge[] = "d4:infod6:lengthi134217728e4:name1:n12:piece lengthi134217728e"
+                               "6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
+    static const uint8_t byte;
+    const uint32_t n = 128u << 20;
+    struct world *world = fresh();
+    struct skep_torrent *torrent;
+    assert_int_equal(skep_engine_add_file(world->engine, huge, sizeof huge - 1, &torrent, NULL), 0);
+    world->disk_waits = true;
+    assert_int_equal(skep_torrent_keep(torrent, 0, &byte, n - 1), SKEP_ERR_INVALID);
+    assert_int_equal(skep_torrent_keep(torrent, 0, &byte, n), 0);
+    assert_int_equal(skep_torrent_keep(torrent, 0, &byte, n), SKEP_ERR_LIMIT);
+    assert_int_equal(store(world, 1), SKEP_ERR_LIMIT);
+    world_pump(world);
+    sk_engine_disk_written(world->engine, world->waiting_write, SKEP_ERR_MISMATCH, world->now_ns);
+    assert_int_equal(world_seen(world, SKEP_EVENT_STORED, NULL)->error, SKEP_ERR_MISMATCH);
+    assert_int_equal(torrent->stored.set, 0);
+    assert_int_equal(store(world, 1), 0);
+    world_deinit(world);
 }
 
 static void test_store_without_directory(void **state)
@@ -130,7 +155,7 @@ static void test_give_disk_fails(void **state)
     world->disk_fails = true;
     struct remote *remote = leecher(world, 1);
     world_run(world, 1);
-    assert_int_equal(world->reads, 4);
+    assert_int_equal(world->reads, 1); /* four requests that follow each other are one */
     assert_int_equal(remote->got_bytes, 0);
     assert_int_equal(sk_peer_view(world->links->session)->requests_pending, 0);
     world_deinit(world);
@@ -148,15 +173,15 @@ static unsigned served_of(struct remote *const *remotes, size_t n)
 static void test_slots(void **state)
 {
     struct world *world = fresh();
-    struct remote *remotes[SK_ENGINE_GIVE_SLOTS + 3];
+    struct remote *remotes[SLOTS + 3];
     world_start(world);
     assert_int_equal(store(world, 1), 0);
     world_pump(world);
     for (unsigned i = 0; i < SK_ARRAY_LEN(remotes); i++)
         remotes[i] = leecher(world, i + 1);
     world_run(world, 1);
-    assert_int_equal(served_of(remotes, SK_ARRAY_LEN(remotes)), SK_ENGINE_GIVE_SLOTS);
-    assert_int_equal(world->torrent->unchoked, SK_ENGINE_GIVE_SLOTS);
+    assert_int_equal(served_of(remotes, SK_ARRAY_LEN(remotes)), SLOTS);
+    assert_int_equal(sk_choker_unchoked(world->torrent->choker), SLOTS);
     /* One served leaves, another loses interest, and does so twice. */
     struct link *link = world->links;
     while (!link->remote->got_bytes)
@@ -166,14 +191,14 @@ static void test_slots(void **state)
     while (!other->remote->got_bytes)
         other = other->next;
     world_run(world, 1);
-    assert_int_equal(served_of(remotes, SK_ARRAY_LEN(remotes)), SK_ENGINE_GIVE_SLOTS + 1);
+    assert_int_equal(served_of(remotes, SK_ARRAY_LEN(remotes)), SLOTS + 1);
     link = other;
     (void)sk_peer_send_interest(link->session, false);
     world_run(world, 1);
     (void)sk_peer_send_interest(link->session, true);
     (void)sk_peer_send_interest(link->session, false);
     world_run(world, 1);
-    assert_int_equal(served_of(remotes, SK_ARRAY_LEN(remotes)), SK_ENGINE_GIVE_SLOTS + 2);
+    assert_int_equal(served_of(remotes, SK_ARRAY_LEN(remotes)), SLOTS + 2);
     world_deinit(world);
 }
 
@@ -223,6 +248,22 @@ static void test_read_outlives_connection(void **state)
     world_run(world, 1);
     assert_int_equal(other->got_bytes, 0);
     world_deinit(world);
+}
+
+static void take_interest(struct link *link, const struct sk_peer_event *event)
+{
+    if (event->kind == SK_PEER_EVENT_MESSAGE &&
+        (event->msg.kind == SK_MSG_HAVE || event->msg.kind == SK_MSG_BITFIELD))
+        (void)sk_peer_send_interest(link->session, true);
+}
+
+/* Block by block, from the last one on: each is a read of its own. */
+static void take_apart(struct link *link, const struct sk_peer_event *event)
+{
+    take_interest(link, event);
+    if (event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_UNCHOKE)
+        for (uint32_t begin = PIECE; begin > 0; begin -= 16384)
+            (void)sk_peer_send_request(link->session, 1, begin - 16384, 16384, 1);
 }
 
 static void ask_much(struct link *link, const struct sk_peer_event *event)
@@ -279,7 +320,149 @@ static void test_cancel(void **state)
     remote->on_event = cancel_all;
     world_run(world, 1);
     assert_int_equal(sk_peer_view(world->links->session)->requests_pending, 0);
-    assert_int_equal(remote->got_bytes, 16384); /* the one that was being read */
+    assert_int_equal(remote->got_bytes, 0); /* they came together: nothing was read yet */
+    assert_int_equal(world->reads, 0);
+    world_deinit(world);
+}
+
+/* Requests that follow each other are one read, of sixteen and of a megabyte at most. */
+static void ask_in_bits(struct link *link, const struct sk_peer_event *event)
+{
+    take_interest(link, event);
+    if (event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_UNCHOKE)
+        for (uint32_t i = 0; i < 40; i++)
+            (void)sk_peer_send_request(link->session, 1, i * 1000, 1000, 1);
+}
+
+static void ask_in_chunks(struct link *link, const struct sk_peer_event *event)
+{
+    take_interest(link, event);
+    if (event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_UNCHOKE)
+        for (uint32_t i = 0; i < 16; i++)
+            (void)sk_peer_send_request(link->session, 0, i * SK_BLOCK_SIZE_MAX, SK_BLOCK_SIZE_MAX,
+                                       1);
+}
+
+static void test_runs(void **state)
+{
+    struct world *world = fresh();
+    world_start(world);
+    assert_int_equal(store(world, 1), 0);
+    struct remote *remote = leecher(world, 1);
+    remote->on_event = ask_in_bits;
+    world_run(world, 1);
+    assert_int_equal(remote->got_bytes, 40000);
+    assert_int_equal(world->reads, 3); /* 16, 16 and 8 */
+    world_deinit(world);
+
+    world_init(world, &(struct skep_config){.no_lsd = true, .save_dir = "/there", .give = true});
+    world_content(world, 2, 16 * SK_BLOCK_SIZE_MAX, true, false);
+    world_add_file(world, NULL, 0);
+    world_start(world);
+    assert_int_equal(skep_torrent_has_stored(world->torrent, 0), 0);
+    remote = leecher(world, 1);
+    remote->on_event = ask_in_chunks;
+    world_run(world, 1);
+    assert_int_equal(remote->got_bytes, 16 * SK_BLOCK_SIZE_MAX);
+    assert_int_equal(world->reads, 2);
+    world_deinit(world);
+}
+
+/* A cancel comes while the disk reads: what is read already is sent, the rest rejected; each
+ * request has one answer. */
+static void test_cancel_while_reading(void **state)
+{
+    struct world *world = fresh();
+    world->disk_s = 0.5;
+    world_start(world);
+    assert_int_equal(skep_torrent_has_stored(world->torrent, 1), 0);
+    struct remote *remote = leecher(world, 1);
+    remote->on_event = take_apart;
+    world_run(world, 0.2);
+    assert_int_equal(world->reads, 1);
+    struct link *link = world->links;
+    for (uint32_t begin = 0; begin < PIECE; begin += 16384)
+        (void)sk_peer_send_cancel(link->session, 1, begin, 16384);
+    world_run(world, 5);
+    assert_int_equal(world->reads, 1);
+    assert_int_equal(remote->got_bytes, 16384);
+    assert_int_equal(sk_peer_view(link->session)->requests_pending, 0);
+    world_deinit(world);
+}
+
+/* It is choked while the disk reads for it: nothing is sent, all is rejected, and what it asks for
+ * later is served. */
+static void test_choked_while_reading(void **state)
+{
+    struct world *world = fresh();
+    world->disk_s = 0.5;
+    world_start(world);
+    assert_int_equal(skep_torrent_has_stored(world->torrent, 1), 0);
+    struct remote *remote = leecher(world, 1);
+    remote->on_event = take_apart;
+    world_run(world, 0.2);
+    struct link *link = world->links;
+    (void)sk_peer_send_interest(link->session, false);
+    world_run(world, 0.1);
+    assert_true(sk_peer_view(link->session)->choked);
+    assert_int_equal(sk_peer_view(link->session)->requests_pending, 0);
+    (void)sk_peer_send_interest(link->session, true); /* and asks, when it is unchoked */
+    world_run(world, 5);
+    assert_int_equal(remote->got_bytes, PIECE);
+    assert_int_equal(sk_peer_view(link->session)->requests_pending, 0);
+    world_deinit(world);
+}
+
+/* ---- the bound on what is given ---- */
+
+/* It asks without end, for blocks as large as its `lazy`, which is of no use else where nothing is
+ * held. */
+static void take_for_ever(struct link *link, const struct sk_peer_event *event)
+{
+    uint32_t length = link->remote->lazy;
+    bool unchoked = event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_UNCHOKE;
+    take_interest(link, event);
+    for (unsigned i = 0; i < (unchoked ? 20u : event->kind == SK_PEER_EVENT_BLOCK); i++)
+        (void)sk_peer_send_request(link->session, 1, i % 2 * length, length, 1);
+}
+
+/* Ten seconds of the limit are ten times the limit, and those who ask get the same each, whatever
+ * they ask for, whenever they came, and whoever else is there. */
+static void test_limit(void **state)
+{
+    struct world *world = &world_memory;
+    world_init(world, &(struct skep_config){.no_lsd = true,
+                                            .save_dir = "/there",
+                                            .give = true,
+                                            .give_slots = SLOTS,
+                                            .give_limit_bytes_s = 500000});
+    world_content(world, 4, PIECE, true, false);
+    world_add_file(world, NULL, 0);
+    world->disk_s = 0.0005;
+    world_start(world);
+    assert_int_equal(skep_torrent_has_stored(world->torrent, 1), 0);
+    struct remote *takers[4];
+    for (unsigned i = 0; i < 24; i++) {
+        struct remote *remote = leecher(world, i + 1);
+        remote->on_event = i % 6 ? NULL : take_for_ever;
+        remote->lazy = i == 6 ? 32768 : i == 12 ? 4096 : 16384;
+        if (i % 6 == 0)
+            takers[i / 6] = remote;
+    }
+    takers[3]->on_event = NULL; /* later */
+    world_run(world, 10);
+    assert_in_range(world->torrent->given, 4850000, 5150000);
+    for (unsigned i = 0; i < 3; i++)
+        assert_in_range(takers[i]->got_bytes, 4850000 / 3, 5150000 / 3);
+    uint64_t before = world->torrent->given, first = takers[0]->got_bytes;
+    takers[3]->on_event = take_for_ever;
+    for (struct link *link = world->links; link; link = link->next)
+        if (link->remote == takers[3])
+            (void)sk_peer_send_interest(link->session, true);
+    world_run(world, 10);
+    assert_in_range(world->torrent->given - before, 4850000, 5150000);
+    assert_in_range(takers[3]->got_bytes, 4700000 / 4, 5150000 / 4); /* no more for having waited */
+    assert_in_range(takers[0]->got_bytes - first, 4850000 / 4, 5300000 / 4);
     world_deinit(world);
 }
 
@@ -344,6 +527,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store),
         cmocka_unit_test(test_store_is_bounded),
+        cmocka_unit_test(test_store_takes_one),
         cmocka_unit_test(test_store_without_directory),
         cmocka_unit_test(test_give),
         cmocka_unit_test(test_give_disk_fails),
@@ -352,6 +536,10 @@ int main(void)
         cmocka_unit_test(test_read_outlives_connection),
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_cancel_while_reading),
+        cmocka_unit_test(test_choked_while_reading),
+        cmocka_unit_test(test_limit),
         cmocka_unit_test(test_rate_limit),
         cmocka_unit_test(test_rate_limit_of_many),
     };

@@ -326,6 +326,128 @@ static void test_stop_before_any_answer(void **state)
     assert_int_equal(SK_TIME_NEVER, sk_tracker_next_draw_ns(tracker));
 }
 
+/* ---- the download is complete ---- */
+
+static void make_http_announced(void)
+{
+    assert_int_equal(0, make(HTTP_URL, false));
+    sk_tracker_tick(tracker, now);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_non_null(strstr(out.url, "event=started"));
+    REPLY(200, HTTP_OK);
+    take(SK_TRACKER_OUT_RESULT);
+    quiet();
+}
+
+/* At once, whatever the interval; then as ever. */
+static void test_completed(void **state)
+{
+    make_http_announced();
+    now += 3 * S;
+    sk_tracker_progress(tracker, 1, 2, 0);
+    sk_tracker_completed(tracker, now);
+    wait_s(0);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_non_null(strstr(out.url, "event=completed"));
+    assert_non_null(strstr(out.url, "left=0"));
+    assert_true(sk_tracker_awaits(tracker, out.request));
+    assert_false(sk_tracker_awaits(tracker, out.request + 1));
+    REPLY(200, HTTP_OK);
+    take(SK_TRACKER_OUT_RESULT);
+    assert_false(sk_tracker_awaits(tracker, out.request));
+    wait_s(1800);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_null(strstr(out.url, "event="));
+}
+
+/* Not before the tracker knows that we began. */
+static void test_completed_before_the_first_answer(void **state)
+{
+    assert_int_equal(0, make(HTTP_URL, true));
+    sk_tracker_tick(tracker, now);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    sk_tracker_completed(tracker, now);
+    quiet();
+    REPLY(500, "");
+    take_failure(SK_TRACKER_ANNOUNCE, SK_TRACKER_STATUS);
+    wait_s(SK_TRACKER_BACKOFF_MIN_S);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_non_null(strstr(out.url, "event=started"));
+    REPLY(200, HTTP_OK);
+    take(SK_TRACKER_OUT_RESULT);
+    take(SK_TRACKER_OUT_HTTP_GET); /* the scrape */
+    assert_null(strstr(out.url, "event="));
+    REPLY(404, "");
+    take_failure(SK_TRACKER_SCRAPE, SK_TRACKER_STATUS);
+    wait_s(0);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_non_null(strstr(out.url, "event=completed"));
+}
+
+/* Until it was answered, and no sooner than a tracker that fails may be asked. */
+static void test_completed_fails(void **state)
+{
+    make_http_announced();
+    sk_tracker_completed(tracker, now);
+    wait_s(0);
+    for (unsigned i = 0; i < 2; i++) {
+        take(SK_TRACKER_OUT_HTTP_GET);
+        assert_non_null(strstr(out.url, "event=completed"));
+        REPLY(500, "");
+        take_failure(SK_TRACKER_ANNOUNCE, SK_TRACKER_STATUS);
+        sk_tracker_completed(tracker, now); /* said twice: no reason for haste */
+        wait_s(SK_TRACKER_BACKOFF_MIN_S << i);
+    }
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_non_null(strstr(out.url, "event=completed"));
+    REPLY(200, HTTP_OK);
+    take(SK_TRACKER_OUT_RESULT);
+    wait_s(1800);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_null(strstr(out.url, "event="));
+}
+
+/* Complete, and gone: first the one, then the other, each in haste. */
+static void test_completed_then_stop(void **state)
+{
+    make_http_announced();
+    sk_tracker_completed(tracker, now);
+    sk_tracker_stop(tracker, now);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_non_null(strstr(out.url, "event=completed"));
+    sk_tracker_stop(tracker, now);
+    quiet();
+    wait_s(SK_TRACKER_STOP_WAIT_S);
+    take_failure(SK_TRACKER_ANNOUNCE, SK_TRACKER_TIMEOUT);
+    assert_int_not_equal(SK_TRACKER_ENDED, sk_tracker_state(tracker));
+    assert_int_equal(0, sk_tracker_deadline(tracker));
+    sk_tracker_tick(tracker, now);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_non_null(strstr(out.url, "event=stopped"));
+    wait_s(SK_TRACKER_STOP_WAIT_S);
+    take_failure(SK_TRACKER_STOP, SK_TRACKER_TIMEOUT);
+    assert_int_equal(SK_TRACKER_ENDED, sk_tracker_state(tracker));
+}
+
+/* What is under way is not said twice. */
+static void test_stop_while_completed_is_under_way(void **state)
+{
+    make_http_announced();
+    sk_tracker_completed(tracker, now);
+    wait_s(0);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_non_null(strstr(out.url, "event=completed"));
+    sk_tracker_stop(tracker, now);
+    quiet();
+    assert_true(sk_tracker_awaits(tracker, out.request));
+    REPLY(200, HTTP_OK);
+    take(SK_TRACKER_OUT_RESULT);
+    quiet();
+    sk_tracker_tick(tracker, now);
+    take(SK_TRACKER_OUT_HTTP_GET);
+    assert_non_null(strstr(out.url, "event=stopped"));
+}
+
 static void test_same_seed_same_trace(void **state)
 {
     uint32_t first[2];
@@ -387,6 +509,11 @@ int main(void)
         TEST(test_http_stop),
         TEST(test_stop_while_an_announce_is_under_way),
         TEST(test_stop_before_any_answer),
+        TEST(test_completed),
+        TEST(test_completed_before_the_first_answer),
+        TEST(test_completed_fails),
+        TEST(test_completed_then_stop),
+        TEST(test_stop_while_completed_is_under_way),
         TEST(test_same_seed_same_trace),
         TEST(test_no_memory_for_an_answer),
         TEST(test_no_memory_to_ask),

@@ -370,6 +370,44 @@ static void test_udp_looks_the_name_up_again_once_all_fail(void **state)
     quiet();
 }
 
+/* Of a UDP tracker whose connection has run out: connected anew for it, also when stopping. */
+static void test_completed(void **state)
+{
+    make_udp_announced(1800);
+    now += 2 * SK_TRACKER_UDP_CONNECTION_S * S;
+    sk_tracker_completed(tracker, now);
+    sk_tracker_stop(tracker, now);
+    take_packet(SK_UDP_CONNECT);
+    assert_true(connected_from("127.0.0.1:6969", request.transaction));
+    take_packet(SK_UDP_ANNOUNCE);
+    assert_int_equal(SK_ANNOUNCE_COMPLETED, request.announce.event);
+    assert_true(announced_from("127.0.0.1:6969", request.transaction, 1800));
+    take(SK_TRACKER_OUT_RESULT);
+    sk_tracker_tick(tracker, now);
+    take_packet(SK_UDP_ANNOUNCE);
+    assert_int_equal(SK_ANNOUNCE_STOPPED, request.announce.event);
+    wait_s(SK_TRACKER_STOP_WAIT_S);
+    take_failure(SK_TRACKER_STOP, SK_TRACKER_TIMEOUT);
+    assert_int_equal(SK_TRACKER_ENDED, sk_tracker_state(tracker));
+}
+
+/* Silence while stopping: one try for each. */
+static void test_completed_unheard(void **state)
+{
+    make_udp_announced(1800);
+    sk_tracker_completed(tracker, now);
+    sk_tracker_stop(tracker, now);
+    take_packet(SK_UDP_ANNOUNCE);
+    wait_s(SK_TRACKER_STOP_WAIT_S);
+    take_failure(SK_TRACKER_ANNOUNCE, SK_TRACKER_TIMEOUT);
+    sk_tracker_tick(tracker, now);
+    take_packet(SK_UDP_ANNOUNCE);
+    assert_int_equal(SK_ANNOUNCE_STOPPED, request.announce.event);
+    wait_s(SK_TRACKER_STOP_WAIT_S);
+    take_failure(SK_TRACKER_STOP, SK_TRACKER_TIMEOUT);
+    assert_int_equal(SK_TRACKER_ENDED, sk_tracker_state(tracker));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +429,8 @@ int main(void)
         TEST(test_udp_name_not_found),
         TEST(test_udp_stop_while_resolving),
         TEST(test_udp_looks_the_name_up_again_once_all_fail),
+        TEST(test_completed),
+        TEST(test_completed_unheard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,8 +106,9 @@ struct sk_peer_config {
      */
     unsigned mse;
     bool mse_required;  /* incoming: refuse plain handshakes */
+    bool no_pex;        /* BEP 11: peers are not to be told to us */
     bool dht;           /* BEP 5: we have a DHT node, and say so */
-    bool quiet;         /* do not send an extension handshake (lab peers) */
+    bool quiet;         /* the extension handshake is left to the owner */
     const char *client; /* our "v"; static text */
     uint64_t seed;      /* of the generator for keys, pads and ids: the system's entropy */
 };

@@ -138,6 +138,8 @@ int sk_peer_put_extension_handshake(struct sk_peer *peer, int64_t metadata_size,
     };
     for (unsigned e = SK_EXT_METADATA; e <= SK_EXT_UPLOAD_ONLY; e++)
         handshake.ids[e] = (uint8_t)e;
+    if (peer->config.no_pex)
+        handshake.ids[SK_EXT_PEX] = 0;
     return put_extended(peer, SK_EXT_HANDSHAKE, write_handshake, &handshake);
 }
 

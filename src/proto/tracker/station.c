@@ -53,16 +53,21 @@ void sk_station_move(struct sk_station *station, const struct sk_endpoint *endpo
 
 /* ------------------------------------------------------------------- asking */
 
+static bool in_haste(const struct sk_station *station)
+{
+    return station->stopping || station->ask == SK_TRACKER_STOP;
+}
+
 static unsigned tries_max(const struct sk_station *station)
 {
-    return station->udp && station->ask != SK_TRACKER_STOP ? SK_TRACKER_UDP_TRIES : 1;
+    return station->udp && !in_haste(station) ? SK_TRACKER_UDP_TRIES : 1;
 }
 
 static void send_again(struct sk_station *station, uint64_t now_ns)
 {
-    uint64_t wait_s = station->ask == SK_TRACKER_STOP ? SK_TRACKER_STOP_WAIT_S
-                      : station->udp                  ? SK_TRACKER_UDP_WAIT_S << station->tries
-                                                      : SK_TRACKER_HTTP_WAIT_S;
+    uint64_t wait_s = in_haste(station) ? SK_TRACKER_STOP_WAIT_S
+                      : station->udp    ? SK_TRACKER_UDP_WAIT_S << station->tries
+                                        : SK_TRACKER_HTTP_WAIT_S;
     station->tries++;
     station->send_ready = true;
     station->timer_ns = after_s(now_ns, wait_s);
@@ -82,6 +87,10 @@ static void begin(struct sk_station *station, enum sk_tracker_ask ask, struct sk
 {
     bool connected = !station->udp || now_ns < station->connection_end_ns;
     station->ask = ask;
+    station->event = ask == SK_TRACKER_STOP ? SK_ANNOUNCE_STOPPED
+                     : !station->started    ? SK_ANNOUNCE_STARTED
+                     : station->completed   ? SK_ANNOUNCE_COMPLETED
+                                            : SK_ANNOUNCE_NONE;
     station->asked_ns = now_ns;
     station->stale = station->udp && connected;
     enter(station, connected ? SK_STATION_REQUEST : SK_STATION_CONNECT, prng, now_ns);
@@ -172,10 +181,14 @@ static void announced(struct sk_station *station, struct sk_announce_answer *ans
     wait_s = wait_s ? wait_s : SK_TRACKER_INTERVAL_DEFAULT_S;
     station->next_ns = after_s(now_ns, SK_MAX(wait_s, (uint64_t)SK_TRACKER_REPEAT_MIN_S));
     station->started = true;
+    if (station->event == SK_ANNOUNCE_COMPLETED)
+        station->completed = false;
+    if (station->completed)
+        station->next_ns = now_ns;
     station->failures = 0;
     if (answer->tracker_id[0])
         memcpy(station->tracker_id, answer->tracker_id, sizeof station->tracker_id);
-    if (station->scrape) {
+    if (station->scrape && !station->stopping) {
         station->scrape = false;
         begin(station, SK_TRACKER_SCRAPE, prng, now_ns);
     }
@@ -311,7 +324,10 @@ void sk_station_tick(struct sk_station *station, struct sk_prng *prng, uint64_t 
 {
     if (station->send_ready || station->result_ready)
         return;
-    if (station->state == SK_STATION_WAIT && now_ns >= station->next_ns)
+    if (station->state == SK_STATION_WAIT && station->stopping) {
+        station->stopping = false;
+        begin(station, SK_TRACKER_STOP, prng, now_ns);
+    } else if (station->state == SK_STATION_WAIT && now_ns >= station->next_ns)
         begin(station, SK_TRACKER_ANNOUNCE, prng, now_ns);
     else if (is_busy(station) && now_ns >= station->timer_ns)
         time_out(station, prng, now_ns);
@@ -321,13 +337,27 @@ void sk_station_stop(struct sk_station *station, struct sk_prng *prng, uint64_t 
 {
     if (station->state == SK_STATION_ENDED || station->state == SK_STATION_OFF)
         return;
-    if (is_busy(station) && station->ask == SK_TRACKER_STOP)
+    if (in_haste(station))
         return;
+    bool telling = is_busy(station) && station->event == SK_ANNOUNCE_COMPLETED &&
+                   station->ask == SK_TRACKER_ANNOUNCE;
+    station->stopping = station->started && station->completed;
+    if (telling) { /* not twice */
+        station->timer_ns = SK_MIN(station->timer_ns, after_s(now_ns, SK_TRACKER_STOP_WAIT_S));
+        return;
+    }
     station->send_ready = false;
     if (station->started)
-        begin(station, SK_TRACKER_STOP, prng, now_ns);
+        begin(station, station->completed ? SK_TRACKER_ANNOUNCE : SK_TRACKER_STOP, prng, now_ns);
     else
         station->state = SK_STATION_ENDED;
+}
+
+void sk_station_completed(struct sk_station *station, uint64_t now_ns)
+{
+    station->completed = true;
+    if (station->started && station->state == SK_STATION_WAIT && !station->failures)
+        station->next_ns = now_ns;
 }
 
 uint64_t sk_station_deadline(const struct sk_station *station)
@@ -336,5 +366,7 @@ uint64_t sk_station_deadline(const struct sk_station *station)
         return 0;
     if (is_busy(station))
         return station->timer_ns;
-    return station->state == SK_STATION_WAIT ? station->next_ns : SK_TIME_NEVER;
+    if (station->state == SK_STATION_WAIT)
+        return station->stopping ? 0 : station->next_ns;
+    return SK_TIME_NEVER;
 }

@@ -30,10 +30,13 @@ struct sk_station {
     enum sk_tracker_ask ask;
     struct sk_endpoint endpoint; /* family NONE for HTTP */
     bool udp;
-    bool scrape;          /* one is still wanted */
-    bool started;         /* a started announce was answered */
-    bool send_ready;      /* a packet or a GET waits to be taken */
-    bool result_ready;    /* `result` waits to be taken */
+    bool scrape;                  /* one is still wanted */
+    bool started;                 /* a started announce was answered */
+    bool completed;               /* the news of it was not answered yet */
+    bool stopping;                /* the news goes first, then the good-bye */
+    enum sk_announce_event event; /* of the announce that is or was last under way */
+    bool send_ready;              /* a packet or a GET waits to be taken */
+    bool result_ready;            /* `result` waits to be taken */
     bool stale;           /* the connection id comes from an earlier exchange: the tracker may
                              have forgotten it */
     unsigned tries;       /* packets sent in this state */
@@ -55,6 +58,8 @@ void sk_station_move(struct sk_station *station, const struct sk_endpoint *endpo
                      uint64_t now_ns);
 void sk_station_tick(struct sk_station *station, struct sk_prng *prng, uint64_t now_ns);
 void sk_station_stop(struct sk_station *station, struct sk_prng *prng, uint64_t now_ns);
+/* The download has become complete. */
+void sk_station_completed(struct sk_station *station, uint64_t now_ns);
 uint64_t sk_station_deadline(const struct sk_station *station);
 /* How long to wait after so many failures in a row, 1 or more. */
 uint64_t sk_station_backoff_s(unsigned failures);

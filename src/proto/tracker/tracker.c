@@ -151,6 +151,19 @@ void sk_tracker_progress(struct sk_tracker *tracker, uint64_t uploaded, uint64_t
     tracker->announce.left = left;
 }
 
+void sk_tracker_completed(struct sk_tracker *tracker, uint64_t now_ns)
+{
+    tracker->now_ns = now_ns;
+    for (int i = 0; i < STATIONS && !tracker->stopped; i++)
+        sk_station_completed(&tracker->stations[i], now_ns);
+}
+
+bool sk_tracker_awaits(const struct sk_tracker *tracker, uint32_t request)
+{
+    const struct sk_station *station = &tracker->stations[0];
+    return !tracker->udp && sk_station_listens(station) && station->transaction == request;
+}
+
 const char *sk_tracker_url(const struct sk_tracker *tracker)
 {
     return tracker->url;
@@ -334,11 +347,9 @@ static struct sk_announce announce_of(const struct sk_tracker *tracker,
 {
     struct sk_announce announce = tracker->announce;
     announce.tracker_id = sk_bytes_text(station->tracker_id);
-    announce.event = !station->started ? SK_ANNOUNCE_STARTED : SK_ANNOUNCE_NONE;
-    if (station->ask == SK_TRACKER_STOP) {
-        announce.event = SK_ANNOUNCE_STOPPED;
+    announce.event = station->event;
+    if (station->ask == SK_TRACKER_STOP)
         announce.want = 0;
-    }
     return announce;
 }
 
@@ -407,7 +418,8 @@ int sk_tracker_next_output(struct sk_tracker *tracker, struct sk_tracker_out *re
 
 static bool lookup_holds(const struct sk_tracker *tracker)
 {
-    return tracker->lookup.state == LOOKUP_DUE || tracker->lookup.state == LOOKUP_ASKED;
+    return !tracker->stopped &&
+           (tracker->lookup.state == LOOKUP_DUE || tracker->lookup.state == LOOKUP_ASKED);
 }
 
 uint64_t sk_tracker_deadline(const struct sk_tracker *tracker)
@@ -422,7 +434,7 @@ uint64_t sk_tracker_deadline(const struct sk_tracker *tracker)
         if (!held || station->result_ready)
             first = SK_MIN(first, sk_station_deadline(station));
     }
-    if (lookup_holds(tracker) && !tracker->stopped)
+    if (lookup_holds(tracker))
         first = SK_MIN(first, lookup->state == LOOKUP_DUE ? lookup->next_ns : lookup->timer_ns);
     return first;
 }
@@ -470,7 +482,7 @@ enum sk_tracker_state sk_tracker_state(const struct sk_tracker *tracker)
         [SK_TRACKER_ENDED] = 0,
     };
     enum sk_tracker_state best = SK_TRACKER_ENDED;
-    if (lookup_holds(tracker) && !tracker->stopped)
+    if (lookup_holds(tracker))
         best = tracker->lookup.failures && tracker->lookup.state == LOOKUP_DUE
                    ? SK_TRACKER_FAILING
                    : SK_TRACKER_RESOLVING;
@@ -484,7 +496,7 @@ enum sk_tracker_state sk_tracker_state(const struct sk_tracker *tracker)
 uint64_t sk_tracker_next_draw_ns(const struct sk_tracker *tracker)
 {
     uint64_t answered = SK_TIME_NEVER, others = SK_TIME_NEVER;
-    if (lookup_holds(tracker) && !tracker->stopped)
+    if (lookup_holds(tracker))
         return tracker->lookup.state == LOOKUP_DUE ? tracker->lookup.next_ns : 0;
     for (int i = 0; i < STATIONS; i++) {
         const struct sk_station *station = &tracker->stations[i];

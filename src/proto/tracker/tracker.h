@@ -16,7 +16,8 @@
  *   as silent; the back-off between announces is what spares it.
  * - An announce is repeated as early as the tracker allows (min interval where it names one), not
  *   at the interval: every answer is another draw of peers.
- * - The stopped announce is sent once, and only where a started one was answered.
+ * - The stopped announce is sent once, and only where a started one was answered. So is the
+ * completed one, which does not wait for the interval and is repeated until it is answered.
  *
  * Memory: about 6 KiB, its address, and one answer (at most SK_TRACKER_PEERS_MAX peers of 20 bytes)
  * of each address until the result is taken.
@@ -122,6 +123,13 @@ void sk_tracker_progress(struct sk_tracker *tracker, uint64_t uploaded, uint64_t
                          uint64_t left);
 
 /*
+ * The download has become complete: said in an announce of its own, as soon as a started one was
+ * answered, whatever the interval; where it fails, in the next ones until it is answered. Each
+ * address hears of it.
+ */
+void sk_tracker_completed(struct sk_tracker *tracker, uint64_t now_ns);
+
+/*
  * The end of a GET: its status (200 and so on) and body; or status 0 and the driver's error text in
  * `body`. One that is no longer waited for is ignored.
  */
@@ -143,6 +151,9 @@ void sk_tracker_input_resolved(struct sk_tracker *tracker, const struct sk_endpo
 void sk_tracker_input_unsent(struct sk_tracker *tracker, const struct sk_endpoint *to,
                              const char *text, uint64_t now_ns);
 
+/* Whether the answer to this GET is still waited for. */
+bool sk_tracker_awaits(const struct sk_tracker *tracker, uint32_t request);
+
 /* 1 and *ret_out where there is something to do, else 0. */
 int sk_tracker_next_output(struct sk_tracker *tracker, struct sk_tracker_out *ret_out);
 
@@ -151,9 +162,10 @@ uint64_t sk_tracker_deadline(const struct sk_tracker *tracker);
 void sk_tracker_tick(struct sk_tracker *tracker, uint64_t now_ns);
 
 /*
- * Says good-bye where there was a welcome; what is under way is dropped. Within 2 *
- * SK_TRACKER_STOP_WAIT_S (HTTP: once that) the state is SK_TRACKER_ENDED; a caller in a hurry may
- * free the machine as soon as the outputs are sent and a UDP connection id was at hand.
+ * Says good-bye where there was a welcome; what is under way is dropped, but for the news of a
+ * completed download, which goes first. Within 2 * SK_TRACKER_STOP_WAIT_S (HTTP: once that; each
+ * once more with such news) the state is SK_TRACKER_ENDED; a caller in a hurry may free the machine
+ * as soon as the outputs are sent and a UDP connection id was at hand.
  */
 void sk_tracker_stop(struct sk_tracker *tracker, uint64_t now_ns);
 
