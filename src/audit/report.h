@@ -62,7 +62,7 @@ struct sk_report_peer {
     double share, share_change;    /* 0..1 of the pieces; change since first read */
     uint32_t haves;                /* HAVE messages received */
     int upload_only;               /* 1, 0, -1 not said */
-    const char *transport;         /* "tcp"; NULL not connected */
+    const char *transport;         /* "tcp", "utp"; NULL not connected */
     const char *encryption;        /* "plain", "rc4"; NULL not connected */
     double connected_s, seen_s;    /* when it opened, seconds into the audit; how long open */
     double rtt_s;                  /* least time from request to block; NAN unknown; else of

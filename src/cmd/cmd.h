@@ -37,8 +37,11 @@ struct sk_command_set {
 int sk_command_run(const struct sk_command_set *set, int argc, char **argv);
 
 int sk_cmd_audit(int argc, char **argv);
+int sk_cmd_create(int argc, char **argv);
 int sk_cmd_dht(int argc, char **argv);
+int sk_cmd_get(int argc, char **argv);
 int sk_cmd_lab(int argc, char **argv);
+int sk_cmd_seed(int argc, char **argv);
 int sk_cmd_show(int argc, char **argv);
 
 /* One line on stderr, "skep: ...", with whatever is in it made safe to show; nothing more is needed

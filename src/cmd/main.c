@@ -8,7 +8,10 @@
 
 static const struct sk_command commands[] = {
     {"audit", "go to every peer of a torrent and report what is true", sk_cmd_audit},
+    {"get", "download torrents", sk_cmd_get},
+    {"seed", "give the files of a torrent to whoever asks", sk_cmd_seed},
     {"dht", "find peers, keep and fetch bytes, look around in the DHT", sk_cmd_dht},
+    {"create", "make a .torrent of a file or a folder", sk_cmd_create},
     {"show", "say what a .torrent file or a magnet link says", sk_cmd_show},
     {"lab", "run a swarm of known truth on this machine", sk_cmd_lab},
 };

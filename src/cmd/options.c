@@ -196,7 +196,22 @@ static const char *set_state_dir(struct sk_options *o, const char *arg)
 
 static const char *set_transport(struct sk_options *o, const char *arg)
 {
-    return strcmp(arg, "tcp") == 0 ? NULL : "tcp (uTP comes with the downloader)";
+    static const struct {
+        const char *text;
+        unsigned transports;
+    } lists[] = {
+        {"tcp,utp", SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP},
+        {"utp,tcp", SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP},
+        {"tcp", SKEP_TRANSPORT_TCP},
+        {"utp", SKEP_TRANSPORT_UTP},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(lists); i++) {
+        if (strcmp(arg, lists[i].text) != 0)
+            continue;
+        o->net.transports = lists[i].transports;
+        return NULL;
+    }
+    return "tcp, utp, or tcp,utp";
 }
 
 static const char *set_time(struct sk_options *o, const char *arg)
@@ -292,7 +307,7 @@ static const char *set_anonymize(struct sk_options *o, const char *arg)
 /* ---- the table ---- */
 
 /* Whose options: sets of commands. */
-enum { AUDIT = 1, DHT = 2, DHT_PORT = 4, ALL = AUDIT | DHT };
+enum { AUDIT = 1, DHT = 2, DHT_PORT = 4, CREATE = 8, ALL = AUDIT | DHT };
 
 static const struct {
     const char *name, *arg;
@@ -325,7 +340,8 @@ static const struct {
     {"encryption", "POLICY", set_encryption,
      "prefer (default): encrypted, then plain; allow: plain, then encrypted; require; off",
      SK_OPTIONS_NETWORK, AUDIT},
-    {"transport", "LIST", set_transport, "tcp", SK_OPTIONS_NETWORK, AUDIT},
+    {"transport", "LIST", set_transport, "tcp, utp, or tcp,utp (default): TCP first, then uTP",
+     SK_OPTIONS_NETWORK, AUDIT},
     {"connections", "N", set_connections, "at most so many connections (default 2000)",
      SK_OPTIONS_NETWORK, AUDIT},
     {"limit", "RATE", set_limit, "receive at most so many bytes a second (500k, 2M)",
@@ -338,8 +354,9 @@ static const struct {
      "text or json; peers, sample: also jsonl, csv; crawl: text, jsonl (default), csv",
      SK_OPTIONS_OUTPUT, DHT},
     {"progress", "HOW", set_progress, "auto (default), tty, plain, json or none", SK_OPTIONS_OUTPUT,
-     ALL},
-    {"quiet", NULL, set_quiet, "no progress, only the result and errors", SK_OPTIONS_OUTPUT, ALL},
+     ALL | CREATE},
+    {"quiet", NULL, set_quiet, "no progress, only the result and errors", SK_OPTIONS_OUTPUT,
+     ALL | CREATE},
     {"anonymize", NULL, set_anonymize, "replace addresses by keyed hashes in every output",
      SK_OPTIONS_OUTPUT, ALL},
 };
@@ -348,7 +365,7 @@ static const struct {
 #define ARGP_MAX (SK_ARRAY_LEN(table) + 4)
 
 static struct argp_option audit_options[ARGP_MAX], dht_options[ARGP_MAX],
-    dht_port_options[ARGP_MAX];
+    dht_port_options[ARGP_MAX], create_options[ARGP_MAX];
 
 static void fill(struct argp_option *options, unsigned commands)
 {
@@ -381,6 +398,7 @@ __attribute__((constructor)) static void fill_all(void)
     fill(audit_options, AUDIT);
     fill(dht_options, DHT);
     fill(dht_port_options, DHT | DHT_PORT);
+    fill(create_options, CREATE);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -399,6 +417,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 const struct argp sk_options_argp = {.options = audit_options, .parser = parse};
 const struct argp sk_options_dht_argp = {.options = dht_port_options, .parser = parse};
 const struct argp sk_options_dht_portless_argp = {.options = dht_options, .parser = parse};
+const struct argp sk_options_create_argp = {.options = create_options, .parser = parse};
 
 /* ---- config file and environment ---- */
 
@@ -470,7 +489,7 @@ static bool read_environment(struct sk_options *options)
 
 bool sk_options_init(struct sk_options *options)
 {
-    *options = (struct sk_options){0};
+    *options = (struct sk_options){.net.transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP};
     return read_config(options) && read_environment(options);
 }
 

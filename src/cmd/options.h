@@ -38,9 +38,10 @@ struct sk_options {
 /* Groups of their options in help texts; those of commands come before, from 1 on. */
 enum { SK_OPTIONS_WHO = 10, SK_OPTIONS_NETWORK, SK_OPTIONS_STOP, SK_OPTIONS_OUTPUT };
 
-/* argp children with the options that an audit takes, that the commands of the DHT take, and those
- * without --port; their input is a struct sk_options. */
-extern const struct argp sk_options_argp, sk_options_dht_argp, sk_options_dht_portless_argp;
+/* argp children with the options that an audit takes, that the commands of the DHT take, those
+ * without --port, and that create takes; their input is a struct sk_options. */
+extern const struct argp sk_options_argp, sk_options_dht_argp, sk_options_dht_portless_argp,
+    sk_options_create_argp;
 
 /* Defaults, then config file, then environment; complains and returns false on what they say
  * wrongly. */

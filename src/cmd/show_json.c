@@ -91,9 +91,12 @@ static json_t *attributes_value(uint32_t flags, bool *failed)
 static json_t *files_value(const struct sk_metainfo *m, bool *failed)
 {
     json_t *files = json_array();
+    json_int_t number = 0;
     for (uint32_t i = 0; i < m->files_count && !*failed; i++) {
         const struct sk_file *file = &m->files[i];
         json_t *object = json_object();
+        bool padding = file->flags & SK_FILE_PADDING;
+        set(object, "number", padding ? json_null() : json_integer(++number), failed);
         set(object, "path", text_value(file->path), failed);
         set(object, "size", json_integer((json_int_t)file->length), failed);
         set(object, "offset", json_integer((json_int_t)file->offset), failed);

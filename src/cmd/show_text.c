@@ -98,27 +98,31 @@ static size_t common_depth(const char *a, const char *b)
     return depth;
 }
 
-static void print_entry(FILE *to, const char *size, size_t depth, struct sk_bytes name,
-                        const char *mark)
+/* `number` is what the file is called in --select; "" for a directory. */
+static void print_entry(FILE *to, const char *number, const char *size, size_t depth,
+                        struct sk_bytes name, const char *mark)
 {
     char safe[4 * 256];
     sk_text_escape(name, safe, sizeof safe);
-    fprintf(to, "  %10s  %*s%s%s\n", size, (int)(2 * SK_MIN(depth, (size_t)20)), "", safe, mark);
+    fprintf(to, "  %5s  %8s  %*s%s%s\n", number, size, (int)(2 * SK_MIN(depth, (size_t)20)), "",
+            safe, mark);
 }
 
 /* A file below its directories, of which only those not shown just before get their lines. */
-static void print_file(FILE *to, const struct sk_file *file, const char *before)
+static void print_file(FILE *to, const struct sk_file *file, uint32_t number, const char *before)
 {
-    char units[SK_UNITS_MAX];
+    char units[SK_UNITS_MAX], digits[16];
     size_t depth = 0, known = common_depth(file->path, before);
     const char *name = file->path;
     for (const char *slash; (slash = strchr(name, '/')); name = slash + 1, depth++)
         if (depth >= known)
-            print_entry(to, "", depth, sk_bytes(name, (size_t)(slash - name)), "/");
+            print_entry(to, "", "", depth, sk_bytes(name, (size_t)(slash - name)), "/");
     const char *mark = file->flags & SK_FILE_SYMLINK      ? "@"
                        : file->flags & SK_FILE_EXECUTABLE ? "*"
                                                           : "";
-    print_entry(to, sk_units_bytes((double)file->length, units), depth, sk_bytes_text(name), mark);
+    snprintf(digits, sizeof digits, "%" PRIu32, number);
+    print_entry(to, digits, sk_units_bytes((double)file->length, units), depth, sk_bytes_text(name),
+                mark);
 }
 
 static void print_files(FILE *to, const struct sk_metainfo *m, bool all)
@@ -134,12 +138,11 @@ static void print_files(FILE *to, const struct sk_metainfo *m, bool all)
             left_out++;
             continue;
         }
-        print_file(to, file, before);
+        print_file(to, file, ++shown, before);
         before = file->path;
-        shown++;
     }
     if (left_out)
-        fprintf(to, "  %10s  ... and %" PRIu32 " more (--files lists all)\n", "", left_out);
+        fprintf(to, "  %5s  %8s  ... and %" PRIu32 " more (--files lists all)\n", "", "", left_out);
 }
 
 static uint32_t count_files(const struct sk_metainfo *m)

@@ -31,6 +31,10 @@ def test_audit():
     compare("audit")
 
 
+def test_create():
+    compare("create")
+
+
 def test_dht():
     commands = re.findall(r"^  ([a-z]+) ", run("dht", "--help").stdout, re.M)
     commands = [c for c in commands if c not in ("skep", "echo")]
@@ -40,6 +44,11 @@ def test_dht():
     page = (PAGES / "skep-dht.1.scd").read_text()
     for command in commands:
         assert f"*skep dht {command}*" in page, command
+
+
+def test_get_and_seed():
+    compare("get")
+    compare("seed")
 
 
 def test_lab():

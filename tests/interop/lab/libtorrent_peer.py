@@ -20,15 +20,18 @@ class LibtorrentPeer(Client):
     shows_as = "libtorrent"
     one_identity = False  # a new peer id for each connection
 
-    def __init__(self, *args, wants_rest=False, **options):
-        """wants_rest: ask for the pieces that are not held, instead of being content."""
+    def __init__(self, *args, wants_rest=False, transport="tcp", **options):
+        """wants_rest: ask for the pieces that are not held, instead of being content.
+
+        transport: "tcp" or "utp"; the other one is neither taken nor dialled."""
         super().__init__(*args, **options)
-        self.wants_rest = wants_rest
+        self.wants_rest, self.transport = wants_rest, transport
 
     def start(self):
         order = {"torrent": self.torrent.path, "data": self.data, "held": sorted(self.held),
                  "wants_rest": self.wants_rest, "encryption": self.encryption,
-                 "unchokes": self.unchokes, "lsd": self.lsd, "addresses": self.host.addresses()}
+                 "unchokes": self.unchokes, "lsd": self.lsd, "addresses": self.host.addresses(),
+                 "transport": self.transport}
         self.launch([sys.executable, "-m", "lab.libtorrent_peer"],
                     env={"PYTHONPATH": ":".join(sys.path)},
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
@@ -68,15 +71,17 @@ class LibtorrentPeer(Client):
         self._ask({"do": "calm"})
 
 
-def open_session(addresses, encryption, unchokes, lsd):
+def open_session(addresses, encryption, unchokes, lsd, transport):
     """A session that keeps to the lab, unchokes all or nobody and keeps every connection."""
+    utp = transport == "utp"
     forced = POLICY[encryption]
     level = lt.enc_level.rc4 if encryption == "require" else lt.enc_level.both
     session = lt.session({
         "listen_interfaces": ",".join(f"[{a}]:{PORT}" if ":" in a else f"{a}:{PORT}"
                                       for a in addresses),
         "enable_dht": False, "enable_lsd": lsd, "enable_upnp": False, "enable_natpmp": False,
-        "enable_outgoing_utp": False, "enable_incoming_utp": False,
+        "enable_outgoing_utp": utp, "enable_incoming_utp": utp,
+        "enable_outgoing_tcp": not utp, "enable_incoming_tcp": not utp,
         "in_enc_policy": int(forced), "out_enc_policy": int(forced),
         "allowed_enc_level": int(level),
         "unchoke_slots_limit": -1 if unchokes else 0, "allowed_fast_set_size": 0,
@@ -110,7 +115,7 @@ def wait_checked(session, handle):
 def main():
     order = json.loads(sys.stdin.readline())
     session = open_session(order["addresses"], order["encryption"], order["unchokes"],
-                           order["lsd"])
+                           order["lsd"], order["transport"])
     params = lt.add_torrent_params()
     params.ti = lt.torrent_info(order["torrent"])
     params.save_path = order["data"]

@@ -1,0 +1,392 @@
+#include "cmd/transfer.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/bootstrap.h"
+#include "cmd/cmd.h"
+#include "cmd/on_done.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define TICK_S 0.1
+#define GOODBYE_S 3.0 /* for telling the trackers that we leave */
+
+const char *sk_transfer_name(const struct sk_transfer_torrent *t)
+{
+    const char *name = skep_torrent_name(t->torrent);
+    return name ? name : t->hex;
+}
+
+void sk_transfer_fail(struct sk_transfer_torrent *t, int code)
+{
+    t->stage = SK_TRANSFER_FAILED;
+    t->code = code;
+}
+
+static void complain_err(int err)
+{
+    sk_complain("%s", skep_err_text(err));
+}
+
+/* ---- the run ---- */
+
+/* Whether it has seeded enough. */
+static bool has_seeded(const struct sk_transfer_torrent *t, uint64_t now_ns)
+{
+    const struct sk_transfer_limits *limits = &t->transfer->limits;
+    double seconds = (double)(now_ns - t->done_ns) / 1e9;
+    double wanted = limits->seed_ratio * (double)skep_torrent_size(t->torrent);
+    return limits->seed_s >= 0 && seconds >= limits->seed_s &&
+           (limits->seed_ratio < 0 || (double)t->given_bytes >= wanted);
+}
+
+/* All that is wanted is here. */
+static void complete(struct sk_transfer_torrent *t, uint64_t now_ns)
+{
+    const struct sk_transfer *transfer = t->transfer;
+    char real[PATH_MAX], path[2 * PATH_MAX];
+    t->stage = SK_TRANSFER_SEEDING;
+    t->done_ns = now_ns;
+    if (transfer->limits.only_seed)
+        return;
+    sk_transfer_make_empty(t);
+    if (!transfer->on_done)
+        return;
+    snprintf(path, sizeof path, "%s/%s",
+             realpath(transfer->directory, real) ? real : transfer->directory, sk_transfer_name(t));
+    sk_transfer_live_clear(transfer->live);
+    if (!sk_on_done_start(transfer->on_done, skep_torrent_info_hash(t->torrent),
+                          sk_transfer_name(t), path))
+        t->code = SK_EXIT_FAILED;
+}
+
+static void advance(struct sk_transfer_torrent *t, uint64_t now_ns)
+{
+    struct sk_downloader_status status;
+    switch (t->stage) {
+    case SK_TRANSFER_CHECKING:
+        sk_transfer_check(t);
+        break;
+    case SK_TRANSFER_DOWNLOADING:
+        sk_downloader_tick(t->downloader, now_ns);
+        sk_downloader_status(t->downloader, &status);
+        if (status.state == SK_DOWNLOADER_FAILED) {
+            sk_transfer_live_clear(t->transfer->live);
+            sk_transfer_disk_failed(t, status.error);
+            sk_transfer_fail(t, SK_EXIT_STORAGE);
+        } else if (status.state == SK_DOWNLOADER_DONE) {
+            complete(t, now_ns);
+        }
+        break;
+    case SK_TRANSFER_SEEDING:
+        if (has_seeded(t, now_ns))
+            t->stage = SK_TRANSFER_ENDED;
+        break;
+    case SK_TRANSFER_METADATA:
+    case SK_TRANSFER_ENDED:
+    case SK_TRANSFER_FAILED:
+        break;
+    }
+}
+
+static bool is_over(struct sk_transfer *transfer)
+{
+    bool over = !transfer->stream || sk_transfer_stream_ended(transfer->stream);
+    for (size_t i = 0; i < transfer->count; i++) {
+        const struct sk_transfer_torrent *t = &transfer->torrents[i];
+        bool failed = t->stage == SK_TRANSFER_FAILED;
+        if (transfer->stream) /* the only one */
+            return over || failed;
+        over &= failed || t->stage == SK_TRANSFER_ENDED;
+    }
+    return over;
+}
+
+static void on_tick(struct skep_runtime *runtime, void *ctx)
+{
+    struct sk_transfer *transfer = ctx;
+    uint64_t now_ns = skep_runtime_now(runtime);
+    for (size_t i = 0; i < transfer->count; i++)
+        advance(&transfer->torrents[i], now_ns);
+    if (transfer->stream)
+        sk_transfer_stream_advance(transfer->stream, &transfer->torrents[0]);
+    sk_transfer_live_draw(transfer->live, transfer, now_ns);
+    double elapsed_s = (double)(now_ns - transfer->started_ns) / 1e9;
+    bool over = is_over(transfer);
+    if (!over && transfer->options.time_s > 0 && elapsed_s >= transfer->options.time_s) {
+        transfer->stopped = SK_TRANSFER_TIME;
+        over = true;
+    }
+    if (over)
+        skep_runtime_stop(runtime);
+}
+
+static void on_signal(struct skep_runtime *runtime, int signal, void *ctx)
+{
+    struct sk_transfer *transfer = ctx;
+    if (transfer->interrupts++) {
+        if (transfer->stream)
+            sk_transfer_stream_remove(transfer->stream);
+        _exit(128 + signal);
+    }
+    transfer->stopped = SK_TRANSFER_INTERRUPTED;
+    skep_runtime_stop(runtime);
+}
+
+/* ---- what happens ---- */
+
+static struct sk_transfer_torrent *torrent_of(struct sk_transfer *transfer,
+                                              const struct skep_event *event)
+{
+    for (size_t i = 0; i < transfer->count; i++)
+        if (transfer->torrents[i].torrent == event->torrent)
+            return &transfer->torrents[i];
+    return NULL;
+}
+
+static void on_event(const struct skep_event *event, void *ctx)
+{
+    struct sk_transfer_torrent *t = torrent_of(ctx, event);
+    bool of_dht = event->text && strcmp(event->text, "dht") == 0;
+    if (!t)
+        return;
+    switch (event->kind) {
+    case SKEP_EVENT_SENT:
+        t->given_bytes += event->message.length;
+        break;
+    case SKEP_EVENT_HEARD:
+        t->known += event->is_new;
+        break;
+    case SKEP_EVENT_OPEN:
+        t->opened++;
+        break;
+    case SKEP_EVENT_FAILED:
+        t->failed++;
+        snprintf(t->failure, sizeof t->failure, "%s", event->reason ? event->reason : "");
+        break;
+    case SKEP_EVENT_CLAIM:
+        t->claims += !of_dht;
+        break;
+    case SKEP_EVENT_CLAIM_FAILED:
+        if (!of_dht && event->reason)
+            snprintf(t->tracker_failure, sizeof t->tracker_failure, "%s", event->reason);
+        break;
+    default:
+        break;
+    }
+}
+
+/* SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
+static int hook(struct sk_transfer *transfer)
+{
+    static const enum skep_event_kind kinds[] = {SKEP_EVENT_SENT,  SKEP_EVENT_HEARD,
+                                                 SKEP_EVENT_OPEN,  SKEP_EVENT_FAILED,
+                                                 SKEP_EVENT_CLAIM, SKEP_EVENT_CLAIM_FAILED};
+    struct skep_engine *engine = skep_runtime_engine(transfer->runtime);
+    int err = sk_downloads_new(engine, &transfer->downloads);
+    for (size_t i = 0; i < SK_ARRAY_LEN(kinds) && !err; i++)
+        err = skep_engine_hook(engine, kinds[i], on_event, transfer);
+    return err;
+}
+
+/* ---- leaving ---- */
+
+/* Until the trackers know, and what is whole is on the disk. */
+static void on_goodbye_tick(struct skep_runtime *runtime, void *ctx)
+{
+    const struct sk_transfer *transfer = ctx;
+    for (size_t i = 0; i < transfer->count; i++) {
+        struct sk_downloader_status status;
+        sk_downloader_status(transfer->torrents[i].downloader, &status);
+        bool failed = status.state == SK_DOWNLOADER_FAILED;
+        if (!skep_torrent_stopped(transfer->torrents[i].torrent) ||
+            (status.counts.whole && !failed))
+            return;
+    }
+    skep_runtime_stop(runtime);
+}
+
+static void say_goodbye(struct sk_transfer *transfer)
+{
+    for (size_t i = 0; i < transfer->count; i++)
+        skep_torrent_stop(transfer->torrents[i].torrent, skep_runtime_now(transfer->runtime));
+    skep_runtime_every(transfer->runtime, 0.02, on_goodbye_tick, transfer);
+    skep_runtime_run(transfer->runtime, GOODBYE_S);
+}
+
+/* ---- beginning ---- */
+
+static int add_extras(const struct sk_transfer *transfer, struct skep_torrent *torrent)
+{
+    const struct sk_options *options = &transfer->options;
+    for (size_t i = 0; i < options->trackers.count; i++)
+        if (skep_torrent_add_tracker(torrent, options->trackers.list[i])) {
+            sk_complain("--tracker='%.200s': not a tracker's address that can be asked",
+                        options->trackers.list[i]);
+            return SK_EXIT_USAGE;
+        }
+    for (size_t i = 0; i < options->peers.count; i++)
+        if (skep_torrent_add_peer(torrent, options->peers.list[i])) {
+            sk_complain("'%.200s': expected HOST:PORT, or [ADDRESS]:PORT for IPv6",
+                        options->peers.list[i]);
+            return SK_EXIT_USAGE;
+        }
+    return SK_EXIT_DONE;
+}
+
+/* Whether the torrent is one of ours already. */
+static bool is_known(const struct sk_transfer *transfer, const uint8_t hash[20])
+{
+    for (size_t i = 0; i < transfer->count; i++)
+        if (memcmp(skep_torrent_info_hash(transfer->torrents[i].torrent), hash, 20) == 0)
+            return true;
+    return false;
+}
+
+static int add_target(struct sk_transfer *transfer, struct sk_target *target, const char *text)
+{
+    struct sk_transfer_torrent *t = &transfer->torrents[transfer->count];
+    struct sk_downloader_config config = {.order = transfer->limits.order,
+                                          .stored = sk_transfer_stored,
+                                          .ready = sk_transfer_ready,
+                                          .ctx = t};
+    struct sk_target_hash hash;
+    int code = sk_target_resolve(target, transfer->runtime, &transfer->options, 0);
+    if (!code)
+        code = sk_target_info_hash(target, &hash);
+    if (!code && is_known(transfer, hash.bytes)) {
+        sk_complain("%.400s: the same torrent again; once is enough", text);
+        return SK_EXIT_DONE;
+    }
+    t->transfer = transfer;
+    t->root = -1;
+    if (!code)
+        code = sk_target_add(target, skep_runtime_engine(transfer->runtime), &t->torrent);
+    if (code)
+        return code;
+    sk_hex_encode(skep_torrent_info_hash(t->torrent), SK_SHA1_SIZE, t->hex);
+    if (getrandom(&config.seed, sizeof config.seed, 0) < 0)
+        config.seed = transfer->started_ns;
+    int err = sk_downloader_new(transfer->downloads, t->torrent, &config, &t->downloader);
+    if (err) {
+        complain_err(err);
+        return sk_exit_of(err);
+    }
+    transfer->count++;
+    return add_extras(transfer, t->torrent);
+}
+
+static int add(struct sk_transfer *transfer, const char *text)
+{
+    struct sk_target target;
+    int code = sk_target_read(text, &target);
+    if (code)
+        return code;
+    code = add_target(transfer, &target, text);
+    sk_target_deinit(&target);
+    return code;
+}
+
+/* One that cannot be added does not hold up the others. */
+static int add_all(struct sk_transfer *transfer, char **targets, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int code = add(transfer, targets[i]);
+        if (code == SK_EXIT_USAGE || (code && count == 1))
+            return code;
+        if (code)
+            sk_complain("%.400s: left out", targets[i]);
+        transfer->left_out = SK_MAX(transfer->left_out, code);
+    }
+    return transfer->count ? SK_EXIT_DONE : transfer->left_out;
+}
+
+static int join_dht(struct sk_transfer *transfer)
+{
+    if (transfer->options.net.no_dht)
+        return SK_EXIT_DONE;
+    sk_dht_nodes_tell(&transfer->nodes, skep_runtime_engine(transfer->runtime));
+    return sk_bootstrap(&transfer->options, skep_runtime_engine(transfer->runtime), NULL);
+}
+
+static int run(struct sk_transfer *transfer)
+{
+    skep_runtime_on_signal(transfer->runtime, on_signal, transfer);
+    skep_runtime_every(transfer->runtime, TICK_S, on_tick, transfer);
+    for (size_t i = 0; i < transfer->count; i++)
+        skep_torrent_start(transfer->torrents[i].torrent, skep_runtime_now(transfer->runtime));
+    int err = skep_runtime_run(transfer->runtime, -1);
+    sk_transfer_live_clear(transfer->live);
+    if (err)
+        complain_err(err);
+    return sk_exit_of(err);
+}
+
+static int with_runtime(struct sk_transfer *transfer, char **targets, size_t count)
+{
+    int err = hook(transfer);
+    if (err) {
+        complain_err(err);
+        return sk_exit_of(err);
+    }
+    int code = join_dht(transfer); /* first: a link of BEP 46 is looked up there */
+    if (!code)
+        code = add_all(transfer, targets, count);
+    if (!code)
+        code = run(transfer);
+    if (code)
+        return code;
+    say_goodbye(transfer);
+    code = sk_transfer_say_ends(transfer);
+    return SK_MAX(code, transfer->left_out);
+}
+
+static void prepare(struct sk_transfer *transfer)
+{
+    struct skep_config *net = &transfer->options.net;
+    if (transfer->stream)
+        transfer->directory = sk_transfer_stream_directory(transfer->stream);
+    else if (sk_options_state_path(&transfer->options, transfer->state_path))
+        strncat(transfer->state_path, "/torrents", SK_PATH_MAX - strlen(transfer->state_path) - 1);
+    else
+        transfer->state_path[0] = 0;
+    if (!net->no_dht)
+        sk_dht_nodes_load(&transfer->nodes, &transfer->options);
+    net->save_dir = transfer->directory;
+    net->give = net->announce = true;
+    signal(SIGPIPE, SIG_IGN); /* a reader that went is no reason to lose anything */
+}
+
+int sk_transfer_run(struct sk_transfer *transfer, char **targets, size_t count)
+{
+    const char *reason = NULL;
+    transfer->torrents = sk_mem_calloc(count, sizeof *transfer->torrents);
+    if (!transfer->torrents)
+        return sk_exit_of(SKEP_ERR_NOMEM);
+    prepare(transfer);
+    int err = skep_runtime_new(&transfer->options.net, &transfer->runtime, &reason);
+    if (err) {
+        sk_complain("%s", reason ? reason : skep_err_text(err));
+        sk_mem_free(transfer->torrents);
+        return sk_exit_of(err);
+    }
+    transfer->started_ns = skep_runtime_now(transfer->runtime);
+    int code = with_runtime(transfer, targets, count);
+    for (size_t i = 0; i < transfer->count; i++)
+        sk_transfer_disk_end(&transfer->torrents[i]);
+    if (!transfer->options.net.no_dht)
+        sk_dht_nodes_save(&transfer->nodes, skep_runtime_engine(transfer->runtime), false);
+    skep_runtime_free(transfer->runtime);
+    sk_downloads_free(transfer->downloads);
+    sk_mem_free(transfer->torrents);
+    if (!sk_on_done_wait() && !code)
+        code = SK_EXIT_FAILED;
+    return code;
+}

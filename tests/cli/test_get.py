@@ -1,0 +1,412 @@
+#!/usr/bin/python3
+"""skep get and skep seed: between each other and with libtorrent, and what goes wrong (TAP)."""
+
+import contextlib
+import filecmp
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jsonschema
+import libtorrent as lt
+
+import skep
+from skep import (CORRUPT, DONE, FAILED, NETWORK, NOTHING, PARTIAL, STORAGE, USAGE, folder, refused,
+                  run, start)
+
+SCHEMA = json.loads((skep.ROOT / "docs/schema/skep.get.1.json").read_text())
+KIB = 1024
+PIECE = 64 * KIB
+TREE = {"a.bin": 20 * PIECE + 1, "b.txt": 30_000, "empty": 0, "sub/c.bin": 9 * PIECE,
+        "sub/d.bin": 777}
+SIZE = sum(TREE.values())
+SEED, LEECH = "127.0.0.2", "127.0.0.3"
+
+
+def quiet(address=LEECH):
+    """Options of all runs: nothing of the world is asked."""
+    return [f"--bind={address}", "--no-lsd", "--no-trackers", "--progress=none"]
+
+
+def make(here, kind="hybrid"):
+    """(data folder, torrent) of TREE."""
+    source = here / "source"
+    for number, (name, size) in enumerate(TREE.items()):
+        path = source / "orchard" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(random.Random(number).randbytes(size))
+    torrent = here / f"{kind}.torrent"
+    made = run("create", f"--kind={kind}", f"--piece-size={PIECE}", "--progress=none", "-o", torrent,
+               source / "orchard")
+    assert made.returncode == DONE, made
+    return source, torrent
+
+
+def wait_for_port(address, port, process):
+    until = time.monotonic() + 20
+    while True:
+        assert process.poll() is None, process.communicate()
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
+            return
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def seeding(here, source, torrent, *options):
+    """A `skep seed`. Yields the option by which it is found."""
+    with socket.socket() as sock:
+        sock.bind((SEED, 0))
+        port = sock.getsockname()[1]
+    process = start("seed", torrent, source, *quiet(SEED), f"--port={port}",
+                    f"--state-dir={here}/seed-state", *options)
+    try:
+        wait_for_port(SEED, port, process)
+        yield f"--peer={SEED}:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == DONE, process.returncode
+
+
+def arguments(here, torrent, *options):
+    return ["get", torrent, *quiet(), f"--state-dir={here}/state", *options]
+
+
+def get(here, torrent, *options, code=DONE, to="to", **how):
+    """The only torrent of the JSON document, found valid."""
+    done = run(*arguments(here, torrent, "--format=json", "-o", here / to, *options), **how)
+    assert done.returncode == code, done
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, SCHEMA)
+    [about] = document["torrents"]
+    return {**about, "stopped": document["stopped"], "stderr": done.stderr}
+
+
+def assert_same(source, to, names=TREE):
+    for name in names:
+        assert filecmp.cmp(source / "orchard" / name, to / "orchard" / name, shallow=False), name
+
+
+def test_each_kind_from_skep():
+    for kind in "v1", "v2", "hybrid":
+        with folder() as here:
+            source, torrent = make(here, kind)
+            with seeding(here, source, torrent) as peer:
+                about = get(here, torrent, peer)
+                assert about["complete"] and about["stage"] == "ended" and about["size"] == SIZE
+                assert SIZE <= about["received"] < SIZE + 6 * PIECE and not about["wasted"], about
+                assert_same(source, here / "to")
+            again = get(here, torrent)
+            assert again["complete"] and not again["received"] and "already" in again["stderr"]
+
+
+@contextlib.contextmanager
+def libtorrent(address):
+    session = lt.session({
+        "listen_interfaces": f"{address}:0", "enable_dht": False, "enable_lsd": False,
+        "enable_upnp": False, "enable_natpmp": False, "enable_incoming_utp": False,
+        "enable_outgoing_utp": False, "allow_multiple_connections_per_ip": True})
+    until = time.monotonic() + 10
+    while not session.listen_port() and time.monotonic() < until:
+        time.sleep(0.05)
+    yield session
+    del session
+
+
+def join(session, torrent, path, seed):
+    handle = session.add_torrent({
+        "ti": lt.torrent_info(str(torrent)), "save_path": str(path),
+        "flags": lt.torrent_flags.seed_mode if seed else lt.torrent_flags.update_subscribe})
+    handle.resume()
+    return handle
+
+
+def test_from_libtorrent():
+    with folder() as here, libtorrent(SEED) as session:
+        source, torrent = make(here, "v1")
+        join(session, torrent, source, seed=True)
+        assert get(here, torrent, f"--peer={SEED}:{session.listen_port()}")["complete"]
+        assert_same(source, here / "to")
+
+
+def test_from_a_magnet_link():
+    with folder() as here, libtorrent(SEED) as session:
+        source, torrent = make(here, "v1")
+        link = lt.make_magnet_uri(lt.torrent_info(str(torrent)))
+        join(session, torrent, source, seed=True)
+        about = get(here, link, f"--peer={SEED}:{session.listen_port()}")
+        assert about["complete"] and about["name"] == "orchard", about
+        assert_same(source, here / "to")
+
+
+def test_to_libtorrent():
+    with folder() as here, libtorrent(LEECH) as session:
+        source, torrent = make(here)
+        with seeding(here, source, torrent) as peer:
+            handle = join(session, torrent, here / "to", seed=False)
+            address, port = peer.removeprefix("--peer=").split(":")
+            handle.connect_peer((address, int(port)))
+            until = time.monotonic() + 20
+            while not handle.status().is_seeding:
+                assert time.monotonic() < until, handle.status().state
+                time.sleep(0.05)
+        assert_same(source, here / "to")
+
+
+def test_killed_at_random_moments():
+    draw = random.Random(4)
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        with seeding(here, source, torrent) as peer:
+            for number in range(4):
+                to = f"to{number}"
+                process = start(*arguments(here, torrent, peer, "--limit=1M", "-o", here / to))
+                time.sleep(0.3 + draw.random())
+                process.kill()
+                process.communicate()
+                before = sum(p.stat().st_blocks * 512 for p in (here / to).rglob("*.bin"))
+                about = get(here, torrent, peer, to=to)
+                # What had been written and not recorded comes again: no more than a few pieces.
+                assert about["received"] <= SIZE - before + 6 * PIECE, (about, before)
+                assert_same(source, here / to)
+
+
+def test_interrupted_and_gone_on_with():
+    with folder() as here:
+        source, torrent = make(here)
+        with seeding(here, source, torrent) as peer:
+            process = start(*arguments(here, torrent, peer, "--limit=1M", "--format=json", "-o",
+                                       here / "to"))
+            time.sleep(1.2)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+            assert process.returncode == PARTIAL, (process.returncode, err)
+            first = json.loads(out)
+            jsonschema.validate(first, SCHEMA)
+            assert first["stopped"] == "interrupted" and b"interrupted" in err
+            [about] = first["torrents"]
+            assert 0 < about["bytes"] < about["bytes_wanted"] and not about["complete"]
+            rest = get(here, torrent, peer)
+            assert rest["received"] <= about["bytes_wanted"] - about["bytes"], (about, rest)
+            assert_same(source, here / "to")
+
+
+def test_what_others_changed_is_looked_at():
+    with folder() as here:
+        source, torrent = make(here)
+        with seeding(here, source, torrent) as peer:
+            get(here, torrent, peer)
+            path = here / "to/orchard/a.bin"
+            with path.open("r+b") as file:
+                file.seek(3 * PIECE)
+                file.write(b"changed")
+            about = get(here, torrent, peer)
+            assert about["received"] == PIECE, about
+            path.unlink()
+            about = get(here, torrent, peer)
+            assert about["received"] >= TREE["a.bin"] - PIECE, about
+            # All is gone, and part of it comes again: what was remembered is no good any more.
+            shutil.rmtree(here / "to/orchard")
+            about = get(here, torrent, peer, "--time=1", "--limit=300k", code=PARTIAL)
+            assert about["pieces_have"], about
+            assert get(here, torrent, peer)["received"]
+            assert_same(source, here / "to")
+
+
+def test_selection():
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        with seeding(here, source, torrent) as peer:
+            about = get(here, torrent, peer, "--select=2-3,5")
+            assert about["complete"] and "selected" in about["stderr"]
+            assert about["received"] <= 4 * PIECE
+            assert_same(source, here / "to", ["b.txt", "empty", "sub/d.bin"])
+            assert (here / "to/orchard/a.bin").stat().st_blocks * 512 <= 2 * PIECE
+            assert get(here, torrent, peer, "--preview")["complete"]
+            assert_same(source, here / "to")
+        assert "only 5 files" in refused(USAGE, *arguments(here, torrent, "--select=6", "-o",
+                                                           here / "x"))
+
+
+def stream(here, torrent, *options, code=DONE):
+    env = {**skep.environment(), "TMPDIR": str(here)}
+    done = subprocess.run([skep.SKEP, *map(str, arguments(here, torrent, "-o", "-", *options))],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert not list(here.glob("skep-*")), "the temporary directory is left"
+    return done.stdout
+
+
+def test_stream():
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        wanted = (source / "orchard/sub/c.bin").read_bytes()
+        with seeding(here, source, torrent) as peer:
+            assert stream(here, torrent, peer, "--file=4") == wanted
+            assert stream(here, torrent, peer, "--file=4", "--from=100000") == wanted[100_000:]
+            assert stream(here, torrent, peer, "--file=3") == b""
+            assert stream(here, torrent, peer, code=USAGE) == b""
+            assert stream(here, torrent, peer, "--file=4", "--from=1G", code=USAGE) == b""
+
+
+def test_stream_to_a_reader_that_goes():
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        with seeding(here, source, torrent) as peer:
+            process = start(*arguments(here, torrent, peer, "-o", "-", "--file=1"),
+                            env={"TMPDIR": str(here)})
+            assert process.stdout.read(1000) == (source / "orchard/a.bin").read_bytes()[:1000]
+            process.stdout.close()
+            process.stdout = None
+            _, err = process.communicate(timeout=20)
+            assert process.returncode == DONE and not err, (process.returncode, err)
+            assert not list(here.glob("skep-*"))
+
+
+def test_why_nothing_came():
+    with folder() as here:
+        _, torrent = make(here)
+        nobody = "magnet:?xt=urn:btih:" + 40 * "a"
+        about = get(here, nobody, "--time=1", code=NOTHING)
+        assert about["name"] is None and about["stopped"] == "time", about
+        assert "no peer is known" in about["reason"] and "time is up" in about["stderr"]
+        about = get(here, torrent, "--time=1", f"--peer={SEED}:9", "--transport=tcp",
+                    code=NETWORK)
+        assert "can be reached: refused" in about["reason"], about
+        done = run("get", torrent, f"--bind={LEECH}", "--no-lsd", "--progress=none", "--time=1",
+                   f"--tracker=http://{LEECH}:9/announce", f"--state-dir={here}/state", "-o",
+                   here / "to")
+        assert done.returncode == NETWORK and "the tracker" in done.stderr, done
+
+
+def test_storage():
+    def small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10 * PIECE, 10 * PIECE))
+
+    with folder() as here:
+        source, torrent = make(here)
+        place = here / "to/orchard"
+        with seeding(here, source, torrent) as peer:
+            full = subprocess.run(
+                [skep.SKEP, *map(str, arguments(here, torrent, peer, "-o", here / "to"))],
+                stderr=subprocess.PIPE, env=skep.environment(), timeout=60, preexec_fn=small_files)
+            assert full.returncode == STORAGE and b"no space left" in full.stderr, full
+            assert get(here, torrent, peer)["complete"]
+            assert_same(source, here / "to")
+            (place / "b.txt").write_bytes(bytes(TREE["b.txt"] + 1))
+            about = get(here, torrent, peer, code=STORAGE)
+            assert "longer than the torrent says" in about["stderr"] and about["stage"] == "failed"
+            assert (place / "b.txt").stat().st_size == TREE["b.txt"] + 1
+            (place / "b.txt").unlink()
+            (place / "b.txt").symlink_to(here / "elsewhere")
+            assert "no regular file" in get(here, torrent, peer, code=STORAGE)["stderr"]
+            assert not (here / "elsewhere").exists()
+        refused(STORAGE, *arguments(here, torrent, "-o", torrent))
+
+
+def test_several_targets():
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        (here / "broken").write_bytes(b"d4:spam")
+        with seeding(here, source, torrent) as peer:
+            done = run(*arguments(here, here / "broken", peer, "-o", here / "to", torrent, torrent))
+        assert done.returncode == CORRUPT, done
+        assert "broken: left out" in done.stderr and "the same torrent" in done.stderr, done
+        assert_same(source, here / "to")
+        # Two of one name would write into each other's files.
+        other = make(here, "v2")[1]
+        done = run(*arguments(here, torrent, other, "--time=1", "-o", here / "to"))
+        assert done.returncode == STORAGE and "has this name" in done.stderr, done
+
+
+def test_two_at_once():
+    with folder() as here:
+        _, torrent = make(here)
+        first = start(*arguments(here, torrent, "-o", here / "to"))
+        until = time.monotonic() + 20
+        while not list(here.glob("state/torrents/*.resume")) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert "another skep" in refused(FAILED, *arguments(here, torrent, "-o", here / "to"))
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=20)
+
+
+def everything_in(path):
+    return {p: (p.lstat().st_mtime_ns, p.lstat().st_size) for p in path.rglob("*")}
+
+
+def test_verify():
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        link = "magnet:?xt=urn:btih:" + 40 * "a"
+        before = everything_in(here)
+        about = get(here, torrent, "--verify", to="source")
+        assert about["complete"] and about["pieces_have"] == about["pieces"]
+        refused(NOTHING, *arguments(here, torrent, "--verify", "-o", here / "nowhere"))
+        refused(USAGE, *arguments(here, link, "--verify"))
+        assert everything_in(here) == before
+        with (source / "orchard/a.bin").open("r+b") as file:
+            file.write(b"changed")
+        before = everything_in(here)
+        about = get(here, torrent, "--verify", to="source", code=PARTIAL)
+        assert about["pieces_wrong"] == 1 and about["pieces_have"] == about["pieces"] - 1, about
+        done = run(*arguments(here, torrent, "--verify", "-o", source))
+        assert "1 wrong, 0 missing" in done.stdout, done
+        assert everything_in(here) == before
+        os.mkdir(here / "void")
+        get(here, torrent, "--verify", to="void", code=NOTHING)
+
+
+def test_on_done():
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        script = here / "on done.sh"  # no shell takes this apart
+        script.write_text('#!/bin/sh\necho "$#|$1|$2|$3|$SKEP_INFO_HASH|$SKEP_NAME|$SKEP_PATH"\n')
+        script.chmod(0o755)
+        with seeding(here, source, torrent) as peer:
+            about = get(here, torrent, peer, f"--on-done={script}")
+        told = "|".join([about["info_hash"], "orchard", str((here / "to/orchard").resolve())])
+        assert f"3|{told}|{told}\n" in about["stderr"], about
+        get(here, torrent, "--on-done=false", code=FAILED)
+        get(here, torrent, "--on-done=/nonexistent", code=FAILED)
+
+
+def test_seed():
+    with folder() as here:
+        source, torrent = make(here)
+        seed = ["seed", torrent, source, *quiet(SEED), f"--state-dir={here}/state"]
+        done = run(*seed, "--seed-time=0", "--format=json")
+        assert done.returncode == DONE, done
+        document = json.loads(done.stdout)
+        jsonschema.validate(document, SCHEMA)
+        assert document["torrents"][0]["complete"], document
+        refused(NOTHING, "seed", torrent, here / "nowhere", *quiet(SEED))
+        assert not (here / "nowhere").exists()
+        os.mkdir(here / "void")
+        assert "nothing of it" in refused(NOTHING, "seed", torrent, here / "void", *quiet(SEED))
+        refused(USAGE, "seed", torrent)
+
+
+def test_wrong_use():
+    with folder() as here:
+        _, torrent = make(here)
+        for options in (["--select=0"], ["--select=3-1"], ["--select="], ["--select=1,"],
+                        ["--file=1"], ["--from=3"], ["--peer-limit=0"], ["--format=csv"],
+                        ["-o", "-", "--select=1"], ["-o", "-", "--format=json"],
+                        ["-o", "-", "--verify"], ["-o", "-", torrent]):
+            refused(USAGE, *arguments(here, torrent, *options))
+        refused(USAGE, "get")
+        refused(CORRUPT, *arguments(here, skep.DATA / "make.py"))
+
+
+if __name__ == "__main__":
+    sys.exit(skep.main(globals()))
