@@ -201,7 +201,6 @@ static const char *set_transport(struct sk_options *o, const char *arg)
         unsigned transports;
     } lists[] = {
         {"tcp,utp", SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP},
-        {"utp,tcp", SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP},
         {"tcp", SKEP_TRANSPORT_TCP},
         {"utp", SKEP_TRANSPORT_UTP},
     };
@@ -340,7 +339,7 @@ static const struct {
     {"encryption", "POLICY", set_encryption,
      "prefer (default): encrypted, then plain; allow: plain, then encrypted; require; off",
      SK_OPTIONS_NETWORK, AUDIT},
-    {"transport", "LIST", set_transport, "tcp, utp, or tcp,utp (default): TCP first, then uTP",
+    {"transport", "LIST", set_transport, "tcp, utp, or tcp,utp: TCP first, then uTP",
      SK_OPTIONS_NETWORK, AUDIT},
     {"connections", "N", set_connections, "at most so many connections (default 2000)",
      SK_OPTIONS_NETWORK, AUDIT},
@@ -489,7 +488,7 @@ static bool read_environment(struct sk_options *options)
 
 bool sk_options_init(struct sk_options *options)
 {
-    *options = (struct sk_options){.net.transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP};
+    *options = (struct sk_options){0};
     return read_config(options) && read_environment(options);
 }
 

@@ -360,6 +360,8 @@ static void prepare(struct sk_transfer *transfer)
     if (!net->no_dht)
         sk_dht_nodes_load(&transfer->nodes, &transfer->options);
     net->save_dir = transfer->directory;
+    if (!net->transports)
+        net->transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP;
     net->give = net->announce = true;
     signal(SIGPIPE, SIG_IGN); /* a reader that went is no reason to lose anything */
 }

@@ -130,7 +130,7 @@ def check(tap, lab):
     seed = check_transfers(tap, lab, "off")
     check_transfers(tap, lab, "require")
     other = lab.libtorrent("lt-tcp", True, transport="tcp", encryption="off")
-    audit(tap, lab, "default", [seed, other], ["utp", "tcp"])
+    audit(tap, lab, "both", [seed, other], ["utp", "tcp"], "--transport=tcp,utp")
     audit(tap, lab, "utp", [seed, other], ["utp", None], "--transport=utp")
     tap.note(f"all: {time.monotonic() - start:.1f} s")
 
