@@ -24,10 +24,10 @@ struct skep_config {
     bool no_listen;   /* no incoming connections */
     bool no_trackers, no_pex, no_lsd, no_dht;
     enum skep_encryption encryption;
-    unsigned transports;      /* enum skep_transport: of dialling, TCP first, and of listening; 0 =
-                                 TCP alone */
-    uint32_t connections_max; /* 0 = 2,000 */
-    uint32_t connect_rate;    /* new connections a second to public addresses; 0 = 200 */
+    unsigned transports; /* enum skep_transport: how peers are dialled, TCP first; 0 = TCP alone.
+                            Who comes in may use TCP, and uTP where it is among these */
+    uint32_t connections_max;    /* 0 = 2,000 */
+    uint32_t connect_rate;       /* new connections a second to public addresses; 0 = 200 */
     uint64_t rate_limit_bytes_s; /* download; 0 = none */
     const char *save_dir;        /* pieces given to skep_torrent_store() go here; NULL = nowhere */
     bool give;                   /* serve stored pieces */
