@@ -39,6 +39,15 @@ def running(argv, log):
         process.wait(10)
 
 
+def wait_for_listener(address, port):
+    """Whoever calls too early calls again a minute later, or never."""
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            socket.create_connection((address, port), 1).close()
+            return
+        time.sleep(0.1)
+
+
 class Content:
     """Files, their torrent, and skep that seeds them."""
 
@@ -64,11 +73,7 @@ class Content:
                       "--no-dht", "--no-lsd", "--no-trackers", "--progress=none",
                       "--state-dir=" + self.folder, *options],
                      os.path.join(self.folder, "seed.log")):
-            for _ in range(100):  # whoever calls too early calls again a minute later
-                with contextlib.suppress(OSError):
-                    socket.create_connection((SEED, PORT), 1).close()
-                    break
-                time.sleep(0.1)
+            wait_for_listener(SEED, PORT)
             yield
 
     def wait(self, folder):
@@ -109,7 +114,7 @@ def aria2(content, magnet, got):
             "--enable-dht=false", "--enable-dht6=false", f"--listen-port={port}",
             "--file-allocation=none", magnet]
     with running(argv, os.path.join(content.folder, "aria2.log")):
-        time.sleep(1)
+        wait_for_listener(LEECH, port)
         with content.seed(f"--peer={LEECH}:{port}"):
             return content.wait(got)
 
@@ -135,6 +140,7 @@ def transmission(content, magnet, got):
                 token = e.headers["X-Transmission-Session-Id"] or ""
             except OSError:
                 time.sleep(0.1)
+        wait_for_listener(LEECH, port)
         with content.seed(f"--peer={LEECH}:{port}"):
             return content.wait(got)
 
