@@ -2,7 +2,6 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "cmd/audit_live.h"
-#include "cmd/bootstrap.h"
 #include "cmd/cmd.h"
 #include "cmd/dht_nodes.h"
 #include "cmd/options.h"
@@ -207,25 +206,6 @@ static void on_goodbye_tick(struct skep_runtime *runtime, void *ctx)
         skep_runtime_stop(runtime);
 }
 
-static int add_extras(struct audit *audit)
-{
-    for (size_t i = 0; i < audit->options.trackers.count; i++) {
-        const char *url = audit->options.trackers.list[i];
-        if (skep_torrent_add_tracker(audit->torrent, url)) {
-            sk_complain("--tracker='%.200s': not a tracker's address that can be asked", url);
-            return SK_EXIT_USAGE;
-        }
-    }
-    for (size_t i = 0; i < audit->options.peers.count; i++) {
-        const char *address = audit->options.peers.list[i];
-        if (skep_torrent_add_peer(audit->torrent, address)) {
-            sk_complain("'%.200s': expected HOST:PORT, or [ADDRESS]:PORT for IPv6", address);
-            return SK_EXIT_USAGE;
-        }
-    }
-    return SK_EXIT_DONE;
-}
-
 static int open_store(struct audit *audit, double started_unix_s)
 {
     char reason[SK_STORE_REASON_MAX];
@@ -265,11 +245,9 @@ static int start(struct audit *audit)
         audit->config.seed = audit->started_ns;
     int err = sk_auditor_new(skep_runtime_engine(audit->runtime), audit->torrent, &audit->config,
                              audit->started_ns, &audit->auditor);
-    if (err) {
-        sk_complain("%s", skep_err_text(err));
-        return sk_exit_of(err);
-    }
-    return add_extras(audit);
+    if (err)
+        return sk_complain_err(err);
+    return sk_target_add_extras(&audit->options, audit->torrent);
 }
 
 static int run(struct audit *audit)
@@ -279,9 +257,7 @@ static int run(struct audit *audit)
     skep_torrent_start(audit->torrent, skep_runtime_now(audit->runtime));
     int err = skep_runtime_run(audit->runtime, -1);
     sk_audit_live_end(audit->live);
-    if (err)
-        sk_complain("%s", skep_err_text(err));
-    return sk_exit_of(err);
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
 }
 
 static void say_goodbye(struct audit *audit)
@@ -377,10 +353,8 @@ static int finish(struct audit *audit)
     uint64_t now = skep_runtime_now(audit->runtime);
     int err = sk_auditor_report(audit->auditor, audit->stopped, now, &report);
     say_goodbye(audit);
-    if (err) {
-        sk_complain("%s", skep_err_text(err));
-        return sk_exit_of(err);
-    }
+    if (err)
+        return sk_complain_err(err);
     int code = write_report(audit, &report, audit->options.format, stdout, "standard output");
     if (!code)
         code = write_json_file(audit, &report);
@@ -404,15 +378,6 @@ static void load_dht(struct audit *audit)
         sk_dht_nodes_load(&audit->nodes, &audit->options);
 }
 
-static int join_dht(struct audit *audit)
-{
-    struct skep_engine *engine = skep_runtime_engine(audit->runtime);
-    if (audit->options.net.no_dht)
-        return SK_EXIT_DONE;
-    sk_dht_nodes_tell(&audit->nodes, engine);
-    return sk_bootstrap(&audit->options, engine, NULL);
-}
-
 static int with_runtime(struct audit *audit, struct sk_target *target)
 {
     const char *reason = NULL;
@@ -423,7 +388,9 @@ static int with_runtime(struct audit *audit, struct sk_target *target)
         return sk_exit_of(err);
     }
     audit->opened_ns = skep_runtime_now(audit->runtime);
-    int code = join_dht(audit); /* first: a link of BEP 46 is looked up there */
+    /* First: a link of BEP 46 is looked up there. */
+    int code =
+        sk_dht_nodes_join(&audit->nodes, &audit->options, skep_runtime_engine(audit->runtime));
     if (!code)
         code = sk_target_resolve(target, audit->runtime, &audit->options, 0);
     if (!code)

@@ -18,28 +18,13 @@ struct sk_audit_live {
     struct sk_live_peer peers[SK_LIVE_PEERS_MAX];
 };
 
-static enum sk_live_mode choose_mode(const struct sk_options *options, bool terminal)
-{
-    static const enum sk_live_mode modes[] = {
-        [SK_PROGRESS_TTY] = SK_LIVE_TTY,
-        [SK_PROGRESS_PLAIN] = SK_LIVE_PLAIN,
-        [SK_PROGRESS_JSON] = SK_LIVE_JSON,
-        [SK_PROGRESS_NONE] = SK_LIVE_NONE,
-    };
-    if (options->quiet)
-        return SK_LIVE_NONE;
-    if (options->progress == SK_PROGRESS_AUTO)
-        return terminal ? SK_LIVE_TTY : SK_LIVE_PLAIN;
-    return modes[options->progress];
-}
-
 struct sk_audit_live *sk_audit_live_new(const struct sk_options *options,
                                         const struct sk_report_style *style)
 {
     struct sk_screen screen;
     bool terminal = sk_terminal_look(STDERR_FILENO, &screen);
-    enum sk_live_mode mode = choose_mode(options, terminal);
-    struct sk_audit_live *live = mode == SK_LIVE_NONE ? NULL : sk_mem_calloc(1, sizeof *live);
+    enum sk_progress mode = sk_options_progress(options, terminal);
+    struct sk_audit_live *live = mode == SK_PROGRESS_NONE ? NULL : sk_mem_calloc(1, sizeof *live);
     if (!live)
         return NULL;
     sk_live_init(&live->live, mode, &screen);

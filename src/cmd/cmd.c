@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/text.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +46,31 @@ int sk_exit_of(int err)
     default:
         return SK_EXIT_FAILED;
     }
+}
+
+int sk_complain_err(int err)
+{
+    sk_complain("%s", skep_err_text(err));
+    return sk_exit_of(err);
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+    interrupted = 1;
+}
+
+void sk_interrupt_catch(void)
+{
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool sk_interrupt_came(void)
+{
+    return interrupted;
 }
 
 static int help(const struct sk_command_set *set, FILE *to, int code)

@@ -5,6 +5,7 @@
 #ifndef SK_CMD_CMD_H
 #define SK_CMD_CMD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum sk_exit {
@@ -47,6 +48,12 @@ int sk_cmd_show(int argc, char **argv);
 /* One line on stderr, "skep: ...", with whatever is in it made safe to show; nothing more is needed
  * before a failing return. */
 __attribute__((format(printf, 1, 2))) void sk_complain(const char *format, ...);
+/* The same of an operating error; its exit code. */
+int sk_complain_err(int err);
+/* For commands without a runtime, which has its own: from now on the first SIGINT or SIGTERM is
+ * only noted, the next ends the program. */
+void sk_interrupt_catch(void);
+bool sk_interrupt_came(void);
 /* The exit code for an operating error. */
 int sk_exit_of(int err);
 

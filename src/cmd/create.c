@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <time.h>
@@ -63,19 +62,6 @@ struct create {
     uint8_t *hashes, *piece_roots, *roots;
     double seconds;
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int signal)
-{
-    interrupted = 1;
-}
-
-static int complain_err(int err)
-{
-    sk_complain("%s", skep_err_text(err));
-    return sk_exit_of(err);
-}
 
 static int complain_file(const char *path, int error)
 {
@@ -309,7 +295,7 @@ static int find_name(struct create *create)
     }
     create->name = sk_mem_strndup(name, n);
     create->description.name = create->name;
-    return create->name ? SK_EXIT_DONE : complain_err(SKEP_ERR_NOMEM);
+    return create->name ? SK_EXIT_DONE : sk_complain_err(SKEP_ERR_NOMEM);
 }
 
 static int find_output(struct create *create)
@@ -321,7 +307,7 @@ static int find_output(struct create *create)
         create->default_path = path.failed ? NULL : sk_mem_strndup((const char *)path.p, path.n);
         sk_buf_deinit(&path);
         if (!create->default_path)
-            return complain_err(SKEP_ERR_NOMEM);
+            return sk_complain_err(SKEP_ERR_NOMEM);
         create->output.path = create->default_path;
     }
     return sk_create_output_check(&create->output, &create->replaced);
@@ -377,7 +363,7 @@ static int read_single(struct create *create, const struct stat *about)
         return complain_file(create->path, errno);
     create->description.single_file = true;
     int err = sk_tree_add(&create->tree, slash + 1, about);
-    return err ? complain_err(err) : SK_EXIT_DONE;
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
 }
 
 static int read_files(struct create *create)
@@ -435,7 +421,7 @@ static int lay_out(struct create *create)
     m->hashes = create->hashes;
     if (!err && (!create->hashes || !create->piece_roots))
         err = SKEP_ERR_NOMEM;
-    return err ? complain_err(err) : SK_EXIT_DONE;
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
 }
 
 /* Names that are not the same for those who read the torrent: whoever has the files under these
@@ -506,13 +492,13 @@ static int hash(struct create *create)
     int err = sk_hashing_make(&create->description, create->root, threads, create->hashes,
                               create->piece_roots, &hashing);
     if (err)
-        return complain_err(err);
+        return sk_complain_err(err);
     sk_create_progress_init(&shown, &create->options, create->description.name);
     for (;;) {
         sk_hashing_wait(hashing, POLL_S, &progress);
         if (progress.state != SK_HASHING_RUNNING)
             break;
-        if (interrupted)
+        if (sk_interrupt_came())
             sk_hashing_cancel(hashing);
         sk_create_progress_draw(&shown, &progress);
     }
@@ -527,7 +513,7 @@ static int hash(struct create *create)
     if (create->description.has_v2)
         err = sk_metainfo_root_files(&create->description, create->files, create->piece_roots,
                                      &create->roots);
-    return err ? complain_err(err) : SK_EXIT_DONE;
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
 }
 
 static void summarise(const struct create *create, const struct sk_create_result *result)
@@ -558,7 +544,7 @@ static int print(const struct create *create, const struct sk_metainfo *torrent)
     FILE *to = strcmp(create->output.path, "-") == 0 ? stderr : stdout;
     int err = (create->json ? sk_create_print_json : sk_create_print_text)(&result, to);
     if (err)
-        return complain_err(err);
+        return sk_complain_err(err);
     if (fflush(to) != 0 || ferror(to)) {
         sk_complain("standard output: %s", strerror(errno));
         return SK_EXIT_STORAGE;
@@ -623,19 +609,17 @@ int sk_cmd_create(int argc, char **argv)
         find_name, find_output, read_files, lay_out, rehearse, hash, deliver,
     };
     struct create create = {.root = -1};
-    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     create.description.created_s = time(NULL);
     set_kind(&create, "hybrid");
     argp_err_exit_status = SK_EXIT_USAGE;
     if (!sk_options_init(&create.options) || argp_parse(&argp, argc, argv, 0, NULL, &create) != 0)
         return SK_EXIT_USAGE;
     describe(&create);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    sk_interrupt_catch();
     int code = SK_EXIT_DONE;
     for (size_t i = 0; i < SK_ARRAY_LEN(steps) && !code; i++) {
         code = steps[i](&create);
-        if (!code && interrupted && steps[i] != deliver) {
+        if (!code && sk_interrupt_came() && steps[i] != deliver) {
             sk_complain("interrupted; nothing was written");
             code = SK_EXIT_PARTIAL;
         }

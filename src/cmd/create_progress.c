@@ -15,20 +15,11 @@
 void sk_create_progress_init(struct sk_create_progress *progress, const struct sk_options *options,
                              const char *name)
 {
-    static const enum sk_live_mode modes[] = {
-        [SK_PROGRESS_TTY] = SK_LIVE_TTY,
-        [SK_PROGRESS_PLAIN] = SK_LIVE_PLAIN,
-        [SK_PROGRESS_JSON] = SK_LIVE_JSON,
-        [SK_PROGRESS_NONE] = SK_LIVE_NONE,
-    };
     struct sk_screen screen;
     bool terminal = sk_terminal_look(STDERR_FILENO, &screen);
     *progress = (struct sk_create_progress){.name = name, .started_ns = uv_hrtime()};
-    progress->mode = options->progress == SK_PROGRESS_AUTO ? terminal ? SK_LIVE_TTY : SK_LIVE_PLAIN
-                                                           : modes[options->progress];
-    if (options->quiet)
-        progress->mode = SK_LIVE_NONE;
-    if (progress->mode == SK_LIVE_PLAIN) /* what is short needs no lines */
+    progress->mode = sk_options_progress(options, terminal);
+    if (progress->mode == SK_PROGRESS_PLAIN) /* what is short needs no lines */
         progress->next_s = SK_LIVE_PLAIN_S;
 }
 
@@ -94,20 +85,20 @@ void sk_create_progress_draw(struct sk_create_progress *progress,
                              const struct sk_hashing_progress *state)
 {
     static const double intervals[] = {
-        [SK_LIVE_TTY] = SK_LIVE_TTY_S,
-        [SK_LIVE_PLAIN] = SK_LIVE_PLAIN_S,
-        [SK_LIVE_JSON] = SK_LIVE_JSON_S,
+        [SK_PROGRESS_TTY] = SK_LIVE_TTY_S,
+        [SK_PROGRESS_PLAIN] = SK_LIVE_PLAIN_S,
+        [SK_PROGRESS_JSON] = SK_LIVE_JSON_S,
     };
     double now_s = elapsed_s(progress), rate_bytes_s = (double)state->bytes / now_s;
     char line[160];
     struct sk_buf out;
-    if (progress->mode == SK_LIVE_NONE || now_s < progress->next_s)
+    if (progress->mode == SK_PROGRESS_NONE || now_s < progress->next_s)
         return;
     progress->next_s = now_s + intervals[progress->mode];
     sk_buf_init(&out, SHOW_MAX);
-    if (progress->mode == SK_LIVE_TTY) {
+    if (progress->mode == SK_PROGRESS_TTY) {
         draw_line(progress, state, rate_bytes_s, &out);
-    } else if (progress->mode == SK_LIVE_PLAIN) {
+    } else if (progress->mode == SK_PROGRESS_PLAIN) {
         describe(state, rate_bytes_s, line, sizeof line);
         sk_buf_printf(&out, "skep: %s\n", line);
     } else {

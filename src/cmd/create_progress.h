@@ -11,7 +11,7 @@
 #include "driver/hashing.h"
 
 struct sk_create_progress {
-    enum sk_live_mode mode;
+    enum sk_progress mode;
     const char *name; /* raw; borrowed */
     uint64_t started_ns;
     double next_s; /* when the next output is due, since then */

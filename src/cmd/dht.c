@@ -135,17 +135,17 @@ char *sk_dht_count(uint64_t count, const char *what, char ret_text[64])
     return ret_text;
 }
 
-void sk_dht_show_progress(const struct skep_dht_progress *progress, enum sk_dht_show how,
+void sk_dht_show_progress(const struct skep_dht_progress *progress, enum sk_progress how,
                           struct sk_buf *out)
 {
     const char *what = progress->what ? progress->what : "looking up";
     unsigned long long done = progress->done, total = progress->total;
-    if (how == SK_DHT_SHOW_JSON)
+    if (how == SK_PROGRESS_JSON)
         sk_buf_printf(out, "{\"type\":\"progress\",\"what\":\"%s\",\"done\":%llu,\"total\":%llu}\n",
                       what, done, total);
     else if (total > 1)
-        sk_buf_printf(out, "%s%s: %llu of %llu\n", how == SK_DHT_SHOW_PLAIN ? "skep: " : "", what,
+        sk_buf_printf(out, "%s%s: %llu of %llu\n", how == SK_PROGRESS_PLAIN ? "skep: " : "", what,
                       done, total);
     else
-        sk_buf_printf(out, "%s%s\n", how == SK_DHT_SHOW_PLAIN ? "skep: " : "", what);
+        sk_buf_printf(out, "%s%s\n", how == SK_PROGRESS_PLAIN ? "skep: " : "", what);
 }

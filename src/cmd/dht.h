@@ -44,7 +44,7 @@ char *sk_dht_version_text(const char version[4], char ret_text[SK_DHT_VERSION_MA
 /* A sequence number of BEP 44 as we take it: 0 up to 2^63 - 1; false where the text is none. */
 bool sk_dht_parse_seq(const char *text, int64_t *ret_seq);
 /* Appends how far a put or get is: "storing: 12 of 90 items". */
-void sk_dht_show_progress(const struct skep_dht_progress *progress, enum sk_dht_show how,
+void sk_dht_show_progress(const struct skep_dht_progress *progress, enum sk_progress how,
                           struct sk_buf *out);
 
 /* "12 nodes", "1 node": texts with a plural. */

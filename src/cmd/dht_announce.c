@@ -193,18 +193,18 @@ static void on_tick_announce(void *ctx)
         begin_announce(torrent);
 }
 
-static void show_announce(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+static void show_announce(void *ctx, enum sk_progress how, const struct sk_screen *screen,
                           struct sk_buf *out)
 {
     const struct torrent *torrent = ctx;
     double wait = SK_MAX(torrent->again_s - sk_dht_session_seconds(&torrent->session), 0.0);
     char count[64], time[SK_UNITS_MAX];
-    if (how == SK_DHT_SHOW_JSON)
+    if (how == SK_PROGRESS_JSON)
         sk_buf_printf(out, "{\"type\":\"progress\",\"what\":\"%s\",\"stored\":%u}\n",
                       torrent->under_way ? "announcing" : "keeping", torrent->stored);
-    else if (how == SK_DHT_SHOW_TTY && torrent->under_way)
+    else if (how == SK_PROGRESS_TTY && torrent->under_way)
         sk_buf_text(out, "announcing\n");
-    else if (how == SK_DHT_SHOW_TTY && torrent->keep)
+    else if (how == SK_PROGRESS_TTY && torrent->keep)
         sk_buf_printf(out, "announced at %s; again in %s\n",
                       sk_dht_count(torrent->stored, "node", count), sk_units_duration(wait, time));
 }

@@ -167,20 +167,20 @@ static void begin(void *ctx)
         sk_dht_session_fail(session, err, NULL);
 }
 
-static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+static void show(void *ctx, enum sk_progress how, const struct sk_screen *screen,
                  struct sk_buf *out)
 {
     const struct crawl *crawl = ctx;
     /* Nodes are told of at once, progress only now and then. */
     uint64_t all = SK_MAX(crawl->known, crawl->told), done = SK_MAX(crawl->asked, crawl->told);
     char known[SK_UNITS_MAX], asked[SK_UNITS_MAX], alive[SK_UNITS_MAX], time[SK_UNITS_MAX];
-    if (how == SK_DHT_SHOW_JSON)
+    if (how == SK_PROGRESS_JSON)
         sk_buf_printf(out, "{\"type\":\"progress\",\"known\":%llu,\"asked\":%llu,\"alive\":%llu}\n",
                       (unsigned long long)all, (unsigned long long)done,
                       (unsigned long long)crawl->alive);
     else
         sk_buf_printf(out, "%s%s: %s nodes known, %s asked, %s alive\n",
-                      how == SK_DHT_SHOW_PLAIN ? "skep: " : "",
+                      how == SK_PROGRESS_PLAIN ? "skep: " : "",
                       sk_units_duration(sk_dht_session_seconds(&crawl->session), time),
                       sk_units_count(all, known), sk_units_count(done, asked),
                       sk_units_count(crawl->alive, alive));

@@ -174,10 +174,8 @@ static int prepare(void *ctx)
         skep_dht_text_key(get->text, seed);
         err = skep_dht_public_key(seed, get->key);
     }
-    if (err) {
-        sk_complain("%s", skep_err_text(err));
-        return sk_exit_of(err);
-    }
+    if (err)
+        return sk_complain_err(err);
     if (!get->has_hash)
         sk_dht_item_target_mutable(get->key, salt, get->target);
     return SK_EXIT_DONE;
@@ -207,7 +205,7 @@ static void begin(void *ctx)
         sk_dht_session_fail(session, err, NULL);
 }
 
-static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+static void show(void *ctx, enum sk_progress how, const struct sk_screen *screen,
                  struct sk_buf *out)
 {
     const struct get *get = ctx;

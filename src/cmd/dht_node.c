@@ -310,16 +310,16 @@ static void show_plain(const struct node *node, const struct skep_dht_stats *sta
                   (unsigned long long)sum(stats->queries_out));
 }
 
-static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+static void show(void *ctx, enum sk_progress how, const struct sk_screen *screen,
                  struct sk_buf *out)
 {
     const struct node *node = ctx;
     struct skep_dht_stats stats;
     if (skep_dht_stats(node->session.engine, &stats))
         return;
-    if (how == SK_DHT_SHOW_TTY)
+    if (how == SK_PROGRESS_TTY)
         show_tty(node, &stats, screen, out);
-    else if (how == SK_DHT_SHOW_JSON)
+    else if (how == SK_PROGRESS_JSON)
         show_json(node, &stats, out);
     else
         show_plain(node, &stats, out);

@@ -3,6 +3,7 @@
 #include <skep/dht.h>
 
 #include "base/assert.h"
+#include "cmd/bootstrap.h"
 #include "cmd/cmd.h"
 
 #include <errno.h>
@@ -27,6 +28,15 @@ void sk_dht_nodes_tell(const struct sk_dht_nodes *nodes, struct skep_engine *eng
     char address[SK_ENDPOINT_TEXT_MAX];
     for (size_t i = 0; i < nodes->saved.count; i++)
         skep_dht_add_node(engine, sk_endpoint_text(&nodes->saved.nodes[i].endpoint, address));
+}
+
+int sk_dht_nodes_join(const struct sk_dht_nodes *nodes, const struct sk_options *options,
+                      struct skep_engine *engine)
+{
+    if (options->net.no_dht)
+        return SK_EXIT_DONE;
+    sk_dht_nodes_tell(nodes, engine);
+    return sk_bootstrap(options, engine, NULL);
 }
 
 static void gather(const struct skep_engine *engine, struct sk_saved_nodes *now)

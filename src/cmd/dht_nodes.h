@@ -16,6 +16,10 @@ struct sk_dht_nodes {
 
 /* Reads what the state directory has. */
 void sk_dht_nodes_load(struct sk_dht_nodes *nodes, const struct sk_options *options);
+/* Tells the engine of them and of the bootstrap hosts, unless the options forbid the DHT.
+ * Complains; an exit code. */
+int sk_dht_nodes_join(const struct sk_dht_nodes *nodes, const struct sk_options *options,
+                      struct skep_engine *engine);
 void sk_dht_nodes_tell(const struct sk_dht_nodes *nodes, struct skep_engine *engine);
 /* Good nodes of now, then those of before, as far as there is room: a short run does not make the
  * file poorer. `own_ids`: the node's ids are kept too. */

@@ -329,7 +329,7 @@ static void begin(void *ctx)
         sk_dht_session_fail(session, err, NULL);
 }
 
-static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+static void show(void *ctx, enum sk_progress how, const struct sk_screen *screen,
                  struct sk_buf *out)
 {
     const struct put *put = ctx;

@@ -193,18 +193,18 @@ static void begin(void *ctx)
     }
 }
 
-static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+static void show(void *ctx, enum sk_progress how, const struct sk_screen *screen,
                  struct sk_buf *out)
 {
     const struct sample *sample = ctx;
-    if (how == SK_DHT_SHOW_JSON)
+    if (how == SK_PROGRESS_JSON)
         sk_buf_printf(out,
                       "{\"type\":\"progress\",\"hashes\":%zu,\"asked\":%u,\"answered\":%u,"
                       "\"waiting\":%zu}\n",
                       sample->hashes.count, sample->asked, sample->answered, sample->queue_count);
     else
         sk_buf_printf(out, "%shashes: %zu; nodes: %u asked, %u answered, %u told some\n",
-                      how == SK_DHT_SHOW_PLAIN ? "skep: " : "", sample->hashes.count, sample->asked,
+                      how == SK_PROGRESS_PLAIN ? "skep: " : "", sample->hashes.count, sample->asked,
                       sample->answered, sample->sampling);
 }
 

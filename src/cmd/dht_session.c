@@ -172,29 +172,19 @@ static int parse_all(struct sk_dht_session *session, const struct argp *argp, in
 
 /* ---- what is shown ---- */
 
-static const double intervals[] = {[SK_DHT_SHOW_NONE] = 0,
-                                   [SK_DHT_SHOW_TTY] = TICK_S,
-                                   [SK_DHT_SHOW_PLAIN] = 10,
-                                   [SK_DHT_SHOW_JSON] = 1};
+static const double intervals[] = {[SK_PROGRESS_NONE] = 0,
+                                   [SK_PROGRESS_TTY] = TICK_S,
+                                   [SK_PROGRESS_PLAIN] = 10,
+                                   [SK_PROGRESS_JSON] = 1};
 
 static void choose_show(struct sk_dht_session *session)
 {
-    static const enum sk_dht_show shows[] = {
-        [SK_PROGRESS_TTY] = SK_DHT_SHOW_TTY,
-        [SK_PROGRESS_PLAIN] = SK_DHT_SHOW_PLAIN,
-        [SK_PROGRESS_JSON] = SK_DHT_SHOW_JSON,
-        [SK_PROGRESS_NONE] = SK_DHT_SHOW_NONE,
-    };
     struct sk_screen screen;
     bool terminal = sk_terminal_look(STDERR_FILENO, &screen);
     const struct sk_options *options = &session->options;
-    session->shows = options->progress == SK_PROGRESS_AUTO
-                         ? terminal ? SK_DHT_SHOW_TTY : SK_DHT_SHOW_PLAIN
-                         : shows[options->progress];
-    if (options->quiet || session->tracing)
-        session->shows = SK_DHT_SHOW_NONE;
-    if (session->shows == SK_DHT_SHOW_PLAIN) /* what is short needs no lines */
-        session->next_show_s = intervals[SK_DHT_SHOW_PLAIN];
+    session->shows = session->tracing ? SK_PROGRESS_NONE : sk_options_progress(options, terminal);
+    if (session->shows == SK_PROGRESS_PLAIN) /* what is short needs no lines */
+        session->next_show_s = intervals[SK_PROGRESS_PLAIN];
     sk_dht_trace_init(&session->trace, &screen);
     session->trace.anonymizer = options->anonymize ? &session->anonymizer : NULL;
 }
@@ -230,7 +220,7 @@ static void draw(struct sk_dht_session *session)
     struct sk_buf text, out;
     struct sk_screen screen;
     double elapsed = sk_dht_session_seconds(session);
-    if (session->shows == SK_DHT_SHOW_NONE || !session->show || elapsed < session->next_show_s)
+    if (session->shows == SK_PROGRESS_NONE || !session->show || elapsed < session->next_show_s)
         return;
     session->next_show_s = elapsed + intervals[session->shows];
     sk_buf_init(&text, SHOW_MAX);
@@ -239,9 +229,9 @@ static void draw(struct sk_dht_session *session)
     struct sk_screen narrow = screen;
     narrow.columns -= narrow.columns > 1; /* the last column makes some terminals wrap */
     session->show(session->ctx, session->shows, &narrow, &text);
-    if (session->shows == SK_DHT_SHOW_TTY && !text.failed)
+    if (session->shows == SK_PROGRESS_TTY && !text.failed)
         sk_frame_draw(&session->frame, sk_buf_bytes(&text), screen.columns, &out);
-    else if (session->shows != SK_DHT_SHOW_PLAIN || is_news(session, sk_buf_bytes(&text)))
+    else if (session->shows != SK_PROGRESS_PLAIN || is_news(session, sk_buf_bytes(&text)))
         sk_buf_append(&out, text.p, text.n);
     write_out(&out);
     sk_buf_deinit(&text);

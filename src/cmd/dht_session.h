@@ -46,8 +46,6 @@ enum sk_dht_way {
     SK_DHT_WAY_SERVE, /* begins at once, and joins the network meanwhile */
 };
 
-enum sk_dht_show { SK_DHT_SHOW_NONE, SK_DHT_SHOW_TTY, SK_DHT_SHOW_PLAIN, SK_DHT_SHOW_JSON };
-
 struct sk_dht_session {
     /* What the command says before it parses */
     const char *name; /* "put" */
@@ -58,7 +56,7 @@ struct sk_dht_session {
     enum sk_dht_way way;
     /* Appends what is shown on stderr meanwhile: for a terminal lines no wider than the screen,
      * else one line. May be NULL. */
-    void (*show)(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+    void (*show)(void *ctx, enum sk_progress how, const struct sk_screen *screen,
                  struct sk_buf *out);
     void (*on_tick)(void *ctx); /* ten times a second after begin; may be NULL */
     /* Steps of sk_dht_session_main(), each may be NULL. They complain and return an exit code. */
@@ -83,7 +81,7 @@ struct sk_dht_session {
     struct skep_dht_result so_far; /* see sk_dht_session_so_far() */
     struct sk_frame frame;
     char said[SK_DHT_LINE_MAX]; /* the last line that was shown off a terminal */
-    enum sk_dht_show shows;
+    enum sk_progress shows;
     size_t hosts;
     struct sk_dht_fate {
         const char *reason;    /* why it is of no use; NULL: see answered */

@@ -56,13 +56,13 @@ static bool is_known(const struct size *size)
     return isfinite(size->result.estimate);
 }
 
-static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen,
+static void show(void *ctx, enum sk_progress how, const struct sk_screen *screen,
                  struct sk_buf *out)
 {
     const struct size *size = ctx;
     const struct skep_dht_size_result *result = &size->result;
     char number[SK_UNITS_MAX], low[SK_UNITS_MAX], high[SK_UNITS_MAX], lookups[64];
-    if (how == SK_DHT_SHOW_JSON) {
+    if (how == SK_PROGRESS_JSON) {
         sk_buf_printf(out, "{\"type\":\"progress\",\"lookups\":%llu",
                       (unsigned long long)result->lookups);
         if (is_known(size))
@@ -71,7 +71,7 @@ static void show(void *ctx, enum sk_dht_show how, const struct sk_screen *screen
         sk_buf_text(out, "}\n");
         return;
     }
-    sk_buf_printf(out, "%s%s", how == SK_DHT_SHOW_PLAIN ? "skep: " : "",
+    sk_buf_printf(out, "%s%s", how == SK_PROGRESS_PLAIN ? "skep: " : "",
                   sk_dht_count(result->lookups, "lookup", lookups));
     if (is_known(size))
         sk_buf_printf(out, "; about %s nodes so far, %s to %s",

@@ -181,9 +181,7 @@ static int write_truth(const struct sk_lab *lab, bool ended, const char *path)
     int err = sk_lab_truth_write(lab, ended, path);
     if (err == SKEP_ERR_IO)
         return complain_file(path);
-    if (err)
-        sk_complain("%s", skep_err_text(err));
-    return sk_exit_of(err);
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
 }
 
 static void describe(const struct sk_lab *lab, const struct sk_lab_run *run)
@@ -232,7 +230,7 @@ int sk_lab_run_files(const struct sk_lab_run *run)
         if (reason)
             sk_complain("%s: %s", reason, strerror(errno));
         else
-            sk_complain("%s", skep_err_text(err));
+            sk_complain_err(err);
         return sk_exit_of(err);
     }
     int code = sk_lab_run(started.lab, run->time_s, on_ready, &started);

@@ -15,7 +15,7 @@
 #define NAME_MAX_BYTES 512
 #define BAR_WIDTH 10
 
-void sk_live_init(struct sk_live *live, enum sk_live_mode mode, const struct sk_screen *screen)
+void sk_live_init(struct sk_live *live, enum sk_progress mode, const struct sk_screen *screen)
 {
     *live = (struct sk_live){.mode = mode, .screen = *screen};
 }
@@ -212,25 +212,25 @@ int sk_live_render(struct sk_live *live, const struct sk_live_state *state,
                    const struct sk_screen *screen, struct sk_buf *out)
 {
     static const double intervals[] = {
-        [SK_LIVE_TTY] = SK_LIVE_TTY_S,
-        [SK_LIVE_PLAIN] = SK_LIVE_PLAIN_S,
-        [SK_LIVE_JSON] = SK_LIVE_JSON_S,
+        [SK_PROGRESS_TTY] = SK_LIVE_TTY_S,
+        [SK_PROGRESS_PLAIN] = SK_LIVE_PLAIN_S,
+        [SK_PROGRESS_JSON] = SK_LIVE_JSON_S,
     };
-    if (live->mode == SK_LIVE_NONE || state->elapsed_s < live->next_s)
+    if (live->mode == SK_PROGRESS_NONE || state->elapsed_s < live->next_s)
         return 0;
     live->next_s = state->elapsed_s + intervals[live->mode];
     if (screen)
         live->screen = *screen;
-    if (live->mode == SK_LIVE_PLAIN)
+    if (live->mode == SK_PROGRESS_PLAIN)
         return render_plain(state, out);
-    if (live->mode == SK_LIVE_JSON)
+    if (live->mode == SK_PROGRESS_JSON)
         return render_json(state, out);
     return render_tty(live, state, out);
 }
 
 void sk_live_clear(struct sk_live *live, struct sk_buf *out)
 {
-    if (live->mode != SK_LIVE_TTY)
+    if (live->mode != SK_PROGRESS_TTY)
         return;
     sk_frame_clear(&live->frame, out);
     live->next_s = 0;

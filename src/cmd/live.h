@@ -12,6 +12,7 @@
 #include "base/endpoint.h"
 #include "base/limits.h"
 #include "cmd/frame.h"
+#include "cmd/options.h"
 #include "swarm/source.h"
 
 #define SK_LIVE_TTY_S 0.1
@@ -19,8 +20,6 @@
 #define SK_LIVE_JSON_S 1.0
 #define SK_LIVE_PEERS_MAX 12 /* peers in a frame */
 #define SK_LIVE_LINES_MAX 24
-
-enum sk_live_mode { SK_LIVE_NONE, SK_LIVE_TTY, SK_LIVE_PLAIN, SK_LIVE_JSON };
 
 /* A peer that is being measured just now. */
 struct sk_live_peer {
@@ -46,13 +45,13 @@ struct sk_live_state {
 };
 
 struct sk_live {
-    enum sk_live_mode mode;
+    enum sk_progress mode;
     struct sk_screen screen;
     double next_s; /* when the next output is due, as elapsed_s */
     struct sk_frame frame;
 };
 
-void sk_live_init(struct sk_live *live, enum sk_live_mode mode, const struct sk_screen *screen);
+void sk_live_init(struct sk_live *live, enum sk_progress mode, const struct sk_screen *screen);
 /*
  * Appends what is to be written now, nothing where nothing is due. `screen` (NULL: as before) is
  * what the terminal is like now. SKEP_ERR_NOMEM.

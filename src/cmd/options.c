@@ -492,6 +492,15 @@ bool sk_options_init(struct sk_options *options)
     return read_config(options) && read_environment(options);
 }
 
+enum sk_progress sk_options_progress(const struct sk_options *options, bool terminal)
+{
+    if (options->quiet)
+        return SK_PROGRESS_NONE;
+    if (options->progress != SK_PROGRESS_AUTO)
+        return options->progress;
+    return terminal ? SK_PROGRESS_TTY : SK_PROGRESS_PLAIN;
+}
+
 bool sk_options_state_path(const struct sk_options *options, char ret_path[SK_PATH_MAX])
 {
     const char *home = getenv("HOME"), *xdg = getenv("XDG_STATE_HOME");

@@ -46,6 +46,8 @@ extern const struct argp sk_options_argp, sk_options_dht_argp, sk_options_dht_po
 /* Defaults, then config file, then environment; complains and returns false on what they say
  * wrongly. */
 bool sk_options_init(struct sk_options *options);
+/* How progress is shown: never AUTO. `terminal`: standard error is one. */
+enum sk_progress sk_options_progress(const struct sk_options *options, bool terminal);
 /* Where skep keeps what it remembers: --state-dir, or as XDG says. False where nothing says it, or
  * there is no home. */
 #define SK_PATH_MAX 4096

@@ -13,7 +13,7 @@
 #define SHOW_MAX (4u << 10)
 
 static const double show_intervals[] = {
-    [SK_DHT_SHOW_TTY] = TICK_S, [SK_DHT_SHOW_PLAIN] = 10, [SK_DHT_SHOW_JSON] = 1};
+    [SK_PROGRESS_TTY] = TICK_S, [SK_PROGRESS_PLAIN] = 10, [SK_PROGRESS_JSON] = 1};
 
 struct follow {
     const struct sk_options *options;
@@ -24,7 +24,7 @@ struct follow {
     uint64_t started_ns, id; /* id: of the search that is under way, 0 none */
     struct sk_buf value;     /* the newest, empty: none */
     uint32_t answered;
-    enum sk_dht_show shows;
+    enum sk_progress shows;
     double next_show_s;
     struct sk_frame frame;
     bool over;
@@ -49,20 +49,10 @@ int sk_pointer_read(struct sk_bytes value, uint8_t ret_hash[20], const char **re
 
 /* ---- what is shown ---- */
 
-static enum sk_dht_show choose_show(const struct sk_options *options)
+static enum sk_progress choose_show(const struct sk_options *options)
 {
-    static const enum sk_dht_show shows[] = {
-        [SK_PROGRESS_TTY] = SK_DHT_SHOW_TTY,
-        [SK_PROGRESS_PLAIN] = SK_DHT_SHOW_PLAIN,
-        [SK_PROGRESS_JSON] = SK_DHT_SHOW_JSON,
-        [SK_PROGRESS_NONE] = SK_DHT_SHOW_NONE,
-    };
     struct sk_screen screen;
-    if (options->quiet)
-        return SK_DHT_SHOW_NONE;
-    if (options->progress != SK_PROGRESS_AUTO)
-        return shows[options->progress];
-    return sk_terminal_look(STDERR_FILENO, &screen) ? SK_DHT_SHOW_TTY : SK_DHT_SHOW_PLAIN;
+    return sk_options_progress(options, sk_terminal_look(STDERR_FILENO, &screen));
 }
 
 static void draw(struct follow *follow, double elapsed)
@@ -71,14 +61,14 @@ static void draw(struct follow *follow, double elapsed)
                                                .what = "looking up what the link points to"};
     struct sk_screen screen;
     struct sk_buf text, out;
-    if (follow->shows == SK_DHT_SHOW_NONE || elapsed < follow->next_show_s)
+    if (follow->shows == SK_PROGRESS_NONE || elapsed < follow->next_show_s)
         return;
     follow->next_show_s = elapsed + show_intervals[follow->shows];
     sk_buf_init(&text, SHOW_MAX);
     sk_buf_init(&out, SHOW_MAX);
     sk_dht_show_progress(&progress, follow->shows, &text);
     sk_terminal_look(STDERR_FILENO, &screen);
-    if (follow->shows == SK_DHT_SHOW_TTY)
+    if (follow->shows == SK_PROGRESS_TTY)
         sk_frame_draw(&follow->frame, sk_buf_bytes(&text), screen.columns, &out);
     else
         sk_buf_append(&out, text.p, text.n);
@@ -206,8 +196,8 @@ static void on_signal(struct skep_runtime *runtime, int signal, void *ctx)
 static int run(struct follow *follow)
 {
     follow->started_ns = skep_runtime_now(follow->runtime);
-    if (follow->shows == SK_DHT_SHOW_PLAIN) /* what is short needs no lines */
-        follow->next_show_s = show_intervals[SK_DHT_SHOW_PLAIN];
+    if (follow->shows == SK_PROGRESS_PLAIN) /* what is short needs no lines */
+        follow->next_show_s = show_intervals[SK_PROGRESS_PLAIN];
     skep_runtime_on_signal(follow->runtime, on_signal, follow);
     skep_runtime_every(follow->runtime, TICK_S, on_tick, follow);
     int err = skep_runtime_run(follow->runtime, -1);

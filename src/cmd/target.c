@@ -34,9 +34,7 @@ static int set_text(struct sk_target *target, enum sk_target_kind kind, const ch
 {
     target->kind = kind;
     int err = sk_buf_append(&target->bytes, text, strlen(text) + 1);
-    if (err)
-        sk_complain("%s", skep_err_text(err));
-    return sk_exit_of(err);
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
 }
 
 /* Reads to the end; what is larger than any torrent is refused. */
@@ -221,6 +219,25 @@ int sk_target_info_hash(const struct sk_target *target, struct sk_target_hash *r
     SK_ASSERT(target->kind == SK_TARGET_FILE || target->kind == SK_TARGET_LINK);
     return target->kind == SK_TARGET_LINK ? hash_of_link((const char *)target->bytes.p, ret_hash)
                                           : hash_of_file(sk_buf_bytes(&target->bytes), ret_hash);
+}
+
+int sk_target_add_extras(const struct sk_options *options, struct skep_torrent *torrent)
+{
+    for (size_t i = 0; i < options->trackers.count; i++) {
+        const char *url = options->trackers.list[i];
+        if (skep_torrent_add_tracker(torrent, url)) {
+            sk_complain("--tracker='%.200s': not a tracker's address that can be asked", url);
+            return SK_EXIT_USAGE;
+        }
+    }
+    for (size_t i = 0; i < options->peers.count; i++) {
+        const char *address = options->peers.list[i];
+        if (skep_torrent_add_peer(torrent, address)) {
+            sk_complain("'%.200s': expected HOST:PORT, or [ADDRESS]:PORT for IPv6", address);
+            return SK_EXIT_USAGE;
+        }
+    }
+    return SK_EXIT_DONE;
 }
 
 int sk_target_add(const struct sk_target *target, struct skep_engine *engine,

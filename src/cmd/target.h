@@ -41,6 +41,8 @@ struct sk_target_hash {
 };
 /* Of a FILE or LINK. Complains; an exit code. */
 int sk_target_info_hash(const struct sk_target *target, struct sk_target_hash *ret_hash);
+/* Adds what --tracker and --peer name to the torrent. Complains; an exit code. */
+int sk_target_add_extras(const struct sk_options *options, struct skep_torrent *torrent);
 /* Adds the torrent of a FILE or LINK to the engine. Complains; an exit code. */
 int sk_target_add(const struct sk_target *target, struct skep_engine *engine,
                   struct skep_torrent **ret_torrent);

@@ -3,7 +3,6 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "cmd/bootstrap.h"
 #include "cmd/cmd.h"
 #include "cmd/on_done.h"
 
@@ -28,11 +27,6 @@ void sk_transfer_fail(struct sk_transfer_torrent *t, int code)
 {
     t->stage = SK_TRANSFER_FAILED;
     t->code = code;
-}
-
-static void complain_err(int err)
-{
-    sk_complain("%s", skep_err_text(err));
 }
 
 /* ---- the run ---- */
@@ -223,24 +217,6 @@ static void say_goodbye(struct sk_transfer *transfer)
 
 /* ---- beginning ---- */
 
-static int add_extras(const struct sk_transfer *transfer, struct skep_torrent *torrent)
-{
-    const struct sk_options *options = &transfer->options;
-    for (size_t i = 0; i < options->trackers.count; i++)
-        if (skep_torrent_add_tracker(torrent, options->trackers.list[i])) {
-            sk_complain("--tracker='%.200s': not a tracker's address that can be asked",
-                        options->trackers.list[i]);
-            return SK_EXIT_USAGE;
-        }
-    for (size_t i = 0; i < options->peers.count; i++)
-        if (skep_torrent_add_peer(torrent, options->peers.list[i])) {
-            sk_complain("'%.200s': expected HOST:PORT, or [ADDRESS]:PORT for IPv6",
-                        options->peers.list[i]);
-            return SK_EXIT_USAGE;
-        }
-    return SK_EXIT_DONE;
-}
-
 /* Whether the torrent is one of ours already. */
 static bool is_known(const struct sk_transfer *transfer, const uint8_t hash[20])
 {
@@ -275,12 +251,10 @@ static int add_target(struct sk_transfer *transfer, struct sk_target *target, co
     if (getrandom(&config.seed, sizeof config.seed, 0) < 0)
         config.seed = transfer->started_ns;
     int err = sk_downloader_new(transfer->downloads, t->torrent, &config, &t->downloader);
-    if (err) {
-        complain_err(err);
-        return sk_exit_of(err);
-    }
+    if (err)
+        return sk_complain_err(err);
     transfer->count++;
-    return add_extras(transfer, t->torrent);
+    return sk_target_add_extras(&transfer->options, t->torrent);
 }
 
 static int add(struct sk_transfer *transfer, const char *text)
@@ -308,14 +282,6 @@ static int add_all(struct sk_transfer *transfer, char **targets, size_t count)
     return transfer->count ? SK_EXIT_DONE : transfer->left_out;
 }
 
-static int join_dht(struct sk_transfer *transfer)
-{
-    if (transfer->options.net.no_dht)
-        return SK_EXIT_DONE;
-    sk_dht_nodes_tell(&transfer->nodes, skep_runtime_engine(transfer->runtime));
-    return sk_bootstrap(&transfer->options, skep_runtime_engine(transfer->runtime), NULL);
-}
-
 static int run(struct sk_transfer *transfer)
 {
     skep_runtime_on_signal(transfer->runtime, on_signal, transfer);
@@ -324,19 +290,17 @@ static int run(struct sk_transfer *transfer)
         skep_torrent_start(transfer->torrents[i].torrent, skep_runtime_now(transfer->runtime));
     int err = skep_runtime_run(transfer->runtime, -1);
     sk_transfer_live_clear(transfer->live);
-    if (err)
-        complain_err(err);
-    return sk_exit_of(err);
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
 }
 
 static int with_runtime(struct sk_transfer *transfer, char **targets, size_t count)
 {
     int err = hook(transfer);
-    if (err) {
-        complain_err(err);
-        return sk_exit_of(err);
-    }
-    int code = join_dht(transfer); /* first: a link of BEP 46 is looked up there */
+    if (err)
+        return sk_complain_err(err);
+    /* First: a link of BEP 46 is looked up there. */
+    int code = sk_dht_nodes_join(&transfer->nodes, &transfer->options,
+                                 skep_runtime_engine(transfer->runtime));
     if (!code)
         code = add_all(transfer, targets, count);
     if (!code)

@@ -25,7 +25,7 @@ struct rate {
 };
 
 struct sk_transfer_live {
-    enum sk_live_mode mode;
+    enum sk_progress mode;
     struct sk_screen screen;
     struct sk_frame frame;
     double next_s;
@@ -35,24 +35,16 @@ struct sk_transfer_live {
 
 struct sk_transfer_live *sk_transfer_live_new(const struct sk_options *options)
 {
-    static const enum sk_live_mode modes[] = {
-        [SK_PROGRESS_TTY] = SK_LIVE_TTY,
-        [SK_PROGRESS_PLAIN] = SK_LIVE_PLAIN,
-        [SK_PROGRESS_JSON] = SK_LIVE_JSON,
-        [SK_PROGRESS_NONE] = SK_LIVE_NONE,
-    };
     struct sk_screen screen;
     bool terminal = sk_terminal_look(STDERR_FILENO, &screen);
-    enum sk_live_mode mode = modes[options->progress];
-    if (options->progress == SK_PROGRESS_AUTO)
-        mode = terminal ? SK_LIVE_TTY : SK_LIVE_PLAIN;
+    enum sk_progress mode = sk_options_progress(options, terminal);
     struct sk_transfer_live *live =
-        options->quiet || mode == SK_LIVE_NONE ? NULL : sk_mem_calloc(1, sizeof *live);
+        mode == SK_PROGRESS_NONE ? NULL : sk_mem_calloc(1, sizeof *live);
     if (!live)
         return NULL;
     live->mode = mode;
     live->screen = screen;
-    if (mode == SK_LIVE_PLAIN) /* what is short needs no lines */
+    if (mode == SK_PROGRESS_PLAIN) /* what is short needs no lines */
         live->next_s = SK_LIVE_PLAIN_S;
     return live;
 }
@@ -218,8 +210,9 @@ static bool make_room(struct sk_transfer_live *live, size_t count)
 void sk_transfer_live_draw(struct sk_transfer_live *live, const struct sk_transfer *transfer,
                            uint64_t now_ns)
 {
-    static const double every_s[] = {
-        [SK_LIVE_TTY] = 0.2, [SK_LIVE_PLAIN] = SK_LIVE_PLAIN_S, [SK_LIVE_JSON] = SK_LIVE_JSON_S};
+    static const double every_s[] = {[SK_PROGRESS_TTY] = 0.2,
+                                     [SK_PROGRESS_PLAIN] = SK_LIVE_PLAIN_S,
+                                     [SK_PROGRESS_JSON] = SK_LIVE_JSON_S};
     if (!live || !make_room(live, transfer->count))
         return;
     double elapsed_s = (double)(now_ns - transfer->started_ns) / 1e9;
@@ -233,14 +226,14 @@ void sk_transfer_live_draw(struct sk_transfer_live *live, const struct sk_transf
     for (size_t i = 0; i < transfer->count; i++) {
         struct row row;
         look(live, transfer, i, now_ns, &row);
-        if (live->mode == SK_LIVE_TTY)
+        if (live->mode == SK_PROGRESS_TTY)
             put_row(&live->screen, &row, &text);
-        else if (live->mode == SK_LIVE_PLAIN)
+        else if (live->mode == SK_PROGRESS_PLAIN)
             put_plain(&row, &out);
         else
             put_json(&row, &out);
     }
-    if (live->mode == SK_LIVE_TTY)
+    if (live->mode == SK_PROGRESS_TTY)
         sk_frame_draw(&live->frame, sk_buf_bytes(&text), live->screen.columns, &out);
     if (out.n && !out.failed)
         fwrite(out.p, 1, out.n, stderr);
@@ -251,7 +244,7 @@ void sk_transfer_live_draw(struct sk_transfer_live *live, const struct sk_transf
 void sk_transfer_live_clear(struct sk_transfer_live *live)
 {
     struct sk_buf out;
-    if (!live || live->mode != SK_LIVE_TTY)
+    if (!live || live->mode != SK_PROGRESS_TTY)
         return;
     sk_buf_init(&out, 64 << 10);
     sk_frame_clear(&live->frame, &out);

@@ -85,9 +85,7 @@ int sk_transfer_stream_ready(struct sk_transfer_stream *stream, struct sk_transf
     int err = any ? sk_outlet_new(stream->root, stream->path, stream->from, stream->file.length,
                                   STDOUT_FILENO, &stream->outlet)
                   : 0;
-    if (err)
-        sk_complain("%s", skep_err_text(err));
-    return sk_exit_of(err);
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
 }
 
 /* What comes next is needed at once, and what follows a little later. */

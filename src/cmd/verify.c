@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,19 +27,6 @@ struct verify {
     json_t *torrents; /* --format=json */
     uint32_t right, whole, torrents_count;
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int signal)
-{
-    interrupted = 1;
-}
-
-static int complain_err(int err)
-{
-    sk_complain("%s", skep_err_text(err));
-    return sk_exit_of(err);
-}
 
 /* ---- the result ---- */
 
@@ -70,7 +56,7 @@ static int keep_json(struct verify *verify, const struct sk_metainfo *m, const u
         round(seconds * 1e6) / 1e6, "stage", "ended", "complete",
         (int)(counts[SK_HASHING_RIGHT] == m->pieces), "reason", "pieces_wrong",
         (int)counts[SK_HASHING_WRONG]);
-    return json_array_append_new(verify->torrents, object) ? complain_err(SKEP_ERR_NOMEM)
+    return json_array_append_new(verify->torrents, object) ? sk_complain_err(SKEP_ERR_NOMEM)
                                                            : SK_EXIT_DONE;
 }
 
@@ -103,13 +89,13 @@ static int check(struct verify *verify, const struct sk_metainfo *m)
     struct sk_hashing *hashing;
     int err = sk_hashing_check(m, verify->root, sk_hashing_threads(), verify->pieces, &hashing);
     if (err)
-        return complain_err(err);
+        return sk_complain_err(err);
     sk_create_progress_init(&shown, verify->options, m->name);
     for (;;) {
         sk_hashing_wait(hashing, POLL_S, &progress);
         if (progress.state != SK_HASHING_RUNNING)
             break;
-        if (interrupted)
+        if (sk_interrupt_came())
             sk_hashing_cancel(hashing);
         sk_create_progress_draw(&shown, &progress);
     }
@@ -132,7 +118,7 @@ static int verify_torrent(struct verify *verify, const struct sk_target *target,
         return err == SKEP_ERR_NOMEM ? SK_EXIT_FAILED : SK_EXIT_CORRUPT;
     }
     verify->pieces = sk_mem_calloc(m->pieces, 1);
-    int code = verify->pieces ? check(verify, m) : complain_err(SKEP_ERR_NOMEM);
+    int code = verify->pieces ? check(verify, m) : sk_complain_err(SKEP_ERR_NOMEM);
     sk_mem_free(verify->pieces);
     sk_metainfo_free(m);
     return code;
@@ -186,7 +172,7 @@ static int print_json(struct verify *verify, double seconds)
         !root || json_dumpf(root, stdout, JSON_INDENT(1) | JSON_ENSURE_ASCII) ? SKEP_ERR_NOMEM : 0;
     json_decref(root);
     fputc('\n', stdout);
-    return err ? complain_err(err) : SK_EXIT_DONE;
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
 }
 
 static int run(struct verify *verify, char **targets, size_t targets_count)
@@ -211,7 +197,6 @@ static int run(struct verify *verify, char **targets, size_t targets_count)
 int sk_verify(const struct sk_options *options, const char *directory, char **targets,
               size_t targets_count)
 {
-    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     struct verify verify = {.options = options, .directory = directory};
     verify.root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (verify.root < 0) {
@@ -220,8 +205,7 @@ int sk_verify(const struct sk_options *options, const char *directory, char **ta
     }
     if (options->format == SK_FORMAT_JSON)
         verify.torrents = json_array();
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    sk_interrupt_catch();
     int code = run(&verify, targets, targets_count);
     json_decref(verify.torrents);
     close(verify.root);

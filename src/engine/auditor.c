@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "engine/engine.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -608,10 +609,7 @@ static void on_metadata(const struct skep_event *event, void *ctx)
 
 /* ---- life ---- */
 
-static const struct {
-    enum skep_event_kind kind;
-    skep_hook_fn fn;
-} hooks[] = {
+static const struct sk_event_hook hooks[] = {
     {SKEP_EVENT_HEARD, on_heard},
     {SKEP_EVENT_LOST, on_lost},
     {SKEP_EVENT_DIALED, on_dialed},
@@ -631,10 +629,7 @@ static const struct {
     {SKEP_EVENT_CLAIM_FAILED, on_claim_failed},
 };
 
-static const struct {
-    enum skep_message_kind kind;
-    skep_hook_fn fn;
-} message_hooks[] = {
+static const struct sk_message_hook message_hooks[] = {
     {SKEP_MESSAGE_HAVE, on_have},
     {SKEP_MESSAGE_DONT_HAVE, on_dont_have},
     {SKEP_MESSAGE_CHOKE, on_choke},
@@ -645,18 +640,6 @@ static const struct {
     {SKEP_MESSAGE_REQUEST, on_noted},
     {SKEP_MESSAGE_UPLOAD_ONLY, on_noted},
 };
-
-static int register_hooks(struct sk_auditor *auditor)
-{
-    int err = 0;
-    for (size_t i = 0; i < SK_ARRAY_LEN(hooks) && !err; i++)
-        err = skep_engine_hook(auditor->engine, hooks[i].kind, hooks[i].fn, auditor);
-    for (size_t i = 0; i < SK_ARRAY_LEN(message_hooks) && !err; i++)
-        err = skep_engine_hook_message(auditor->engine, message_hooks[i].kind, message_hooks[i].fn,
-                                       auditor);
-    auditor->slot = skep_engine_reserve_slot(auditor->engine, NULL);
-    return err ? err : SK_MIN(auditor->slot, 0);
-}
 
 int sk_auditor_new(struct skep_engine *engine, struct skep_torrent *torrent,
                    const struct sk_auditor_config *config, uint64_t now_ns,
@@ -678,7 +661,8 @@ int sk_auditor_new(struct skep_engine *engine, struct skep_torrent *torrent,
     sk_prng_init(&auditor->prng, config->seed);
     sk_map_init(&auditor->by_endpoint, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX,
                 sk_prng_u64(&auditor->prng));
-    int err = register_hooks(auditor);
+    int err = sk_engine_hook_all(auditor->engine, hooks, SK_ARRAY_LEN(hooks), message_hooks,
+                                 SK_ARRAY_LEN(message_hooks), NULL, auditor, &auditor->slot);
     if (err) {
         sk_auditor_free(auditor);
         return err;

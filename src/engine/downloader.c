@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "engine/downloader_internal.h"
+#include "engine/engine.h"
 #include "wire/metainfo.h"
 
 #include <stdio.h>
@@ -370,39 +371,20 @@ static void on_metadata(const struct skep_event *event, void *ctx)
 
 /* ---- life ---- */
 
-static const struct {
-    enum skep_event_kind kind;
-    skep_hook_fn fn;
-} hooks[] = {
+static const struct sk_event_hook hooks[] = {
     {SKEP_EVENT_METADATA, on_metadata}, {SKEP_EVENT_OPEN, on_open},
     {SKEP_EVENT_HAVE_SET, on_have_set}, {SKEP_EVENT_BLOCK, on_block},
     {SKEP_EVENT_REJECTED, on_rejected}, {SKEP_EVENT_CLOSED, on_closed},
     {SKEP_EVENT_STORED, on_stored},     {SKEP_EVENT_LEAVES, on_leaves},
 };
 
-static const struct {
-    enum skep_message_kind kind;
-    skep_hook_fn fn;
-} message_hooks[] = {
+static const struct sk_message_hook message_hooks[] = {
     {SKEP_MESSAGE_HAVE, on_have},
     {SKEP_MESSAGE_DONT_HAVE, on_dont_have},
     {SKEP_MESSAGE_CHOKE, on_choke},
     {SKEP_MESSAGE_UNCHOKE, on_unchoke},
     {SKEP_MESSAGE_ALLOWED_FAST, on_allowed_fast},
 };
-
-static int register_hooks(struct sk_downloads *downloads)
-{
-    int err = 0;
-    for (size_t i = 0; i < SK_ARRAY_LEN(hooks) && !err; i++)
-        err = skep_engine_hook(downloads->engine, hooks[i].kind, hooks[i].fn, downloads);
-    for (size_t i = 0; i < SK_ARRAY_LEN(message_hooks) && !err; i++)
-        err = skep_engine_hook_message(downloads->engine, message_hooks[i].kind,
-                                       message_hooks[i].fn, downloads);
-    if (!err)
-        downloads->slot = skep_engine_reserve_slot(downloads->engine, forget_peer);
-    return err ? err : SK_MIN(downloads->slot, 0);
-}
 
 int sk_downloads_new(struct skep_engine *engine, struct sk_downloads **ret_downloads)
 {
@@ -411,7 +393,9 @@ int sk_downloads_new(struct skep_engine *engine, struct sk_downloads **ret_downl
         return SKEP_ERR_NOMEM;
     downloads->engine = engine;
     downloads->whole_end = &downloads->whole;
-    int err = register_hooks(downloads);
+    int err =
+        sk_engine_hook_all(downloads->engine, hooks, SK_ARRAY_LEN(hooks), message_hooks,
+                           SK_ARRAY_LEN(message_hooks), forget_peer, downloads, &downloads->slot);
     if (err) {
         sk_mem_free(downloads);
         return err;

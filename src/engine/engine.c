@@ -252,6 +252,22 @@ int skep_engine_reserve_slot(struct skep_engine *engine, void (*free_fn)(void *)
     return engine->slots_count++;
 }
 
+int sk_engine_hook_all(struct skep_engine *engine, const struct sk_event_hook *events,
+                       size_t events_count, const struct sk_message_hook *messages,
+                       size_t messages_count, void (*free_slot)(void *), void *ctx, int *ret_slot)
+{
+    int err = 0;
+    for (size_t i = 0; i < events_count && !err; i++)
+        err = skep_engine_hook(engine, events[i].kind, events[i].fn, ctx);
+    for (size_t i = 0; i < messages_count && !err; i++)
+        err = skep_engine_hook_message(engine, messages[i].kind, messages[i].fn, ctx);
+    int slot = err ? err : skep_engine_reserve_slot(engine, free_slot);
+    if (slot < 0)
+        return slot;
+    *ret_slot = slot;
+    return 0;
+}
+
 bool sk_engine_hooked(const struct skep_engine *engine, enum skep_event_kind kind)
 {
     return engine->hooked >> kind & 1;

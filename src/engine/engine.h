@@ -12,6 +12,20 @@
 /* config is copied; config->seed must be set (not 0) and `port` is the one really listened on.
  * SKEP_ERR_NOMEM, SKEP_ERR_CRYPTO (encryption wanted and RC4 not to be had). */
 int sk_engine_new(const struct skep_config *config, uint64_t now_ns, struct skep_engine **ret);
+/* Hooks of one client of the engine, of events and of messages. */
+struct sk_event_hook {
+    enum skep_event_kind kind;
+    skep_hook_fn fn;
+};
+struct sk_message_hook {
+    enum skep_message_kind kind;
+    skep_hook_fn fn;
+};
+/* Registers all of them and a slot in every peer (see skep_engine_reserve_slot()). SKEP_ERR_NOMEM,
+ * SKEP_ERR_LIMIT. */
+int sk_engine_hook_all(struct skep_engine *engine, const struct sk_event_hook *events,
+                       size_t events_count, const struct sk_message_hook *messages,
+                       size_t messages_count, void (*free_slot)(void *), void *ctx, int *ret_slot);
 /*
  * Makes it a node of the DHT, unless config.no_dht: once, right after it was made. `families`: the
  * address families that there is a UDP socket for, enum sk_krpc_want. SKEP_ERR_NOMEM.

@@ -3,6 +3,7 @@
 #include <skep/err.h>
 
 #include "base/assert.h"
+#include "store/directory.h"
 #include "wire/bencode.h"
 #include "wire/compact.h"
 
@@ -124,22 +125,6 @@ static int encode(const struct sk_saved_nodes *saved, struct sk_buf *out)
     return out->failed ? SKEP_ERR_NOMEM : 0;
 }
 
-/* mkdir -p; what is there already is as its owner wants it. */
-static int make_directory(const char *directory)
-{
-    char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%s", directory);
-    for (char *p = path + 1; *p; p++) {
-        if (*p != '/')
-            continue;
-        *p = 0;
-        if (mkdir(path, 0700) && errno != EEXIST)
-            return SKEP_ERR_IO;
-        *p = '/';
-    }
-    return mkdir(path, 0700) && errno != EEXIST ? SKEP_ERR_IO : 0;
-}
-
 /* mkostemp() makes files of mode 0600. errno says what failed. */
 static int replace_file(const char *path, struct sk_bytes bytes)
 {
@@ -176,7 +161,7 @@ int sk_dht_state_write(const char *directory, const struct sk_saved_nodes *saved
     sk_buf_init(&bytes, SK_DHT_STATE_BYTES_MAX);
     int err = encode(saved, &bytes);
     if (!err)
-        err = make_directory(directory);
+        err = sk_directory_make(directory);
     if (!err)
         err = replace_file(path, sk_buf_bytes(&bytes));
     sk_buf_deinit(&bytes);

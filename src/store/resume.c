@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "store/directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,21 +56,6 @@ static bool is_zero(const uint8_t *bytes, size_t n)
     for (size_t i = 0; i < n; i++)
         any |= bytes[i];
     return !any;
-}
-
-static int make_directory(const char *directory)
-{
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/", directory);
-    for (char *p = path + 1; *p; p++) {
-        if (*p != '/')
-            continue;
-        *p = 0;
-        if (mkdir(path, 0700) && errno != EEXIST)
-            return SKEP_ERR_IO;
-        *p = '/';
-    }
-    return 0;
 }
 
 /* Where it lies, and the directory whatever way it was named. */
@@ -259,7 +245,7 @@ int sk_resume_open(const struct sk_resume_config *config, struct sk_resume **ret
 {
     struct sk_bitfield have = {0};
     bool trusted;
-    if (make_directory(config->state_dir))
+    if (sk_directory_make(config->state_dir))
         return SKEP_ERR_IO;
     struct sk_resume *resume = sk_mem_calloc(1, sizeof *resume);
     if (!resume)

@@ -12,6 +12,8 @@ import threading
 
 import jsonschema
 
+import tap
+
 SKEP = os.environ["SKEP"]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
@@ -216,19 +218,5 @@ def test_output_that_cannot_be_written():
             assert done.returncode == 7 and b"No space" in done.stderr
 
 
-def main():
-    tests = [(n, f) for n, f in globals().items() if n.startswith("test_")]
-    print(f"1..{len(tests)}")
-    failed = 0
-    for number, (name, run) in enumerate(tests, 1):
-        try:
-            run()
-            print(f"ok {number} {name}")
-        except Exception as error:  # whatever it was, the other tests are run
-            failed += 1
-            print(f"not ok {number} {name}\n# {error!r}")
-    return failed != 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(tap.main(globals()))

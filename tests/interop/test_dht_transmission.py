@@ -4,15 +4,13 @@ One has a torrent and announces it; then the other wants it and has to find the 
 by a lookup and by an audit.
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import time
 
-from lab import namespaces
-from lab.checks import Tap
+from lab.checks import run_on_a_network
 from lab.client import PORT, wait_for
 from lab.swarm import FOLDER
 from lab.torrents import V1, Torrent
@@ -81,7 +79,9 @@ def downloads(client):
     return True
 
 
-def check(tap, network, folder):
+def check(tap, network):
+    folder = FOLDER
+    os.mkdir(folder)
     hosts = [network.add_host(n, a) for n, a in (("nodes", "10.99.2.1"), ("seed", "10.99.1.1"),
                                                  ("leech", "10.99.1.2"), ("asker", ANNOUNCED))]
     torrent = Torrent(folder, "orchard", V1, [("a.bin", 20 * PIECE)], PIECE, [])
@@ -126,20 +126,5 @@ def check(tap, network, folder):
             node.wait()
 
 
-def main():
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    if not os.access(os.environ.get("SKEP", ""), os.X_OK):
-        sys.exit("SKEP has to name the skep binary to test")
-    try:
-        namespaces.enter_world()
-    except namespaces.Unavailable as why:
-        print(f"1..0 # SKIP {why}")
-        return 0
-    tap = Tap()
-    os.mkdir(FOLDER)
-    check(tap, namespaces.Network(), FOLDER)
-    return tap.end()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on_a_network(__doc__, check))

@@ -3,7 +3,6 @@
 An audit has to find out who takes what.
 """
 
-import argparse
 import filecmp
 import json
 import os
@@ -12,8 +11,7 @@ import subprocess
 import sys
 import time
 
-from lab import namespaces
-from lab.checks import Tap
+from lab.checks import run_on_a_network
 from lab.client import PORT, wait_for
 from lab.libtorrent_peer import LibtorrentPeer
 from lab.swarm import FOLDER
@@ -125,7 +123,7 @@ def audit(tap, lab, name, peers, expected, *argv):
                   f"audit {name}: {peer.name} has transport {transport}", entry, said)
 
 
-def check(tap, lab):
+def check_all(tap, lab):
     start = time.monotonic()
     seed = check_transfers(tap, lab, "off")
     check_transfers(tap, lab, "require")
@@ -135,25 +133,15 @@ def check(tap, lab):
     tap.note(f"all: {time.monotonic() - start:.1f} s")
 
 
-def main():
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    if not os.access(os.environ.get("SKEP", ""), os.X_OK):
-        sys.exit("SKEP has to name the skep binary to test")
-    try:
-        namespaces.enter_world()
-    except namespaces.Unavailable as why:
-        print(f"1..0 # SKIP {why}")
-        return 0
-    tap = Tap()
+def check(tap, network):
     os.mkdir(FOLDER)
-    lab = Lab(namespaces.Network())
+    lab = Lab(network)
     try:
-        check(tap, lab)
+        check_all(tap, lab)
     finally:
         for peer in lab.running:
             peer.stop()
-    return tap.end()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on_a_network(__doc__, check))

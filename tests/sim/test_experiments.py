@@ -3,7 +3,12 @@
 
 import json
 import os
+import pathlib
 import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
+import tap  # noqa: E402
 
 SKEP_SIM = os.environ["SKEP_SIM"]
 
@@ -27,19 +32,5 @@ def test_a_crawl_finds_the_others_that_are_alive():
     assert row["found_%"] == 100 and row["wrongly_live"] == 0 and row["complete"] == 1, row
 
 
-def main():
-    tests = [(n, f) for n, f in globals().items() if n.startswith("test_")]
-    print(f"1..{len(tests)}")
-    failed = 0
-    for number, (name, check) in enumerate(tests, 1):
-        try:
-            check()
-            print(f"ok {number} {name}")
-        except Exception as error:  # whatever it was, the other tests are run
-            failed += 1
-            print(f"not ok {number} {name}\n# {error!r}")
-    return failed != 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(tap.main(globals()))

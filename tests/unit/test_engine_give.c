@@ -368,17 +368,24 @@ static void test_runs(void **state)
     world_deinit(world);
 }
 
-/* A cancel comes while the disk reads: what is read already is sent, the rest rejected; each
- * request has one answer. */
-static void test_cancel_while_reading(void **state)
+/* One whose blocks a slow disk is being asked for. */
+static struct remote *reading(struct world *world)
 {
-    struct world *world = fresh();
     world->disk_s = 0.5;
     world_start(world);
     assert_int_equal(skep_torrent_has_stored(world->torrent, 1), 0);
     struct remote *remote = leecher(world, 1);
     remote->on_event = take_apart;
     world_run(world, 0.2);
+    return remote;
+}
+
+/* A cancel comes while the disk reads: what is read already is sent, the rest rejected; each
+ * request has one answer. */
+static void test_cancel_while_reading(void **state)
+{
+    struct world *world = fresh();
+    struct remote *remote = reading(world);
     assert_int_equal(world->reads, 1);
     struct link *link = world->links;
     for (uint32_t begin = 0; begin < PIECE; begin += 16384)
@@ -395,12 +402,7 @@ static void test_cancel_while_reading(void **state)
 static void test_choked_while_reading(void **state)
 {
     struct world *world = fresh();
-    world->disk_s = 0.5;
-    world_start(world);
-    assert_int_equal(skep_torrent_has_stored(world->torrent, 1), 0);
-    struct remote *remote = leecher(world, 1);
-    remote->on_event = take_apart;
-    world_run(world, 0.2);
+    struct remote *remote = reading(world);
     struct link *link = world->links;
     (void)sk_peer_send_interest(link->session, false);
     world_run(world, 0.1);

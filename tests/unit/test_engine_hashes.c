@@ -72,16 +72,26 @@ static struct remote *hasher(struct world *world, const char *address)
     return share_leech(world, address, hear_hashes);
 }
 
+/* A v2 torrent of so many pieces, all of them `stored` or none, and one that asks for hashes. */
+static struct remote *begin(struct world *world, uint32_t pieces, bool stored,
+                            const struct skep_config *config)
+{
+    open_world(pieces, PIECE, false, true, config);
+    world_add_file(world, NULL, 0);
+    struct remote *remote = hasher(world, "10.0.0.1:7000");
+    world_start(world);
+    if (stored)
+        share_store_all(world);
+    world_run(world, 1);
+    return remote;
+}
+
 /* Every run that there is, with proofs of all lengths. 21 pieces: a layer of 32, of which 11 cover
  * nothing. */
 static void test_hash_layers(void **state)
 {
     struct world *world = &world_memory;
-    open_world(21, PIECE, false, true, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *remote = hasher(world, "10.0.0.1:7000");
-    world_start(world);
-    world_run(world, 1);
+    struct remote *remote = begin(world, 21, false, NULL);
     for (uint32_t base = 2; base < 7; base++)
         for (uint32_t length = 2; length <= 128u >> base; length *= 2)
             for (uint32_t index = 0; index < 128u >> base; index += length)
@@ -96,11 +106,7 @@ static void test_hash_layers(void **state)
 static void test_hash_rejects(void **state)
 {
     struct world *world = &world_memory;
-    open_world(21, PIECE, false, true, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *remote = hasher(world, "10.0.0.1:7000");
-    world_start(world);
-    world_run(world, 1);
+    struct remote *remote = begin(world, 21, false, NULL);
     static const struct sk_hash_range bad[] = {
         {.base_layer = 2, .index = 0, .length = 1}, /* a hash without its pair */
         {.base_layer = 2, .index = 0, .length = 0},
@@ -127,11 +133,7 @@ static void test_hash_rejects(void **state)
 static void test_hash_quota(void **state)
 {
     struct world *world = &world_memory;
-    open_world(21, PIECE, false, true, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *remote = hasher(world, "10.0.0.1:7000");
-    world_start(world);
-    world_run(world, 1);
+    struct remote *remote = begin(world, 21, false, NULL);
     uint32_t given = 0;
     for (unsigned i = 0; i < 200; i++)
         given += ask_hashes(world, remote, 2, 0, 32, 0);
@@ -144,11 +146,8 @@ static void test_hash_quota(void **state)
 static void test_hashes_of_an_audit(void **state)
 {
     struct world *world = &world_memory;
-    open_world(21, PIECE, false, true, &(struct skep_config){.no_lsd = true, .save_dir = "/there"});
-    world_add_file(world, NULL, 0);
-    struct remote *remote = hasher(world, "10.0.0.1:7000");
-    world_start(world);
-    world_run(world, 1);
+    struct remote *remote =
+        begin(world, 21, false, &(struct skep_config){.no_lsd = true, .save_dir = "/there"});
     assert_false(ask_hashes(world, remote, 2, 0, 32, 0));
     world_deinit(world);
 }
@@ -171,11 +170,7 @@ static void test_hashes_missing(void **state)
 static void test_leaves(void **state)
 {
     struct world *world = &world_memory;
-    open_world(21, PIECE, false, true, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *remote = hasher(world, "10.0.0.1:7000");
-    world_start(world);
-    world_run(world, 1);
+    struct remote *remote = begin(world, 21, false, NULL);
     (void)sk_peer_send_interest(share_session(world, remote), true);
     assert_false(ask_hashes(world, remote, 0, 4, 4, 0)); /* not ours yet */
     assert_int_equal(skep_torrent_has_stored(world->torrent, 1), 0);
@@ -198,12 +193,7 @@ static void test_leaves(void **state)
 static void test_leaves_of_a_short_file(void **state)
 {
     struct world *world = &world_memory;
-    open_world(1, PIECE, false, true, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *remote = hasher(world, "10.0.0.1:7000");
-    world_start(world);
-    share_store_all(world);
-    world_run(world, 1);
+    struct remote *remote = begin(world, 1, true, NULL);
     assert_false(ask_hashes(world, remote, 0, 0, 2, 0)); /* it is choked */
     (void)sk_peer_send_interest(share_session(world, remote), true);
     world_run(world, 1);
@@ -219,12 +209,7 @@ static void test_leaves_of_a_short_file(void **state)
 static void test_leaves_gone(void **state)
 {
     struct world *world = &world_memory;
-    open_world(21, PIECE, false, true, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *remote = hasher(world, "10.0.0.1:7000");
-    world_start(world);
-    share_store_all(world);
-    world_run(world, 1);
+    struct remote *remote = begin(world, 21, true, NULL);
     (void)sk_peer_send_interest(share_session(world, remote), true);
     world_run(world, 1);
     world->disk_waits = true;

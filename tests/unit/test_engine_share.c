@@ -51,6 +51,20 @@ static struct remote *leech(struct world *world, const char *address)
     return share_leech(world, address, hear_metadata);
 }
 
+/* A v1 torrent, all of it `stored` or nothing, and one who asks. */
+static struct remote *begin(struct world *world, uint32_t pieces, uint32_t piece_size, bool stored,
+                            const struct skep_config *config)
+{
+    open_world(pieces, piece_size, true, false, config);
+    world_add_file(world, NULL, 0);
+    struct remote *remote = leech(world, "10.0.0.1:7000");
+    world_start(world);
+    if (stored)
+        share_store_all(world);
+    world_run(world, 1);
+    return remote;
+}
+
 static void ask_metadata(struct world *world, const struct remote *remote, uint32_t piece)
 {
     struct sk_metadata_message message = {.kind = SK_METADATA_REQUEST, .piece = piece};
@@ -60,11 +74,7 @@ static void ask_metadata(struct world *world, const struct remote *remote, uint3
 static void test_metadata(void **state)
 {
     struct world *world = &world_memory;
-    open_world(1000, SK_BLOCK_SIZE, true, false, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *remote = leech(world, "10.0.0.1:7000");
-    world_start(world);
-    world_run(world, 1);
+    struct remote *remote = begin(world, 1000, SK_BLOCK_SIZE, false, NULL);
     const struct sk_peer_view *view = sk_peer_view(share_session(world, remote));
     assert_int_equal(view->extension.metadata_size, world->content.info.n);
     assert_int_equal(view->upload_only, -1);
@@ -82,12 +92,8 @@ static void test_metadata(void **state)
 static void test_metadata_of_an_audit(void **state)
 {
     struct world *world = &world_memory;
-    open_world(4, PIECE, true, false, &(struct skep_config){.no_lsd = true, .save_dir = "/there"});
-    world_add_file(world, NULL, 0);
-    struct remote *remote = leech(world, "10.0.0.1:7000");
-    world_start(world);
-    share_store_all(world);
-    world_run(world, 1);
+    struct remote *remote =
+        begin(world, 4, PIECE, true, &(struct skep_config){.no_lsd = true, .save_dir = "/there"});
     const struct sk_peer_view *view = sk_peer_view(share_session(world, remote));
     assert_int_equal(view->extension.ids[SK_EXT_METADATA], SK_EXT_METADATA);
     assert_int_equal(view->extension.metadata_size, -1);
@@ -102,11 +108,7 @@ static void test_metadata_of_an_audit(void **state)
 static void test_metadata_quota(void **state)
 {
     struct world *world = &world_memory;
-    open_world(1000, SK_BLOCK_SIZE, true, false, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *remote = leech(world, "10.0.0.1:7000");
-    world_start(world);
-    world_run(world, 1);
+    struct remote *remote = begin(world, 1000, SK_BLOCK_SIZE, false, NULL);
     for (uint32_t i = 0; i < 20; i++) {
         ask_metadata(world, remote, i % 2);
         world_run(world, 0.1);
@@ -124,11 +126,7 @@ static void test_metadata_quota(void **state)
 static void test_metadata_unread(void **state)
 {
     struct world *world = &world_memory;
-    open_world(MANY_PIECES, SK_BLOCK_SIZE, true, false, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *remote = leech(world, "10.0.0.1:7000");
-    world_start(world);
-    world_run(world, 1);
+    struct remote *remote = begin(world, MANY_PIECES, SK_BLOCK_SIZE, false, NULL);
     world->stuck = true;
     for (uint32_t piece = 0; piece < 7; piece++)
         ask_metadata(world, remote, piece);
@@ -170,11 +168,7 @@ static void test_metadata_later(void **state)
 static void test_upload_only(void **state)
 {
     struct world *world = &world_memory;
-    open_world(4, PIECE, true, false, NULL);
-    world_add_file(world, NULL, 0);
-    struct remote *early = leech(world, "10.0.0.1:7000");
-    world_start(world);
-    world_run(world, 1);
+    struct remote *early = begin(world, 4, PIECE, false, NULL);
     for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(skep_torrent_has_stored(world->torrent, i), 0);
     world_run(world, 1);

@@ -154,7 +154,7 @@ static void test_frame(void **state)
 {
     struct terminal terminal = {.columns = 80, .rows = 24};
     struct sk_live live;
-    sk_live_init(&live, SK_LIVE_TTY, &(struct sk_screen){0});
+    sk_live_init(&live, SK_PROGRESS_TTY, &(struct sk_screen){0});
     draw(&live, 12.7, 3, &terminal);
     assert_string_equal(
         "a swarm                                                           12 s of 1 min",
@@ -185,7 +185,7 @@ static void test_in_place(void **state)
     struct sk_live live;
     struct sk_buf out;
     terminal.cells[4][0] = '$';
-    sk_live_init(&live, SK_LIVE_TTY, &(struct sk_screen){0});
+    sk_live_init(&live, SK_PROGRESS_TTY, &(struct sk_screen){0});
     for (size_t i = 0; i < SK_ARRAY_LEN(counts); i++) {
         draw(&live, (double)i, counts[i], &terminal);
         size_t shown = SK_MIN(counts[i], (size_t)SK_LIVE_PEERS_MAX);
@@ -217,7 +217,7 @@ static void test_never_scrolls(void **state)
     for (unsigned rows = 1; rows <= 30; rows++) {
         struct terminal terminal = {.columns = 20 + 5 * rows, .rows = rows, .y = rows - 1};
         struct sk_live live;
-        sk_live_init(&live, SK_LIVE_TTY, &(struct sk_screen){0});
+        sk_live_init(&live, SK_PROGRESS_TTY, &(struct sk_screen){0});
         draw(&live, 0, 30, &terminal);
         unsigned scrolled = terminal.scrolled;
         assert_true(rows == 1 || scrolled < rows);
@@ -234,7 +234,7 @@ static void test_narrower(void **state)
     struct sk_screen screen = {.columns = 100, .rows = 24, .utf8 = true};
     struct sk_live_state shown = make_state(0, 0);
     struct sk_buf out;
-    sk_live_init(&live, SK_LIVE_TTY, &screen);
+    sk_live_init(&live, SK_PROGRESS_TTY, &screen);
     render(&live, &shown, NULL, &out);
     assert_int_equal(3, live.frame.lines); /* 99, 76 and 95 columns or so */
     sk_buf_deinit(&out);
@@ -249,9 +249,9 @@ static void test_narrower(void **state)
 static void test_intervals(void **state)
 {
     static const struct {
-        enum sk_live_mode mode;
+        enum sk_progress mode;
         int outputs; /* within 10 s, asked every 50 ms */
-    } cases[] = {{SK_LIVE_NONE, 0}, {SK_LIVE_PLAIN, 2}, {SK_LIVE_JSON, 10}};
+    } cases[] = {{SK_PROGRESS_NONE, 0}, {SK_PROGRESS_PLAIN, 2}, {SK_PROGRESS_JSON, 10}};
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
         struct sk_live live;
         int outputs = 0;
@@ -277,7 +277,7 @@ static void test_plain(void **state)
     const struct sk_live_state now = make_state(12, 2);
     struct sk_live live;
     struct sk_buf out;
-    sk_live_init(&live, SK_LIVE_PLAIN, &(struct sk_screen){0});
+    sk_live_init(&live, SK_PROGRESS_PLAIN, &(struct sk_screen){0});
     render(&live, &now, NULL, &out);
     sk_buf_append(&out, "", 1);
     assert_string_equal("skep: 12 s: 47 known, 31 connected, 12 measured, 9 failed, 7 to go; "
@@ -292,7 +292,7 @@ static void test_json(void **state)
     struct sk_live live;
     struct sk_buf out;
     now.limit_s = NAN;
-    sk_live_init(&live, SK_LIVE_JSON, &(struct sk_screen){0});
+    sk_live_init(&live, SK_PROGRESS_JSON, &(struct sk_screen){0});
     render(&live, &now, NULL, &out);
     json_t *line = json_loadb((const char *)out.p, out.n, 0, NULL);
     assert_non_null(line);
@@ -321,7 +321,7 @@ static void test_hostile_name(void **state)
     struct sk_live live;
     struct sk_buf out;
     now.name = "\x1b[2J\x1b[9A\n\xff\xe2\x80\xae";
-    sk_live_init(&live, SK_LIVE_TTY, &screen);
+    sk_live_init(&live, SK_PROGRESS_TTY, &screen);
     render(&live, &now, NULL, &out);
     terminal_write(&terminal, &out);
     assert_int_equal(
@@ -332,7 +332,7 @@ static void test_hostile_name(void **state)
 static void test_without_memory(void **state)
 {
     const struct sk_screen screen = {.columns = 100, .rows = 24, .utf8 = true, .colour = true};
-    for (enum sk_live_mode mode = SK_LIVE_TTY; mode <= SK_LIVE_JSON; mode++) {
+    for (enum sk_progress mode = SK_PROGRESS_TTY; mode <= SK_PROGRESS_JSON; mode++) {
         size_t allocations = 1;
         for (size_t nth = 0; nth <= allocations; nth++) {
             const struct sk_live_state now = make_state(1, 5);

@@ -147,6 +147,28 @@ def keep(swarm):
     signal.pause()
 
 
+def enter(needs_skep=True):
+    """Into namespaces of our own; False where they cannot be had, and TAP says so."""
+    if needs_skep and not os.access(os.environ.get("SKEP", ""), os.X_OK):
+        sys.exit("SKEP has to name the skep binary to test")
+    try:
+        namespaces.enter_world()
+    except namespaces.Unavailable as why:
+        print(f"1..0 # SKIP {why}")
+        return False
+    return True
+
+
+def run_on_a_network(description, check):
+    """The main of a script with a network of its own: check(tap, network)."""
+    argparse.ArgumentParser(description=description).parse_args()
+    if not enter():
+        return 0
+    tap = Tap()
+    check(tap, namespaces.Network())
+    return tap.end()
+
+
 def run(description, build, audits):
     """A test script's main: build(swarm) fills a swarm and returns its center.
 
@@ -163,12 +185,7 @@ def run(description, build, audits):
     missing = [p for p in PROGRAMS if not shutil.which(p)]
     if missing:
         sys.exit("not installed (tools/deps --test does it): " + ", ".join(missing))
-    if not options.keep and not os.access(os.environ.get("SKEP", ""), os.X_OK):
-        sys.exit("SKEP has to name the skep binary to test")
-    try:
-        namespaces.enter_world()
-    except namespaces.Unavailable as why:
-        print(f"1..0 # SKIP {why}")
+    if not enter(needs_skep=not options.keep):
         return 0
     from lab.swarm import Swarm
     tap = Tap()
