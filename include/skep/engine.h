@@ -21,13 +21,14 @@ struct skep_torrent;
 struct skep_peer; /* one open connection to a peer */
 
 enum skep_event_kind {
-    SKEP_EVENT_HEARD,    /* an address was told by a source: text = "ip:port", source, is_new */
-    SKEP_EVENT_LOST,     /* a peer told by PEX that it lost the connection to address `text` */
-    SKEP_EVENT_DIALED,   /* a connection attempt began: text = address, encryption offered */
-    SKEP_EVENT_FAILED,   /* an attempt failed for good: text = address, reason */
-    SKEP_EVENT_OPEN,     /* handshakes are through: peer */
-    SKEP_EVENT_ADDRESS,  /* an incoming peer's listening address was learned: text = the old one */
-    SKEP_EVENT_CLIENT,   /* the extension handshake came: peer */
+    SKEP_EVENT_HEARD,   /* an address was told by a source: text = "ip:port", source, is_new */
+    SKEP_EVENT_LOST,    /* a peer told by PEX that it lost the connection to address `text` */
+    SKEP_EVENT_DIALED,  /* a connection attempt began: text = address, encryption offered */
+    SKEP_EVENT_FAILED,  /* all attempts failed, or will be made again: text = address, reason, final
+                         */
+    SKEP_EVENT_OPEN,    /* handshakes are through: peer */
+    SKEP_EVENT_ADDRESS, /* an incoming peer's listening address was learned: text = the old one */
+    SKEP_EVENT_CLIENT,  /* the extension handshake came: peer */
     SKEP_EVENT_HAVE_SET, /* peer's whole set of pieces is known anew (bitfield, have-all, -none) */
     SKEP_EVENT_MESSAGE,  /* any message: peer, message */
     SKEP_EVENT_ARRIVAL,  /* block bytes came in, a whole block or not: peer */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SK_SECOND_NS UINT64_C(1000000000)
 #define SK_TIME_NEVER UINT64_MAX
 
 struct sk_timer {

@@ -46,8 +46,10 @@
 #define SK_BOOK_ADDRESSES_MAX 200000 /* addresses known of one torrent */
 #define SK_BOOK_PORTS_PER_IP_MAX 32  /* of one IP, dialled because strangers told them */
 #define SK_BOOK_PORT_MIN 1024        /* lower ports are dialled only when given by the user */
-#define SK_BOOK_DIALS_MAX 4          /* attempts at one address, both handshakes counted */
-#define SK_BOOK_STARVED_MAX 60       /* attempts at one address that our system had no socket for */
+#define SK_BOOK_REVIVE_NS (600 * SK_SECOND_NS) /* who was given up is left alone so long */
+#define SK_BOOK_GIVEN_NS (60 * SK_SECOND_NS)   /* the user's own are called at least so often */
+#define SK_BOOK_BLIND_MAX 3    /* attempts at one that answers to a hash we cannot know yet */
+#define SK_BOOK_STARVED_MAX 60 /* attempts at one address that our system had no socket for */
 #define SK_ENGINE_TORRENTS_MAX 64
 #define SK_ENGINE_HOOKS_MAX 64
 #define SK_ENGINE_SLOTS_MAX 4        /* states that hooks keep on a peer */

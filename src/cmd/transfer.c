@@ -162,7 +162,6 @@ static void on_event(const struct skep_event *event, void *ctx)
         t->opened++;
         break;
     case SKEP_EVENT_FAILED:
-        t->failed++;
         snprintf(t->failure, sizeof t->failure, "%s", event->reason ? event->reason : "");
         break;
     case SKEP_EVENT_CLAIM:
@@ -326,7 +325,7 @@ static void prepare(struct sk_transfer *transfer)
     net->save_dir = transfer->directory;
     if (!net->transports)
         net->transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP;
-    net->give = net->announce = true;
+    net->give = net->announce = net->lasting = true;
     signal(SIGPIPE, SIG_IGN); /* a reader that went is no reason to lose anything */
 }
 

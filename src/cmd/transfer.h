@@ -62,7 +62,7 @@ struct sk_transfer_torrent {
     bool resume_failed;   /* and it was said */
     /* For the reason why nothing moves: addresses heard of, of them those that could not be
      * reached and the last one's reason, peers that were, what trackers say. */
-    uint32_t known, failed, opened, claims;
+    uint32_t known, opened, claims;
     char failure[SK_TRANSFER_TEXT_MAX], tracker_failure[SK_TRANSFER_TEXT_MAX];
 };
 

@@ -36,7 +36,7 @@ const char *sk_transfer_why(const struct sk_transfer_torrent *t,
         snprintf(ret_text, size, "no peer is known; the tracker: %s", t->tracker_failure);
     else if (!t->known && !t->opened)
         snprintf(ret_text, size, "no peer is known");
-    else if (!t->opened && t->failed)
+    else if (!t->opened && t->failure[0])
         snprintf(ret_text, size, "none of %u peer%s can be reached: %s", t->known,
                  t->known == 1 ? "" : "s", t->failure);
     else if (!t->opened)

@@ -274,7 +274,7 @@ static void on_failed(const struct skep_event *event, void *ctx)
         if (other)
             record->seen.same_as = other->seen.endpoint;
     }
-    record->final = true;
+    record->final = event->final;
     if (!record->opened_ns || record->seen.same_as.family)
         record->seen.reason = event->reason;
     sk_auditor_update(auditor, record, event->now_ns);

@@ -45,7 +45,7 @@ static int number_peer(struct skep_torrent *torrent, struct skep_peer *peer)
     return 0;
 }
 
-static bool has_all(const struct skep_torrent *torrent)
+bool sk_choking_whole(const struct skep_torrent *torrent)
 {
     return torrent->stored.set && sk_bitfield_full(&torrent->stored);
 }
@@ -62,7 +62,7 @@ static bool start(struct skep_torrent *torrent)
         return true;
     if (sk_choker_new(&config, engine->now_ns, &torrent->choker))
         return false;
-    sk_choker_set_seeding(torrent->choker, has_all(torrent));
+    sk_choker_set_seeding(torrent->choker, sk_choking_whole(torrent));
     return true;
 }
 
@@ -140,9 +140,9 @@ void sk_choking_stored(struct skep_torrent *torrent)
         if (peer && peer->opened && sk_peer_view(peer->session)->peer_interested)
             sk_choker_interested(torrent->choker, i, true, torrent->engine->now_ns);
     }
-    if (has_all(torrent))
+    if (sk_choking_whole(torrent))
         sk_choker_set_seeding(torrent->choker, true);
-    if (first || has_all(torrent))
+    if (first || sk_choking_whole(torrent))
         carry_out(torrent);
 }
 

@@ -61,17 +61,34 @@ bool sk_conn_owns_entry(const struct skep_peer *peer)
     return peer->entry && peer->entry->owner == peer;
 }
 
-static void settle_closed(struct skep_peer *peer, const char *reason, bool retry)
+static bool both_whole(const struct skep_peer *peer)
 {
-    struct sk_peer_book *book = &peer->torrent->book;
+    const struct sk_bitfield *have = &sk_peer_view(peer->session)->have;
+    return sk_choking_whole(peer->torrent) && have->count && sk_bitfield_full(have);
+}
+
+/* They ended it: dialled again, unless neither side has anything to gain. */
+static bool redial(struct skep_peer *peer)
+{
+    struct skep_torrent *torrent = peer->torrent;
     struct sk_book_entry *entry = peer->entry;
-    bool dialable = peer->conn.outgoing || !(entry->sources == SK_SOURCE_INCOMING);
-    if (retry && dialable && entry->dials < SK_BOOK_DIALS_MAX &&
-        peer->torrent->state == SK_TORRENT_RUNNING &&
-        sk_peer_book_retry(book, entry, peer->engine->now_ns + SK_ENGINE_REDIAL_NS) == 0)
+    uint64_t now_ns = peer->engine->now_ns;
+    bool dialable = peer->conn.outgoing || entry->sources != SK_SOURCE_INCOMING;
+    if (!dialable || torrent->state != SK_TORRENT_RUNNING || both_whole(peer))
+        return false;
+    bool useful =
+        now_ns - peer->opened_ns >= SK_ENGINE_USEFUL_NS || sk_peer_view(peer->session)->payload_in;
+    uint64_t wait_ns =
+        sk_peer_book_back_off(&torrent->book, entry, SK_DIAL_END_LOST, useful, now_ns);
+    return wait_ns != SK_TIME_NEVER && !sk_peer_book_retry(&torrent->book, entry, now_ns + wait_ns);
+}
+
+static void settle_closed(struct skep_peer *peer, const char *reason, bool theirs)
+{
+    if (theirs && redial(peer))
         sk_identity_left(peer);
     else
-        sk_peer_book_settle(book, entry, SK_DIAL_DONE, reason);
+        sk_peer_book_settle(&peer->torrent->book, peer->entry, SK_DIAL_DONE, reason);
 }
 
 static void forget_open(struct skep_peer *peer)
@@ -107,7 +124,7 @@ static void tell_incoming_failed(struct skep_peer *peer, const char *reason)
                                                       .final = true});
 }
 
-void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry)
+void sk_conn_close(struct skep_peer *peer, const char *reason, bool theirs)
 {
     struct skep_engine *engine = peer->engine;
     if (peer->stage == SK_STAGE_CLOSING)
@@ -121,7 +138,7 @@ void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry)
     if (peer->opened) {
         forget_open(peer);
         if (sk_conn_owns_entry(peer))
-            settle_closed(peer, reason, retry);
+            settle_closed(peer, reason, theirs);
         bool final = !peer->entry || peer->entry->state != SK_DIAL_WAITING;
         sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_CLOSED,
                                                     .torrent = peer->torrent,
@@ -269,6 +286,7 @@ static void on_open(struct skep_peer *peer)
     }
     sk_peer_book_settle(&torrent->book, peer->entry, SK_DIAL_OPEN, NULL);
     peer->opened = true;
+    peer->opened_ns = peer->engine->now_ns;
     torrent->open++;
     set_client(peer);
     sk_give_opened(peer);

@@ -47,26 +47,13 @@ static enum sk_dial_mode next_mode(const struct skep_engine *engine,
     return 0;
 }
 
-/* The address is not dialled any more. */
-static void give_up(struct skep_torrent *torrent, struct sk_book_entry *entry, const char *reason)
-{
-    char text[SK_ENDPOINT_TEXT_MAX];
-    sk_peer_book_settle(&torrent->book, entry, SK_DIAL_DONE, reason);
-    sk_engine_emit(torrent->engine,
-                   &(struct skep_event){.kind = SKEP_EVENT_FAILED,
-                                        .torrent = torrent,
-                                        .text = sk_endpoint_text(&entry->endpoint, text),
-                                        .reason = reason,
-                                        .final = true});
-}
-
 /*
  * A hybrid torrent's peer may answer to the v1 hash of a magnet with the v2 hash, which we cannot
  * recognise before we have the metadata: then it is asked once more.
  */
 static bool answered_other_hash(const struct skep_peer *peer, const char *reason)
 {
-    return peer->was_blind && peer->entry->dials < SK_BOOK_DIALS_MAX &&
+    return peer->was_blind && peer->entry->dials <= SK_BOOK_BLIND_MAX &&
            strcmp(reason, sk_peer_reason_name(SK_PEER_REASON_WRONG_INFO_HASH)) == 0;
 }
 
@@ -93,13 +80,41 @@ static bool dial_again(const struct skep_peer *peer, const char *reason, bool ha
     } else {
         if (unreached) /* another handshake does not help, another transport may */
             entry->modes_tried |= peer->mode & SK_DIAL_UTP ? SK_DIAL_UTP : SK_DIAL_TCP;
-        if (!(handshake || unreached) || entry->mode_worked || !next_mode(engine, entry) ||
-            entry->dials >= SK_BOOK_DIALS_MAX)
+        if (!(handshake || unreached) || entry->mode_worked || !next_mode(engine, entry))
             return false;
         if (peer->mode & SK_DIAL_TCP)
             entry->reason = reason;
     }
     return sk_peer_book_retry(&peer->torrent->book, entry, at_ns) == 0;
+}
+
+static void tell_failed(struct skep_torrent *torrent, const struct sk_book_entry *entry,
+                        const char *reason, bool final)
+{
+    char text[SK_ENDPOINT_TEXT_MAX];
+    sk_engine_emit(torrent->engine,
+                   &(struct skep_event){.kind = SKEP_EVENT_FAILED,
+                                        .torrent = torrent,
+                                        .text = sk_endpoint_text(&entry->endpoint, text),
+                                        .reason = reason,
+                                        .final = final});
+}
+
+/* The address is not dialled any more. */
+static void give_up(struct skep_torrent *torrent, struct sk_book_entry *entry, const char *reason)
+{
+    sk_peer_book_settle(&torrent->book, entry, SK_DIAL_DONE, reason);
+    tell_failed(torrent, entry, reason, true);
+}
+
+/* All was tried. Another round, later? */
+static bool back_off(struct skep_torrent *torrent, struct sk_book_entry *entry, bool hung_up)
+{
+    uint64_t now_ns = torrent->engine->now_ns;
+    enum sk_dial_end end = hung_up ? SK_DIAL_END_HUNG_UP : SK_DIAL_END_UNREACHED;
+    uint64_t wait_ns = sk_peer_book_back_off(&torrent->book, entry, end, false, now_ns);
+    entry->mode_worked = 0; /* it may have become somebody else */
+    return wait_ns != SK_TIME_NEVER && !sk_peer_book_retry(&torrent->book, entry, now_ns + wait_ns);
 }
 
 void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
@@ -122,7 +137,11 @@ void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
     if (handshake && engine->config.encryption == SKEP_ENCRYPTION_OFF &&
         (entry->pex_flags & SK_PEX_ENCRYPTION))
         reason = sk_peer_reason_name(SK_PEER_REASON_ENCRYPTED_ONLY);
-    give_up(torrent, entry, reason);
+    if (torrent->state == SK_TORRENT_RUNNING && (handshake || unreached) &&
+        back_off(torrent, entry, hung_up))
+        tell_failed(torrent, entry, reason, false);
+    else
+        give_up(torrent, entry, reason);
 }
 
 static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)

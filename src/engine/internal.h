@@ -41,7 +41,7 @@
 #include <skep/engine.h>
 
 #define SK_ENGINE_CONNECT_NS (10 * SK_SECOND_NS)
-#define SK_ENGINE_REDIAL_NS (5 * SK_SECOND_NS)
+#define SK_ENGINE_USEFUL_NS (60 * SK_SECOND_NS) /* a connection that lasts so long is of use */
 #define SK_ENGINE_LSD_NS (300 * SK_SECOND_NS)
 
 /* What a timer wakes; the object is found around it. */
@@ -101,7 +101,7 @@ struct skep_peer {
     bool close_lost;   /* SK_OUT_CLOSE found no memory to wait in */
     bool was_blind;    /* its handshake was made before the metadata was known */
     bool metadata_bad; /* it gave metadata that was wrong */
-    uint64_t dial_ns, connect_ns;
+    uint64_t dial_ns, connect_ns, opened_ns;
     uint64_t payload_seen;
     void *slots[SK_ENGINE_SLOTS_MAX];
     uint32_t *allowed_fast;
@@ -337,8 +337,9 @@ void sk_engine_set_timer(struct skep_engine *engine, struct sk_engine_timer *tim
 /* conn.c */
 struct skep_peer *sk_conn_new(struct skep_engine *engine, const struct sk_endpoint *endpoint,
                               bool outgoing);
-/* Ends a connection; `reason` static. Decides about dialling again, tells the hooks. */
-void sk_conn_close(struct skep_peer *peer, const char *reason, bool retry);
+/* Ends a connection; `reason` static; `theirs`: they ended it. Decides about dialling again, tells
+ * the hooks. */
+void sk_conn_close(struct skep_peer *peer, const char *reason, bool theirs);
 /* After anything that may have made output or moved a deadline. */
 void sk_conn_touch(struct skep_peer *peer);
 void sk_conn_set_timer(struct skep_peer *peer);
@@ -500,6 +501,7 @@ void sk_pex_give_timer(struct skep_torrent *torrent);
 void sk_pex_give_deinit(struct skep_torrent *torrent);
 
 /* choking.c */
+bool sk_choking_whole(const struct skep_torrent *torrent); /* every piece is stored */
 void sk_choking_opened(struct skep_peer *peer);
 void sk_choking_closed(struct skep_peer *peer); /* it was open */
 void sk_choking_interested(struct skep_peer *peer, bool interested);

@@ -58,6 +58,7 @@ static int new_torrent(struct skep_engine *engine, const uint8_t info_hash[20],
     torrent->number = engine->torrents_count;
     memcpy(torrent->info_hash, info_hash, 20);
     sk_peer_book_init(&torrent->book, sk_prng_u64(&engine->prng));
+    torrent->book.persistence = engine->config.lasting ? SK_PERSIST_LONG : SK_PERSIST_BRIEF;
     sk_map_init(&torrent->by_peer_id, 20, SK_ENGINE_CONNECTIONS_MAX * 2,
                 sk_prng_u64(&engine->prng));
     sk_map_init(&torrent->left_by_peer_id, 20, SK_BOOK_ADDRESSES_MAX, sk_prng_u64(&engine->prng));

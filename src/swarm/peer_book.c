@@ -133,6 +133,14 @@ static int admit(struct sk_peer_book *book, struct sk_book_entry *entry, enum sk
     return enqueue(book, entry, now_ns);
 }
 
+/* One more round, the last again. */
+static int revive(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t now_ns)
+{
+    entry->gave_up_ns = 0;
+    entry->rounds--;
+    return sk_peer_book_retry(book, entry, now_ns);
+}
+
 int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpoint,
                       enum sk_source source, enum sk_scope teller, uint64_t now_ns,
                       struct sk_book_entry **ret_entry, bool *ret_new)
@@ -154,8 +162,11 @@ int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpo
     /* A better source may lift a skip, or say that one who came in listens there. */
     bool came_in = !is_new && entry->state == SK_DIAL_DONE && entry->dials == 0 && !entry->owner;
     bool again = first_of_source && (entry->state == SK_DIAL_SKIPPED || came_in);
-    if (is_new || again) {
-        int err = admit(book, entry, source, teller, now_ns);
+    bool revived = entry->gave_up_ns && now_ns >= entry->gave_up_ns + SK_BOOK_REVIVE_NS &&
+                   entry->state == SK_DIAL_DONE && source != SK_SOURCE_INCOMING;
+    if (is_new || again || revived) {
+        int err =
+            revived ? revive(book, entry, now_ns) : admit(book, entry, source, teller, now_ns);
         if (err) {
             entry->state = SK_DIAL_DONE;
             entry->reason = "out of memory";
@@ -215,6 +226,34 @@ uint64_t sk_peer_book_deadline(const struct sk_peer_book *book)
 {
     const struct sk_timer *timer = sk_heap_first(&book->queue);
     return timer ? timer->at_ns : SK_TIME_NEVER;
+}
+
+uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_entry *entry,
+                               enum sk_dial_end end, bool useful, uint64_t now_ns)
+{
+    static const struct {
+        uint8_t rounds_max;
+        uint64_t first_ns; /* doubled by each round */
+    } policies[][SK_DIAL_END_COUNT] = {
+        [SK_PERSIST_BRIEF] = {[SK_DIAL_END_UNREACHED] = {1, 0},
+                              [SK_DIAL_END_HUNG_UP] = {2, 2 * SK_SECOND_NS},
+                              [SK_DIAL_END_LOST] = {4, 2 * SK_SECOND_NS}},
+        [SK_PERSIST_LONG] = {[SK_DIAL_END_UNREACHED] = {4, 5 * SK_SECOND_NS},
+                             [SK_DIAL_END_HUNG_UP] = {6, 5 * SK_SECOND_NS},
+                             [SK_DIAL_END_LOST] = {8, 5 * SK_SECOND_NS}},
+    };
+    bool lasting = book->persistence == SK_PERSIST_LONG;
+    if (useful && lasting)
+        entry->rounds = 0;
+    uint64_t wait_ns = policies[book->persistence][end].first_ns << SK_MIN(entry->rounds, 8);
+    bool given = lasting && entry->sources & SK_SOURCE_GIVEN;
+    entry->rounds += entry->rounds < UINT8_MAX;
+    if (!given && entry->rounds >= policies[book->persistence][end].rounds_max) {
+        entry->gave_up_ns = lasting ? now_ns : 0;
+        return SK_TIME_NEVER;
+    }
+    entry->modes_tried = 0;
+    return SK_MIN(wait_ns, given ? SK_BOOK_GIVEN_NS : SK_BOOK_REVIVE_NS);
 }
 
 int sk_peer_book_retry(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns)

@@ -47,7 +47,9 @@ struct sk_book_entry {
     uint32_t told[SK_SOURCE_COUNT];     /* how often */
     uint8_t pex_flags;                  /* all that PEX said of it, or-ed */
     uint8_t modes_tried, mode_worked;   /* enum sk_dial_mode; 0 = none yet */
-    uint8_t dials;                      /* attempts so far */
+    uint32_t dials;                     /* attempts so far */
+    uint8_t rounds;                     /* failed in a row: each tries all that may be tried */
+    uint64_t gave_up_ns;                /* when back_off() had enough of it; 0 not */
     uint8_t starved;                    /* attempts that our own system had no socket for */
     const char *reason;                 /* why it failed or is skipped; static, or NULL */
     struct sk_endpoint same_as;         /* another address of the same peer; family NONE */
@@ -55,7 +57,22 @@ struct sk_book_entry {
     struct sk_timer retry;              /* in the dial queue while NEW or WAITING */
 };
 
+/* How a round of attempts at an address, or the connection that came of it, ended. */
+enum sk_dial_end {
+    SK_DIAL_END_UNREACHED, /* nobody is there, or says so */
+    SK_DIAL_END_HUNG_UP,   /* somebody is, but hung up or said nothing before it was open */
+    SK_DIAL_END_LOST,      /* they ended an open connection */
+    SK_DIAL_END_COUNT,
+};
+
+/* How long addresses that failed are tried again. */
+enum sk_persistence {
+    SK_PERSIST_BRIEF, /* an audit's: whoever is not reached is not; others may have been busy */
+    SK_PERSIST_LONG,  /* a download's, a seed's: with back-off, and later when it is told again */
+};
+
 struct sk_peer_book {
+    enum sk_persistence persistence; /* set before the first is heard */
     struct sk_map by_endpoint;
     struct sk_map ports_by_ip;
     struct sk_map banned;           /* what ban() was told, see there */
@@ -71,7 +88,8 @@ void sk_peer_book_deinit(struct sk_peer_book *book);
 /*
  * Notes that `source` told the address, seen from where the teller stands (see
  * sk_endpoint_reachable_from; for given ones SK_SCOPE_LOOPBACK). *ret_new says whether it was
- * unknown. Incoming addresses are entered as DONE: nobody knows that they listen there.
+ * unknown. Incoming addresses are entered as DONE: nobody knows that they listen there. One that
+ * back_off() had enough of is dialled once more if that is SK_BOOK_REVIVE_NS ago.
  * SKEP_ERR_NOMEM, SKEP_ERR_LIMIT (book full).
  */
 int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpoint,
@@ -89,6 +107,13 @@ const struct sk_book_entry *sk_peer_book_due(const struct sk_peer_book *book, ui
 struct sk_book_entry *sk_peer_book_next(struct sk_peer_book *book, uint64_t now_ns);
 /* When the next one is due; SK_TIME_NEVER. */
 uint64_t sk_peer_book_deadline(const struct sk_peer_book *book);
+/*
+ * The round at this address ended so. How long to wait before the next one begins, for which what
+ * was tried is forgotten; SK_TIME_NEVER after too many in a row. `useful`: it was open and did its
+ * work, so that nothing counts against it that was before.
+ */
+uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_entry *entry,
+                               enum sk_dial_end end, bool useful, uint64_t now_ns);
 /* To be dialled again at `at_ns`. SKEP_ERR_NOMEM (then it is DONE). */
 int sk_peer_book_retry(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns);
 /* OPEN or DONE; `reason` static. Takes it out of the queue. */

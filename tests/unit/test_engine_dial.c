@@ -46,7 +46,8 @@ static void try_policy(const struct policy_case *c)
     assert_int_equal(remote->mse, c->mse);
     assert_int_equal(remote->plain, c->plain);
     assert_int_equal(world_count(world, SKEP_EVENT_OPEN, given), c->opens);
-    assert_int_equal(world_count(world, SKEP_EVENT_FAILED, given), !c->opens);
+    /* who hung up is asked once more */
+    assert_int_equal(world_count(world, SKEP_EVENT_FAILED, given), c->opens ? 0 : 2);
     if (!c->opens)
         assert_failed(world, given, "closed-at-once");
     world_deinit(world);
@@ -57,14 +58,14 @@ static void test_policies(void **state)
     static const struct policy_case cases[] = {
         {SKEP_ENCRYPTION_PREFER, false, false, 1, 0, true, true},
         {SKEP_ENCRYPTION_PREFER, true, false, 1, 1, true, false},
-        {SKEP_ENCRYPTION_PREFER, true, true, 1, 1, false, false},
+        {SKEP_ENCRYPTION_PREFER, true, true, 2, 2, false, false},
         {SKEP_ENCRYPTION_ALLOW, false, false, 0, 1, true, false},
         {SKEP_ENCRYPTION_ALLOW, false, true, 1, 1, true, true},
-        {SKEP_ENCRYPTION_ALLOW, true, true, 1, 1, false, false},
+        {SKEP_ENCRYPTION_ALLOW, true, true, 2, 2, false, false},
         {SKEP_ENCRYPTION_REQUIRE, false, false, 1, 0, true, true},
-        {SKEP_ENCRYPTION_REQUIRE, true, false, 1, 0, false, false},
+        {SKEP_ENCRYPTION_REQUIRE, true, false, 2, 0, false, false},
         {SKEP_ENCRYPTION_OFF, false, false, 0, 1, true, false},
-        {SKEP_ENCRYPTION_OFF, false, true, 0, 1, false, false},
+        {SKEP_ENCRYPTION_OFF, false, true, 0, 2, false, false},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++)
         try_policy(&cases[i]);
@@ -114,9 +115,9 @@ static void fails_as(void (*prepare)(struct remote *), const char *reason)
     world_start(world);
     world_run(world, 120);
     assert_failed(world, given, reason);
-    assert_int_equal(world_count(world, SKEP_EVENT_FAILED, NULL), 1);
+    assert_int_equal(world_count(world, SKEP_EVENT_FAILED, NULL), 1 + remote->hangs_up);
     assert_int_equal(skep_torrent_untried(world->torrent), 0);
-    assert_true(remote->dials <= SK_BOOK_DIALS_MAX);
+    assert_true(remote->dials <= 4);
     world_deinit(world);
 }
 
@@ -224,6 +225,77 @@ static void test_reset_is_named(void **state)
     world_deinit(world);
 }
 
+/* ---- dialling again ---- */
+
+/* libtorrent hangs up a second connection from an IP while it has not seen the end of the first. */
+static void test_busy_for_a_moment(void **state)
+{
+    struct world *world = fresh(NULL);
+    struct remote *remote = world_peer(world, given);
+    remote->hangs_up = true;
+    world_start(world);
+    world_run(world, 1);
+    assert_int_equal(world_count(world, SKEP_EVENT_FAILED, given), 1);
+    assert_false(world_seen(world, SKEP_EVENT_FAILED, given)->final);
+    assert_int_equal(skep_torrent_untried(world->torrent), 1);
+    remote->hangs_up = false;
+    world_run(world, 5);
+    assert_int_equal(world_count(world, SKEP_EVENT_OPEN, given), 1);
+    world_deinit(world);
+}
+
+static struct world *lasting(void)
+{
+    return fresh(&(struct skep_config){.no_lsd = true, .lasting = true});
+}
+
+/* A download's peer that is there only later. */
+static void test_comes_late(void **state)
+{
+    struct world *world = lasting();
+    struct remote *remote = world_peer(world, given);
+    remote->answer = REFUSES;
+    world_start(world);
+    world_run(world, 1800);
+    uint32_t dials = remote->dials; /* once a minute, in the end */
+    assert_in_range(dials, 20, 40);
+    remote->answer = CONNECTS;
+    world_run(world, 61);
+    assert_int_equal(world_count(world, SKEP_EVENT_OPEN, given), 1);
+    assert_int_equal(remote->dials, dials + 1);
+    world_deinit(world);
+}
+
+/* One that works is never given up. */
+static void test_useful_is_kept(void **state)
+{
+    struct world *world = lasting();
+    struct remote *remote = world_peer(world, given);
+    world_start(world);
+    for (uint32_t i = 1; i < 12; i++) {
+        world_run(world, 70);
+        assert_int_equal(remote->opened, i);
+        world->links->ended = true;
+    }
+    world_deinit(world);
+}
+
+/* Two that have everything have nothing for each other. */
+static void test_seeds_part(void **state)
+{
+    struct world *world = lasting();
+    struct remote *remote = world_peer(world, given);
+    for (uint32_t i = 0; i < world->content.pieces; i++)
+        assert_int_equal(skep_torrent_has_stored(world->torrent, i), 0);
+    world_start(world);
+    world_run(world, 1);
+    world->links->ended = true;
+    world_run(world, 600);
+    assert_int_equal(remote->dials, 1);
+    assert_true(world_seen(world, SKEP_EVENT_CLOSED, given)->final);
+    world_deinit(world);
+}
+
 /* ---- bounds ---- */
 
 static void leave_at_once(struct link *link, const struct sk_peer_event *event)
@@ -240,8 +312,8 @@ static void test_redials_are_bounded(void **state)
     remote->on_event = leave_at_once;
     world_start(world);
     world_run(world, 300);
-    assert_int_equal(remote->dials, SK_BOOK_DIALS_MAX);
-    assert_int_equal(world_count(world, SKEP_EVENT_CLOSED, given), SK_BOOK_DIALS_MAX);
+    assert_int_equal(remote->dials, 4);
+    assert_int_equal(world_count(world, SKEP_EVENT_CLOSED, given), 4);
     assert_true(world_seen(world, SKEP_EVENT_CLOSED, given)->final);
     assert_int_equal(skep_torrent_untried(world->torrent), 0);
     world_deinit(world);
@@ -697,6 +769,10 @@ int main(void)
         cmocka_unit_test(test_wrong_info_hash),
         cmocka_unit_test(test_protocol_error),
         cmocka_unit_test(test_reset_is_named),
+        cmocka_unit_test(test_busy_for_a_moment),
+        cmocka_unit_test(test_comes_late),
+        cmocka_unit_test(test_useful_is_kept),
+        cmocka_unit_test(test_seeds_part),
         cmocka_unit_test(test_redials_are_bounded),
         cmocka_unit_test(test_half_open_limit),
         cmocka_unit_test(test_connections_limit),

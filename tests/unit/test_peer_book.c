@@ -67,6 +67,59 @@ static void test_life_of_an_entry(void **state)
     sk_peer_book_deinit(&book);
 }
 
+/* Strangers' addresses are given up after some rounds, each later than the one before; told again
+ * after a while they get one more. */
+static void test_back_off(void **state)
+{
+    const uint64_t s = SK_SECOND_NS;
+    struct sk_peer_book book;
+    sk_peer_book_init(&book, 1);
+    book.persistence = SK_PERSIST_LONG;
+    const char *text = "80.0.0.1:7000";
+    struct sk_book_entry *entry = hear(&book, text, SK_SOURCE_TRACKER, SK_SCOPE_PUBLIC, s);
+    static const uint64_t waits_s[] = {5, 10, 20};
+    for (size_t i = 0; i < SK_ARRAY_LEN(waits_s); i++) {
+        entry->modes_tried = SK_DIAL_TCP;
+        assert_int_equal(sk_peer_book_back_off(&book, entry, SK_DIAL_END_UNREACHED, false, s),
+                         waits_s[i] * s);
+        assert_int_equal(entry->modes_tried, 0);
+    }
+    assert_int_equal(sk_peer_book_next(&book, s)->dials, 1);
+    assert_int_equal(sk_peer_book_back_off(&book, entry, SK_DIAL_END_UNREACHED, false, 2 * s),
+                     SK_TIME_NEVER);
+    sk_peer_book_settle(&book, entry, SK_DIAL_DONE, "refused");
+    hear(&book, text, SK_SOURCE_TRACKER, SK_SCOPE_PUBLIC, 2 * s + SK_BOOK_REVIVE_NS - 1);
+    assert_int_equal(entry->state, SK_DIAL_DONE);
+    hear(&book, text, SK_SOURCE_INCOMING, SK_SCOPE_PUBLIC, 2 * s + SK_BOOK_REVIVE_NS);
+    assert_int_equal(entry->state, SK_DIAL_DONE);
+    hear(&book, text, SK_SOURCE_TRACKER, SK_SCOPE_PUBLIC, 2 * s + SK_BOOK_REVIVE_NS);
+    assert_int_equal(entry->state, SK_DIAL_WAITING);
+    assert_non_null(sk_peer_book_next(&book, 2 * s + SK_BOOK_REVIVE_NS));
+    assert_int_equal(sk_peer_book_back_off(&book, entry, SK_DIAL_END_UNREACHED, false, 900 * s),
+                     SK_TIME_NEVER);
+    /* what worked begins anew */
+    assert_int_equal(sk_peer_book_back_off(&book, entry, SK_DIAL_END_LOST, true, 900 * s), 5 * s);
+    sk_peer_book_deinit(&book);
+}
+
+/* An audit's addresses that it gave up stay so. */
+static void test_brief(void **state)
+{
+    const uint64_t s = SK_SECOND_NS;
+    struct sk_peer_book book;
+    sk_peer_book_init(&book, 1);
+    const char *text = "80.0.0.1:7000";
+    struct sk_book_entry *entry = hear(&book, text, SK_SOURCE_GIVEN, SK_SCOPE_PUBLIC, s);
+    assert_non_null(sk_peer_book_next(&book, s));
+    assert_int_equal(sk_peer_book_back_off(&book, entry, SK_DIAL_END_HUNG_UP, true, s), 2 * s);
+    assert_int_equal(sk_peer_book_back_off(&book, entry, SK_DIAL_END_HUNG_UP, true, s),
+                     SK_TIME_NEVER);
+    sk_peer_book_settle(&book, entry, SK_DIAL_DONE, "closed-at-once");
+    hear(&book, text, SK_SOURCE_GIVEN, SK_SCOPE_PUBLIC, s + 2 * SK_BOOK_REVIVE_NS);
+    assert_int_equal(entry->state, SK_DIAL_DONE);
+    sk_peer_book_deinit(&book);
+}
+
 static void test_sources(void **state)
 {
     struct sk_peer_book book;
@@ -254,6 +307,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life_of_an_entry),
+        cmocka_unit_test(test_back_off),
+        cmocka_unit_test(test_brief),
         cmocka_unit_test(test_sources),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_rules),

@@ -34,13 +34,13 @@
 
 #include "base/bitfield.h"
 #include "base/bytes.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/prng.h"
 #include "wire/extension.h"
 #include "wire/mse.h"
 #include "wire/peer_message.h"
 
-#define SK_SECOND_NS UINT64_C(1000000000)
 #define SK_PEER_HANDSHAKE_NS (10 * SK_SECOND_NS)
 #define SK_PEER_SILENCE_NS (150 * SK_SECOND_NS)
 #define SK_PEER_KEEPALIVE_NS (100 * SK_SECOND_NS)
