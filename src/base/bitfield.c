@@ -20,12 +20,15 @@ void sk_bitfield_deinit(struct sk_bitfield *field)
     *field = (struct sk_bitfield){0};
 }
 
+bool sk_bitfield_has_spare(const struct sk_bitfield *field, struct sk_bytes bits)
+{
+    unsigned spare = (unsigned)(bits.n * 8 - field->count);
+    return spare && (bits.p[bits.n - 1] & ((1u << spare) - 1));
+}
+
 int sk_bitfield_assign(struct sk_bitfield *field, struct sk_bytes bits)
 {
-    if (bits.n != sk_bitfield_bytes(field->count))
-        return SKEP_ERR_MALFORMED;
-    unsigned spare = (unsigned)(bits.n * 8 - field->count);
-    if (spare && (bits.p[bits.n - 1] & ((1u << spare) - 1)))
+    if (bits.n != sk_bitfield_bytes(field->count) || sk_bitfield_has_spare(field, bits))
         return SKEP_ERR_MALFORMED;
     uint32_t set = 0;
     for (size_t i = 0; i < bits.n; i++)

@@ -20,6 +20,8 @@ static inline size_t sk_bitfield_bytes(uint32_t count)
 /* An empty set over `count` pieces. SKEP_ERR_NOMEM. */
 int sk_bitfield_init(struct sk_bitfield *field, uint32_t count);
 void sk_bitfield_deinit(struct sk_bitfield *field);
+/* Whether bits as received, of the right length, have one set that stands for no piece. */
+bool sk_bitfield_has_spare(const struct sk_bitfield *field, struct sk_bytes bits);
 /* Takes over bits as received: SKEP_ERR_MALFORMED where the length is wrong or a spare bit set. */
 int sk_bitfield_assign(struct sk_bitfield *field, struct sk_bytes bits);
 void sk_bitfield_fill(struct sk_bitfield *field);

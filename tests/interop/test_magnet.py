@@ -106,9 +106,20 @@ def libtorrent(content, magnet, got):
         return content.wait(got)
 
 
+def aria2(content, magnet, got):
+    """It knows no x.pe: the seed calls it, until it listens."""
+    port = PORT + 2
+    argv = ["aria2c", "--no-conf=true", "--interface=" + LEECH, "--dir=" + got, "--seed-time=0",
+            "--enable-dht=false", "--enable-dht6=false", f"--listen-port={port}",
+            "--file-allocation=none", magnet]
+    with content.seed(f"--peer={LEECH}:{port}"), \
+            running(argv, os.path.join(content.folder, "aria2.log")):
+        return content.wait(got)
+
+
 def transmission(content, magnet, got):
-    """It knows no x.pe: the seed calls it, at a port of its own, for one that was used before may be
-    kept from it for a minute."""
+    """Neither does it. At a port of its own, for one that was used before may be kept from it for a
+    minute."""
     port, rpc_port = PORT + 3, PORT + 1
     with open(os.path.join(content.folder, "settings.json"), "w") as out:
         json.dump({"peer-port": port, "rpc-port": rpc_port, "rpc-bind-address": LEECH,
@@ -154,7 +165,8 @@ def peers_of_two(content, seconds):
 
 LEECHES = [(libtorrent, "v1", ["v1"]), (libtorrent, "v2", ["v2"]),
            (libtorrent, "hybrid", ["v1"]), (libtorrent, "hybrid", ["v2"]),
-           (libtorrent, "hybrid", ["v1", "v2"]), (transmission, "v1", ["v1"])]
+           (libtorrent, "hybrid", ["v1", "v2"]), (aria2, "v1", ["v1"]),
+           (transmission, "v1", ["v1"])]
 
 
 def checks():

@@ -233,8 +233,9 @@ static void test_read_outlives_connection(void **state)
     assert_int_equal(store(world, 1), 0);
     world_pump(world);
     world->disk_waits = true;
-    leecher(world, 1);
+    struct remote *first = leecher(world, 1);
     world_run(world, 1);
+    first->answer = REFUSES; /* when it is dialled again */
     uint64_t old = world->read_id;
     assert_int_equal(world->reads, 1);
     world->links->ended = true;

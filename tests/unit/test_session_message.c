@@ -505,6 +505,33 @@ static void test_dont_have_drops(void **state)
     sk_peer_free(side.peer);
 }
 
+/* aria2 sends a bitfield instead of many HAVEs: it is told as these, and takes nothing back. */
+static void test_late_bitfield(void **state)
+{
+    struct sk_peer_config config = test_config("a");
+    struct side side;
+    config.pieces = 20;
+    open_by_hand(&side, &config, SK_RESERVED_FAST);
+    struct sk_msg none = {.kind = SK_MSG_HAVE_NONE}, have = {.kind = SK_MSG_HAVE, .index = 17};
+    uint8_t bits[3] = {0x81, 0, 0x30};
+    struct sk_msg late = {.kind = SK_MSG_BITFIELD, .data = sk_bytes(bits, sizeof bits)};
+    feed_message(&side, &none, SK_SECOND_NS);
+    feed_message(&side, &have, SK_SECOND_NS);
+    feed_message(&side, &late, SK_SECOND_NS);
+    const struct sk_bitfield *field = &sk_peer_view(side.peer)->have;
+    assert_int_equal(field->set, 5);
+    assert_true(sk_bitfield_has(field, 0) && sk_bitfield_has(field, 7));
+    assert_true(sk_bitfield_has(field, 17) && sk_bitfield_has(field, 19));
+    assert_int_equal(side.counts[SK_PEER_EVENT_MESSAGE], 3 + 4);
+    assert_int_equal(side.last[SK_PEER_EVENT_MESSAGE].msg.kind, SK_MSG_HAVE);
+    assert_int_equal(side.last[SK_PEER_EVENT_MESSAGE].msg.index, 19);
+    for (int i = 0; i < 2 * SK_PEER_IDLE_MESSAGES_MAX; i++) /* nothing new is a flood */
+        feed_message(&side, &late, SK_SECOND_NS);
+    assert_closed(&side, SK_PEER_REASON_PROTOCOL, SK_PEER_VIOLATION_FLOOD);
+    assert_int_equal(field->set, 5);
+    sk_peer_free(side.peer);
+}
+
 /* What came before the metadata is kept and applied. */
 static void test_before_metadata(void **state)
 {
@@ -525,6 +552,9 @@ static void test_before_metadata(void **state)
         {{&bitfield}, 2, 0, 10},
         {{&bitfield, &have}, 3, 0, 10},
         {{&bitfield, &have, &lost}, 2, 0, 10},
+        {{&have, &bitfield}, 2, 0, 10},
+        {{&bitfield, &have, &bitfield}, 2, 0, 10},
+        {{&all, &bitfield}, 10, 0, 10},
         {{&have, &have}, 1, 0, 10},
         {{&lost, &have}, 1, 0, 10},
         {{NULL}, 0, 0, 10},
@@ -604,6 +634,7 @@ int main(void)
         cmocka_unit_test(test_extensions),
         cmocka_unit_test(test_extension_handshake_again),
         cmocka_unit_test(test_dont_have_drops),
+        cmocka_unit_test(test_late_bitfield),
         cmocka_unit_test(test_before_metadata),
         cmocka_unit_test(test_metadata_before_open),
         cmocka_unit_test(test_send_arguments),

@@ -134,6 +134,7 @@ int sk_peer_new(const struct sk_peer_config *config, uint64_t now_ns, struct sk_
     peer->view.other_hash = false;
     peer->now_ns = peer->useless_ns = now_ns;
     peer->follow = SK_PEER_NO_EVENT;
+    peer->late = SK_PEER_NOT_LATE;
     peer->view.outgoing = config->outgoing;
     peer->view.encryption = SK_MSE_PLAIN;
     peer->view.choked = peer->view.choking = true;
@@ -573,7 +574,7 @@ static bool tell_dropped(struct sk_peer *peer, struct sk_peer_event *ret_event)
 static bool tell_follow(struct sk_peer *peer, struct sk_peer_event *ret_event)
 {
     if (peer->follow == SK_PEER_NO_EVENT)
-        return tell_dropped(peer, ret_event);
+        return sk_peer_tell_late(peer, ret_event) || tell_dropped(peer, ret_event);
     *ret_event = (struct sk_peer_event){
         .kind = (enum sk_peer_event_kind)peer->follow,
         .msg = peer->msg,

@@ -23,7 +23,7 @@ void sk_peer_free_early(struct sk_peer *peer)
     peer->early = NULL;
 }
 
-/* Bitfield, have-all and have-none exclude each other and come first. */
+/* Bitfield, have-all and have-none exclude each other and come first: but see take_late(). */
 static bool is_in_turn(struct sk_peer *peer)
 {
     if (peer->pieces_told) {
@@ -35,25 +35,76 @@ static bool is_in_turn(struct sk_peer *peer)
     return true;
 }
 
-void sk_peer_take_bitfield(struct sk_peer *peer)
+/* Before the metadata the newest bitfield counts. */
+static void keep_early(struct sk_peer *peer, struct sk_bytes bits)
 {
-    struct sk_bytes bits = peer->msg.data;
-    if (!is_in_turn(peer))
-        return;
-    if (peer->config.pieces) {
-        if (sk_bitfield_assign(&peer->view.have, bits))
-            sk_peer_violate(peer, SK_PEER_VIOLATION_BITFIELD);
-        return;
-    }
-    struct sk_peer_early *early = get_early(peer);
+    struct sk_peer_early *early = peer->view.has_all_early ? NULL : get_early(peer);
     if (!early)
         return;
-    early->bits = sk_mem_dup(bits.p, bits.n);
-    if (!early->bits) {
+    uint8_t *copy = sk_mem_dup(bits.p, bits.n);
+    if (!copy) {
         sk_peer_end(peer, SK_PEER_REASON_NO_MEMORY);
         return;
     }
+    sk_mem_free(early->bits);
+    early->bits = copy;
     early->bits_size = bits.n;
+    early->changes_count = 0;
+}
+
+/* The first piece from `index` on that the bits of the message say anew; SK_PEER_NOT_LATE. */
+static uint32_t find_late(const struct sk_peer *peer, uint32_t index)
+{
+    const struct sk_bitfield *have = &peer->view.have;
+    for (; index < have->count; index++) {
+        uint8_t news = (uint8_t)(peer->msg.data.p[index / 8] & ~have->bits[index / 8]);
+        if (!news)
+            index |= 7; /* none of the whole byte */
+        else if (news & (0x80u >> (index % 8)))
+            return index;
+    }
+    return SK_PEER_NOT_LATE;
+}
+
+/*
+ * BEP 3 wants a bitfield to come first or not at all; aria2 sends one whenever it is shorter than
+ * the HAVEs that it owes. It is told as these HAVEs, and takes nothing back.
+ */
+static void take_late(struct sk_peer *peer)
+{
+    if (sk_bitfield_has_spare(&peer->view.have, peer->msg.data)) {
+        sk_peer_violate(peer, SK_PEER_VIOLATION_BITFIELD);
+        return;
+    }
+    peer->late = find_late(peer, 0);
+    if (peer->late == SK_PEER_NOT_LATE)
+        sk_peer_useless(peer, 1);
+}
+
+bool sk_peer_tell_late(struct sk_peer *peer, struct sk_peer_event *ret_event)
+{
+    if (peer->late == SK_PEER_NOT_LATE)
+        return false;
+    *ret_event = (struct sk_peer_event){
+        .kind = SK_PEER_EVENT_MESSAGE,
+        .msg = {.kind = SK_MSG_HAVE, .id = SK_MSG_HAVE, .index = peer->late},
+    };
+    sk_bitfield_add(&peer->view.have, peer->late);
+    peer->late = find_late(peer, peer->late);
+    return true;
+}
+
+void sk_peer_take_bitfield(struct sk_peer *peer)
+{
+    struct sk_bytes bits = peer->msg.data;
+    bool late = peer->pieces_told;
+    peer->pieces_told = peer->view.has_bitfield = true;
+    if (!peer->config.pieces)
+        keep_early(peer, bits);
+    else if (late)
+        take_late(peer);
+    else if (sk_bitfield_assign(&peer->view.have, bits))
+        sk_peer_violate(peer, SK_PEER_VIOLATION_BITFIELD);
 }
 
 void sk_peer_take_have_all(struct sk_peer *peer)

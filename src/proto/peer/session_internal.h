@@ -25,6 +25,8 @@ struct sk_peer_early {
 };
 #define SK_PEER_EARLY_DROP UINT32_C(0x80000000)
 
+#define SK_PEER_NOT_LATE UINT32_MAX
+
 struct sk_peer {
     struct sk_peer_view view;
     struct sk_peer_config config;
@@ -51,7 +53,8 @@ struct sk_peer {
 
     /* The message whose events are being told. */
     struct sk_msg msg;
-    int follow; /* the special event after MESSAGE, or SK_PEER_NO_EVENT */
+    int follow;    /* the special event after MESSAGE, or SK_PEER_NO_EVENT */
+    uint32_t late; /* the next piece of a late bitfield to be told; SK_PEER_NOT_LATE none */
     uint64_t rtt_ns;
     struct sk_pex_peer *pex;
     size_t pex_count;
@@ -65,7 +68,7 @@ struct sk_peer {
     enum sk_peer_reason reason;
     enum sk_peer_violation violation;
     bool hello_told, open_told, closed_told;
-    bool pieces_told;   /* they said something of their pieces: too late for a bitfield */
+    bool pieces_told;   /* they said something of their pieces: a bitfield is late now */
     bool bitfield_sent; /* by us */
 };
 
@@ -87,6 +90,8 @@ void sk_peer_take_have_all(struct sk_peer *peer);
 void sk_peer_take_have_none(struct sk_peer *peer);
 /* They have piece `index` no longer. */
 void sk_peer_lose_piece(struct sk_peer *peer, uint32_t index);
+/* The next HAVE of a late bitfield, see session_have.c. */
+bool sk_peer_tell_late(struct sk_peer *peer, struct sk_peer_event *ret_event);
 void sk_peer_free_early(struct sk_peer *peer);
 
 /* session_extension.c */
