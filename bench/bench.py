@@ -51,8 +51,9 @@ def libtorrent(script, *words):
     return [PYTHON, "-B", str(HERE / script), *map(str, words)]
 
 
-def run(place, command, seconds_max, environment=None):
-    """Runs a program under `measure`. Returns (its JSON from stdout, what it cost)."""
+def run(place, command, seconds_max, environment=None, silent=False):
+    """Runs a program under `measure`. Returns (its JSON from stdout, None of a silent one; what it
+    cost)."""
     cost_path = place.file("cost.json")
     process = subprocess.run(
         [place.measure, str(seconds_max), cost_path, *map(str, command)],
@@ -68,7 +69,7 @@ def run(place, command, seconds_max, environment=None):
         raise Failed(f"{name}: not done after {seconds_max} s")
     if cost["exit"] != 0:
         raise Failed(f"{name}: exit code {cost['exit']}: {process.stderr.strip()[-400:]}")
-    return json.loads(process.stdout), cost
+    return None if silent else json.loads(process.stdout), cost
 
 
 @contextlib.contextmanager
@@ -87,6 +88,7 @@ def server(command):
         words = process.stdout.readline().split()
         if len(words) != 2 or words[0] != "ready":
             raise Failed(f"{command[0]}: does not serve")
+        end.pid = process.pid
         yield int(words[1]), end
     finally:
         if process.poll() is None:
@@ -131,7 +133,7 @@ def ratio(a, b):
 
 
 def print_table(rows):
-    table = [["quantity", "skep", "libtorrent", "ratio", "bar", "met"]] + [r.cells() for r in rows]
+    table = [["quantity", "skep", "other", "ratio", "bar", "met"]] + [r.cells() for r in rows]
     widths = [max(len(line[i]) for line in table) for i in range(6)]
     for number, line in enumerate(table):
         cells = [line[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(line[1:], widths[1:])]

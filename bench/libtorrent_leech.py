@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """libtorrent drawing a whole torrent from one seed.
 
-    libtorrent_leech.py TORRENT IP:PORT FOLDER SECONDS_MAX
+    libtorrent_leech.py TORRENT IP:PORT FOLDER SECONDS_MAX [WORD...]
 
 The clock runs from the first payload byte seen to the last piece hashed and written. FOLDER should
-be in memory (a tmpfs), for a probe throws away what it has verified and libtorrent cannot.
+be in memory (a tmpfs), for a probe throws away what it has verified and libtorrent cannot. The words
+are those of libtorrent_session.py.
 """
 
 import os
@@ -24,18 +25,9 @@ TUNED = {
 }
 
 
-def override(settings, words):
-    """NAME=VALUE words, to try other settings by hand."""
-    for word in words:
-        name, value = word.split("=")
-        settings[name] = int(value)
-    return settings
-
-
 def main():
     torrent_path, peer, folder, seconds_max = sys.argv[1:5]
-    settings = override(dict(TUNED), sys.argv[5:])
-    session = libtorrent_session.session("127.0.0.1:0", **settings)
+    session = libtorrent_session.session("127.0.0.1:0", sys.argv[5:], **TUNED)
     params = libtorrent_session.torrent_params(torrent_path, folder)
     ip, port = peer.rsplit(":", 1)
     params.peers = [(ip, int(port))]

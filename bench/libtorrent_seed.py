@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """libtorrent seeding one torrent, until SIGTERM, the end of its input or SECONDS_MAX.
 
-    libtorrent_seed.py TORRENT FOLDER SECONDS_MAX
+    libtorrent_seed.py TORRENT FOLDER SECONDS_MAX [WORD...]
 
-Prints `ready PORT` when it listens.
+Prints `ready PORT` when it listens. The words are those of libtorrent_session.py.
 """
 
 import os
@@ -25,7 +25,7 @@ TUNED = {
 
 def main():
     torrent_path, folder, seconds_max = sys.argv[1:4]
-    session = libtorrent_session.session("127.0.0.1:0", **TUNED)
+    session = libtorrent_session.session("127.0.0.1:0", sys.argv[4:], **TUNED)
     session.add_torrent(libtorrent_session.torrent_params(torrent_path, folder, seed=True))
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     print("ready", session.listen_port(), flush=True)

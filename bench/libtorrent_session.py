@@ -38,9 +38,42 @@ LIFTED = {
 }
 
 
-def session(listen, **extra):
+# Other ways to talk, by the word that a script is given: what differs from LIFTED.
+WAYS = {
+    "rc4": {
+        "out_enc_policy": int(lt.enc_policy.pe_forced),
+        "in_enc_policy": int(lt.enc_policy.pe_forced),
+        "allowed_enc_level": int(lt.enc_level.rc4),
+        "prefer_rc4": True,
+    },
+    "utp": {
+        "enable_outgoing_utp": True,
+        "enable_incoming_utp": True,
+        "enable_outgoing_tcp": False,
+        "enable_incoming_tcp": False,
+    },
+    # Whatever the other side calls by.
+    "any": {
+        "enable_incoming_utp": True,
+        "in_enc_policy": int(lt.enc_policy.pe_enabled),
+        "allowed_enc_level": int(lt.enc_level.both),
+    },
+}
+
+
+def words_to_settings(words):
+    """`rc4`, `utp`, `any`, or NAME=VALUE to try other settings by hand."""
+    settings = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        settings.update(WAYS[word] if not value else {name: int(value)})
+    return settings
+
+
+def session(listen, words=(), **extra):
     settings = dict(LIFTED, listen_interfaces=listen)
     settings.update(extra)
+    settings.update(words_to_settings(words))
     return lt.session(settings, flags=0)
 
 

@@ -55,6 +55,17 @@ def zeros(name, pieces, piece_size):
     return bencode({"info": info}), info_hash(info)
 
 
+def of_file(path, name, piece_size):
+    """A torrent of this file, hashed. Returns the .torrent's bytes."""
+    digests = []
+    with open(path, "rb") as file:
+        while piece := file.read(piece_size):
+            digests.append(hashlib.sha1(piece).digest())
+        size = file.tell()
+    return bencode({"info": {"name": name, "piece length": piece_size, "length": size,
+                             "pieces": b"".join(digests)}})
+
+
 def _names(rng, count):
     """Paths of two folders and a file, some 50 bytes each, folder by folder as real torrents have
     them (libtorrent looks for a folder among the last it met: in any other order it is slow)."""

@@ -529,28 +529,6 @@ static void test_silence(void **state)
 
 /* ---- cost ---- */
 
-static uint32_t states_of_1;
-
-static bool count_states(struct world *world, int from, const struct sk_utp_out *out)
-{
-    states_of_1 += from == 1 && out->bytes.p[0] >> 4 == SK_UTP_STATE;
-    return true;
-}
-
-static void test_acknowledges_every_second(void **state)
-{
-    struct world world;
-    world_init(&world, 13, NULL);
-    world.passes = count_states;
-    states_of_1 = 0;
-    world.sides[0].to_write = 1000000;
-    world_open(&world);
-    world_run(&world, 60 * SECOND);
-    assert_int_equal(world.sides[1].read, 1000000);
-    assert_true(states_of_1 * 3 < world.sides[0].sent * 2);
-    world_deinit(&world);
-}
-
 static void test_packs_small_writes(void **state)
 {
     struct world world;
@@ -783,7 +761,6 @@ int main(void)
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_window_update_lost),
         cmocka_unit_test(test_silence),
-        cmocka_unit_test(test_acknowledges_every_second),
         cmocka_unit_test(test_packs_small_writes),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_path),

@@ -79,6 +79,7 @@ static void init(struct sk_utp *utp, struct sk_utp_conn *conn)
     conn->rto_ns = SK_UTP_RTO_FIRST_NS;
     conn->rto_at_ns = conn->ack_at_ns = SK_TIME_NEVER;
     conn->sent_at_ns = utp->now_ns;
+    conn->ack_every = SK_UTP_ACK_EVERY_MIN;
     sk_utp_mtu_init(&conn->mtu, (uint16_t)mtu_max(utp, &conn->endpoint));
     sk_ledbat_init(&conn->ledbat, SK_UTP_MTU_FLOOR - SK_UTP_HEADER_SIZE);
 }
@@ -279,6 +280,7 @@ void sk_utp_conn_tick(struct sk_utp *utp, struct sk_utp_conn *conn)
     bool silent =
         conn->state == SK_UTP_CONN_OPEN && conn->sent_at_ns + SK_UTP_KEEPALIVE_NS <= now_ns;
     if (conn->ack_at_ns <= now_ns || silent) {
+        conn->ack_every = SK_UTP_ACK_EVERY_MIN; /* no more came: they may wait for it */
         conn->ack_now = true;
         conn->ack_at_ns = SK_TIME_NEVER;
         conn->sent_at_ns = silent ? now_ns : conn->sent_at_ns;

@@ -105,6 +105,15 @@ static bool fits_end(struct sk_utp_conn *conn, const struct sk_utp_packet *packe
     return packet->type != SK_UTP_FIN || sk_utp_distance(conn->highest_nr, packet->seq_nr) > 0;
 }
 
+static void call_for_ack(struct sk_utp_conn *conn, uint64_t now_ns)
+{
+    bool fast = now_ns - conn->acked_ns < SK_UTP_ACK_LEAST_NS;
+    conn->ack_every = fast ? SK_MIN(conn->ack_every * 2, SK_UTP_ACK_EVERY_MAX)
+                           : SK_MAX(conn->ack_every / 2, SK_UTP_ACK_EVERY_MIN);
+    conn->acked_ns = now_ns;
+    conn->ack_now = true;
+}
+
 static void on_payload(struct sk_utp *utp, struct sk_utp_conn *conn,
                        const struct sk_utp_packet *packet, uint8_t *p, size_t n)
 {
@@ -135,8 +144,8 @@ static void on_payload(struct sk_utp *utp, struct sk_utp_conn *conn,
         conn->eof_nr = packet->seq_nr;
     }
     advance(utp, conn);
-    if (gap != has_gap(conn) || packet->type == SK_UTP_FIN || conn->unacked >= SK_UTP_ACK_EVERY)
-        conn->ack_now = true;
+    if (gap != has_gap(conn) || packet->type == SK_UTP_FIN || conn->unacked >= conn->ack_every)
+        call_for_ack(conn, utp->now_ns);
     else if (conn->ack_at_ns == SK_TIME_NEVER)
         conn->ack_at_ns = utp->now_ns + SK_UTP_ACK_DELAY_NS;
 }

@@ -59,7 +59,7 @@ struct sk_utp_config {
      * IPv4, 1,452 over IPv6), wherever it goes: libtorrent has room for 1,500, acknowledges longer
      * ones and loses their end. At least SK_UTP_MTU_FLOOR. */
     uint32_t mtu_max;
-    uint32_t window; /* receive window of a connection in bytes; 0: 8 MiB. At most
+    uint32_t window; /* receive window of a connection in bytes; 0: 3 MiB. At most
                         SK_UTP_WINDOW_MAX */
 };
 
