@@ -42,16 +42,15 @@ static void pump(struct sk_downloader *downloader, struct sk_download_peer *peer
 {
     if (!sk_downloader_running(downloader) || !peer->interested || peer->silent)
         return;
-    for (;;) {
-        uint32_t depth = sk_pipeline_depth(&peer->pipeline, skep_peer_request_max(peer->peer));
-        uint32_t pending = skep_peer_pending(peer->peer);
-        if (pending >= depth)
-            return;
-        size_t wanted = SK_MIN(depth - pending, (uint32_t)PICK_MAX);
-        if (!pending)
-            peer->heard_ns = now_ns;
+    uint32_t pending = skep_peer_pending(peer->peer);
+    uint32_t room = sk_pipeline_room(&peer->pipeline, pending, skep_peer_request_max(peer->peer));
+    if (room && !pending)
+        peer->heard_ns = now_ns;
+    while (room) {
+        uint32_t wanted = SK_MIN(room, (uint32_t)PICK_MAX);
         if (ask(downloader, peer, wanted, now_ns) < wanted)
             return;
+        room -= wanted;
     }
 }
 

@@ -379,6 +379,9 @@ static void fire(struct skep_engine *engine, struct sk_engine_timer *timer)
     case SK_TIMER_PEX:
         sk_pex_give_timer(SK_CONTAINER_OF(timer, struct skep_torrent, pex.timer));
         break;
+    case SK_TIMER_HAVE:
+        sk_have_give_timer(SK_CONTAINER_OF(timer, struct skep_torrent, have.timer));
+        break;
     case SK_TIMER_DHT:
         break; /* it ticks with the engine */
     case SK_TIMER_DHT_HOSTS:

@@ -31,6 +31,7 @@ void sk_give_opened(struct skep_peer *peer)
     else if (fast)
         (void)sk_peer_send_bitfield(peer->session, &none);
     sk_choking_opened(peer);
+    sk_have_give_opened(peer);
     sk_pex_give_opened(peer);
 }
 
@@ -245,17 +246,12 @@ void sk_give_pump(struct skep_peer *peer)
         read_next(peer);
 }
 
-/* A piece of ours is on the disk: all hear of it, so that they know how far we are. */
+/* A piece of ours is on the disk. */
 void sk_give_stored(struct skep_torrent *torrent, uint32_t piece)
 {
     if (!sk_bitfield_add(&torrent->stored, piece) || !sk_give_on(torrent))
         return;
-    for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next) {
-        if (peer->torrent != torrent || !peer->opened || peer->stage != SK_STAGE_TALKING)
-            continue;
-        (void)sk_peer_send_have(peer->session, piece);
-        sk_conn_touch(peer);
-    }
+    sk_have_give_stored(torrent, piece);
     sk_choking_stored(torrent);
     if (sk_bitfield_full(&torrent->stored))
         sk_metadata_give_tell_all(torrent);

@@ -18,6 +18,7 @@
  * choking.c     to whom
  * metadata_give.c  the info dictionary given to peers (BEP 9)
  * hashes_give.c    hashes of v2 trees given to peers (BEP 52)
+ * have_give.c      pieces that we have, told to peers
  * pex_give.c       peers told to peers (BEP 11)
  * api.c         the functions of <skep/engine.h> that only look or pass on
  */
@@ -56,6 +57,7 @@ enum sk_timer_kind {
     SK_TIMER_GIVE,
     SK_TIMER_CHOKER,
     SK_TIMER_PEX,
+    SK_TIMER_HAVE,
     SK_TIMER_DHT,
     SK_TIMER_DHT_HOSTS,
     SK_TIMER_DHT_TORRENT,
@@ -121,6 +123,7 @@ struct skep_peer {
     uint64_t pex_number;               /* its own, in the order of coming */
     uint64_t pex_told, pex_sent;       /* it knows of numbers up to these: who came, who went */
     uint64_t pex_ns;                   /* of the last message to it; 0 none yet */
+    uint32_t have_told;                /* it knows of so many of torrent->have */
     bool port_told;                    /* where its DHT node listens */
     uint64_t give_id;                  /* while reading: what the disk was asked */
     char address[SK_ENDPOINT_TEXT_MAX];
@@ -205,6 +208,13 @@ struct sk_pex_give {
     uint32_t gone_next;
 };
 
+/* What was stored since the torrent was added, in order. */
+struct sk_have_give {
+    struct sk_engine_timer timer; /* until somebody hears of it */
+    uint32_t *pieces;
+    uint32_t count, capacity;
+};
+
 enum sk_torrent_state { SK_TORRENT_NEW, SK_TORRENT_RUNNING, SK_TORRENT_STOPPED };
 
 struct skep_torrent {
@@ -235,6 +245,7 @@ struct skep_torrent {
     struct sk_hash_tree *hash_trees; /* by file; NULL until one is asked for */
     struct sk_map hash_tree_by_root; /* once there are hash_trees */
     struct sk_pex_give pex;
+    struct sk_have_give have;
     uint64_t given, taken; /* block bytes */
     uint32_t open;
     uint32_t names_waiting; /* of peers, being looked up */
@@ -493,6 +504,12 @@ void sk_hashes_give(struct skep_peer *peer, const struct sk_hash_range *range);
 void sk_hashes_give_read(struct skep_peer *peer, int err, struct sk_bytes data);
 void sk_hashes_give_peer_gone(struct skep_peer *peer); /* it will be freed */
 void sk_hashes_give_deinit(struct skep_torrent *torrent);
+
+/* have_give.c */
+void sk_have_give_opened(struct skep_peer *peer); /* it was told what is stored */
+void sk_have_give_stored(struct skep_torrent *torrent, uint32_t piece);
+void sk_have_give_timer(struct skep_torrent *torrent);
+void sk_have_give_deinit(struct skep_torrent *torrent);
 
 /* pex_give.c */
 void sk_pex_give_opened(struct skep_peer *peer);

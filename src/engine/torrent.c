@@ -35,6 +35,7 @@ void sk_torrent_free(struct skep_torrent *torrent)
     sk_choking_deinit(torrent);
     sk_hashes_give_deinit(torrent);
     sk_pex_give_deinit(torrent);
+    sk_have_give_deinit(torrent);
     sk_bitfield_deinit(&torrent->stored);
     sk_peer_book_deinit(&torrent->book);
     sk_map_deinit(&torrent->by_peer_id);

@@ -59,3 +59,10 @@ uint32_t sk_pipeline_depth(const struct sk_pipeline *pipeline, uint32_t max)
 {
     return SK_MIN(pipeline->window, max);
 }
+
+uint32_t sk_pipeline_room(const struct sk_pipeline *pipeline, uint32_t pending, uint32_t max)
+{
+    uint32_t depth = sk_pipeline_depth(pipeline, max);
+    uint32_t room = depth > pending ? depth - pending : 0;
+    return room >= depth / SK_PIPELINE_BATCH ? room : 0;
+}

@@ -32,5 +32,12 @@ void sk_pipeline_came(struct sk_pipeline *pipeline, uint32_t bytes, uint64_t rtt
                       uint64_t now_ns);
 /* Requests that may be on their way, at most `max` (what the peer takes). */
 uint32_t sk_pipeline_depth(const struct sk_pipeline *pipeline, uint32_t max);
+/*
+ * How many requests to add to `pending` ones now: what the depth leaves once that is a
+ * SK_PIPELINE_BATCH-th of it, else 0. So a fast peer is sent many in one go, a slow one each as
+ * soon as it may.
+ */
+#define SK_PIPELINE_BATCH 16
+uint32_t sk_pipeline_room(const struct sk_pipeline *pipeline, uint32_t pending, uint32_t max);
 
 #endif

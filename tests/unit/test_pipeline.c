@@ -23,6 +23,7 @@ struct path {
     uint64_t last_ns; /* when the last block came */
     uint64_t idle_ns; /* that the path was empty */
     uint32_t deepest;
+    uint32_t batches; /* of requests */
 };
 
 static void path_init(struct path *path, uint64_t delay_ns, uint64_t block_ns)
@@ -36,9 +37,10 @@ static void path_init(struct path *path, uint64_t delay_ns, uint64_t block_ns)
 
 static void path_fill(struct path *path, uint32_t max)
 {
-    uint32_t depth = sk_pipeline_depth(&path->pipeline, max);
-    path->deepest = SK_MAX(path->deepest, depth);
-    while (path->count < depth)
+    uint32_t room = sk_pipeline_room(&path->pipeline, path->count, max);
+    path->deepest = SK_MAX(path->deepest, path->count + room);
+    path->batches += room != 0;
+    for (; room; room--)
         path->asked_ns[(path->first + path->count++) % NO_LIMIT] = path->now_ns;
 }
 
@@ -163,12 +165,27 @@ static void test_extremes(void **state)
     assert_int_equal(sk_pipeline_depth(&pipeline, 0), 0);
 }
 
+/* A fast peer's requests go in batches, a slow one's each alone. */
+static void test_batches(void **state)
+{
+    static struct path path;
+    path_init(&path, SECOND / 100, BLOCK / 100);
+    uint64_t came = path_run(&path, 2, NO_LIMIT);
+    assert_true(path.batches < came / 20);
+    path_init(&path, SECOND / 100, SECOND / 10);
+    path_run(&path, 10, NO_LIMIT);
+    uint32_t before = path.batches;
+    came = path_run(&path, 10, NO_LIMIT);
+    assert_in_range(path.batches - before, came - 2, came + 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),  cmocka_unit_test(test_begins),
-        cmocka_unit_test(test_bounds), cmocka_unit_test(test_follows),
-        cmocka_unit_test(test_reset),  cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_paths),    cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_begins),   cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_follows),  cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
