@@ -128,7 +128,8 @@
 #define SK_LAB_SCENARIO_BYTES_MAX (1u << 20)
 #define SK_LAB_CONNS_MAX 16000  /* connections at a time */
 #define SK_LAB_REQUESTS_MAX 512 /* of one connection that wait: twice what we say we take */
-#define SK_LAB_LEDGER_MAX 64    /* remotes that a peer keeps account of */
+#define SK_LAB_TRADERS_MAX 200  /* peers with an engine of their own */
+#define SK_LAB_LEDGER_MAX 300   /* remotes that a peer keeps account of: all that trade, and some */
 #define SK_LAB_DIALS_MAX 64     /* connections that a peer makes by itself */
 
 #endif

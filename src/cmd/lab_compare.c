@@ -16,8 +16,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define RATE_TOLERANCE 0.10      /* of the rate that was set */
-#define GROWTH_SLACK_S 1.0       /* how old the last HAVE may be when the audit ends */
+#define RATE_TOLERANCE 0.10 /* of the rate that was set */
+#define GROWTH_SLACK_S 1.0  /* how old the last HAVE may be when the audit ends */
+#define SEEN_SLACK_S 5.0    /* of the audit: who comes as late, or goes as early, is not missed */
 #define BYTES_SLACK (512u << 10) /* on the way when a probe ends: asked for, and not waited for */
 #define TEXT_MAX 120
 
@@ -26,9 +27,11 @@ enum verdict { NOT_ASKED, RIGHT, WRONG };
 /* One peer, in both documents. */
 struct pair {
     const json_t *truth, *audit; /* audit NULL: it was not found */
+    const json_t *peers;         /* of the truth */
     double lab_started, audit_started, audit_ended;
     json_int_t pieces;
-    bool complete; /* the lab was over when its truth was written: it knows what it gave */
+    bool has_leechers; /* the lab */
+    bool complete;     /* the lab was over when its truth was written: it knows what it gave */
     char text[TEXT_MAX];
 };
 
@@ -66,25 +69,66 @@ __attribute__((format(printf, 2, 3))) static enum verdict wrong(struct pair *pai
     return WRONG;
 }
 
-/* Whether the audit can have read its pieces. */
+static const json_t *find_peer(const json_t *peers, const char *address)
+{
+    const json_t *peer;
+    size_t i;
+    json_array_foreach(peers, i,
+                       peer) if (strcmp(text_of(peer, "address"), address) == 0) return peer;
+    return NULL;
+}
+
+static bool is_leecher(const json_t *truth)
+{
+    return json_is_array(json_object_get(truth, "took"));
+}
+
+/* Whether a leecher was there long enough for the audit to learn of it, and what it has. What
+ * became of it is known in the end only. */
+static bool was_there(const struct pair *pair)
+{
+    double joined = number_of(pair->truth, "joined"), left = number_of(pair->truth, "left");
+    return pair->complete && joined + SEEN_SLACK_S <= pair->audit_ended &&
+           !(left < pair->audit_started + SEEN_SLACK_S);
+}
+
+/* Whether the audit can have read its pieces; of a leecher that came or went meanwhile, whether it
+ * did. */
 static bool is_readable(const struct pair *pair)
 {
-    return pair->audit && is_true(json_object_get(pair->truth, "share"), "readable");
+    if (!pair->audit || !is_true(json_object_get(pair->truth, "share"), "readable"))
+        return false;
+    return !is_leecher(pair->truth) || was_there(pair) ||
+           (pair->complete && !isnan(number_of(pair->audit, "pieces")));
 }
 
 static bool is_served(const struct pair *pair)
 {
-    return pair->audit && strcmp(text_of(pair->truth, "expected"), "served") == 0 &&
-           strcmp(text_of(pair->audit, "state"), "served") == 0;
+    return pair->audit && strcmp(text_of(pair->audit, "state"), "served") == 0 &&
+           (is_leecher(pair->truth) || strcmp(text_of(pair->truth, "expected"), "served") == 0);
 }
 
-/* What it gave to all who came. */
-static json_int_t gave(const struct pair *pair, const char *what)
+/* Whether the audit counts it among those that it was connected to. */
+static bool is_connected(const struct pair *pair)
+{
+    static const char *const states[] = {"served", "choked", "idle", "observed"};
+    bool is = false;
+    for (size_t i = 0; i < SK_ARRAY_LEN(states); i++)
+        is |= strcmp(text_of(pair->audit, "state"), states[i]) == 0;
+    return is;
+}
+
+/* What it gave to peers of the lab, or to all others who came. */
+static json_int_t gave(const struct pair *pair, const char *what, bool to_lab)
 {
     const json_t *list = json_object_get(pair->truth, "gave"), *given;
     json_int_t sum = 0;
     size_t i;
-    json_array_foreach(list, i, given) sum += integer_of(given, what);
+    json_array_foreach(list, i, given)
+    {
+        bool of_lab = find_peer(pair->peers, text_of(given, "remote"));
+        sum += of_lab == to_lab ? integer_of(given, what) : 0;
+    }
     return sum;
 }
 
@@ -92,7 +136,27 @@ static json_int_t gave(const struct pair *pair, const char *what)
 
 static enum verdict check_found(struct pair *pair)
 {
+    if (!pair->audit && is_leecher(pair->truth) && !was_there(pair))
+        return NOT_ASKED;
     return pair->audit ? RIGHT : wrong(pair, "not found");
+}
+
+/* Of a leecher: what follows from what it gave. */
+static enum verdict check_trade(struct pair *pair)
+{
+    const char *got = text_of(pair->audit, "state");
+    bool served = strcmp(got, "served") == 0;
+    bool stayed = was_there(pair) && !(number_of(pair->truth, "left") < pair->audit_ended);
+    if (!pair->complete)
+        return NOT_ASKED;
+    if (!is_connected(pair))
+        return stayed ? wrong(pair, "%s (%s), and trades", got, text_of(pair->audit, "reason"))
+                      : NOT_ASKED;
+    if (served && !gave(pair, "bytes", false))
+        return wrong(pair, "served, and gave nothing");
+    if (!served && gave(pair, "bytes", false) > BYTES_SLACK)
+        return wrong(pair, "%s, and gave", got);
+    return RIGHT;
 }
 
 static enum verdict check_outcome(struct pair *pair)
@@ -100,17 +164,25 @@ static enum verdict check_outcome(struct pair *pair)
     const char *expected = text_of(pair->truth, "expected"), *got = text_of(pair->audit, "state");
     if (!pair->audit)
         return NOT_ASKED;
+    if (is_leecher(pair->truth))
+        return check_trade(pair);
     if (strcmp(expected, got) == 0)
         return RIGHT;
     return wrong(pair, "%s (%s), and should be %s", got, text_of(pair->audit, "reason"), expected);
 }
 
-/* Pieces that a growing peer held at a time. */
+/* Pieces that a peer held at a time. Who left shows no more than it had then. */
 static double held_at(const struct pair *pair, double unix_s)
 {
-    const json_t *share = json_object_get(pair->truth, "share");
+    const json_t *share = json_object_get(pair->truth, "share"), *at;
+    const json_t *gained_s = json_object_get(share, "gained_s");
+    double held = (double)integer_of(share, "pieces_start");
+    size_t i;
+    json_array_foreach(gained_s, i, at) held += pair->lab_started + json_number_value(at) <= unix_s;
+    if (gained_s && !json_is_null(gained_s))
+        return held;
     double gained = floor(fmax(unix_s - pair->lab_started, 0) * number_of(share, "pieces_s"));
-    return fmin((double)integer_of(share, "pieces_start") + gained, (double)pair->pieces);
+    return fmin(held + gained, (double)pair->pieces);
 }
 
 static enum verdict check_share(struct pair *pair)
@@ -132,7 +204,9 @@ static enum verdict check_rate(struct pair *pair)
     char got_text[SK_UNITS_MAX], set_text[SK_UNITS_MAX];
     double set = number_of(pair->truth, "rate_bytes_s");
     bool steady = isnan(number_of(pair->truth, "choke_after_s"));
-    if (!is_served(pair) || isnan(set) || !steady)
+    /* Who gives to leechers too shares its rate out. */
+    bool alone = pair->complete ? !gave(pair, "bytes", true) : !pair->has_leechers;
+    if (!is_served(pair) || isnan(set) || !steady || !alone)
         return NOT_ASKED;
     double got = number_of(json_object_get(pair->audit, "delivered"), "rate_bytes_s");
     if (fabs(got - set) <= RATE_TOLERANCE * set)
@@ -147,7 +221,7 @@ static enum verdict check_bytes(struct pair *pair)
     if (!is_served(pair) || !pair->complete)
         return NOT_ASKED;
     json_int_t got = integer_of(json_object_get(pair->audit, "delivered"), "bytes");
-    json_int_t sent = gave(pair, "bytes");
+    json_int_t sent = gave(pair, "bytes", false);
     if (got <= sent && sent - got <= BYTES_SLACK)
         return RIGHT;
     return wrong(pair, "%s counted, and %s sent", sk_units_bytes((double)got, got_text),
@@ -160,8 +234,8 @@ static enum verdict check_corrupt(struct pair *pair)
         return NOT_ASKED;
     json_int_t got = integer_of(pair->audit, "blocks_corrupt");
     json_int_t verified = integer_of(pair->audit, "blocks_verified");
-    bool liar =
-        pair->complete ? gave(pair, "blocks_corrupt") > 0 : number_of(pair->truth, "corrupt") > 0;
+    bool liar = pair->complete ? gave(pair, "blocks_corrupt", false) > 0
+                               : number_of(pair->truth, "corrupt") > 0;
     if (liar && !got)
         return wrong(pair, "sent corrupt blocks and was not caught");
     if (!liar && got)
@@ -224,12 +298,18 @@ static const struct {
 
 /* ---- all of them ---- */
 
+enum { SEEDS, LEECHERS, PIECES_MISSING, FIGURES };
+
 struct comparison {
     const struct sk_screen *screen;
     struct sk_table_cell *cells; /* of differences, three a row */
     size_t rows;
     uint32_t asked[SK_ARRAY_LEN(checks)], right[SK_ARRAY_LEN(checks)];
     uint32_t strangers; /* peers of the audit that are none of the lab's */
+    /* What leechers change in the swarm's figures. */
+    struct figure {
+        json_int_t least, most;
+    } figures[FIGURES];
 };
 
 enum { COLUMNS = 3 };
@@ -251,15 +331,6 @@ static int add_difference(struct comparison *c, const char *address, const char 
     return 0;
 }
 
-static const json_t *find_peer(const json_t *peers, const char *address)
-{
-    const json_t *peer;
-    size_t i;
-    json_array_foreach(peers, i,
-                       peer) if (strcmp(text_of(peer, "address"), address) == 0) return peer;
-    return NULL;
-}
-
 static int compare_peer(struct comparison *c, struct pair *pair)
 {
     int err = 0;
@@ -274,17 +345,45 @@ static int compare_peer(struct comparison *c, struct pair *pair)
     return err;
 }
 
+/* What the truth counts a leecher as was so when it was written: how it stood when the audit ended,
+ * give or take what it was told last. */
+static void shift_figures(struct comparison *c, const struct pair *pair)
+{
+    const json_t *share = json_object_get(pair->truth, "share");
+    if (!is_leecher(pair->truth))
+        return;
+    struct figure *as =
+        &c->figures[integer_of(share, "pieces_end") == pair->pieces ? SEEDS : LEECHERS];
+    if (is_true(share, "readable")) {
+        as->least--;
+        as->most--;
+    }
+    if (!is_connected(pair))
+        return;
+    bool known = is_readable(pair);
+    bool was = held_at(pair, pair->audit_ended - GROWTH_SLACK_S) >= (double)pair->pieces;
+    bool is = held_at(pair, pair->audit_ended + GROWTH_SLACK_S) >= (double)pair->pieces;
+    was &= known;
+    is |= !known;
+    c->figures[SEEDS].least += was;
+    c->figures[SEEDS].most += is;
+    c->figures[LEECHERS].least += !is;
+    c->figures[LEECHERS].most += !was;
+}
+
 /* Figures of the swarm as a whole. */
 static int compare_swarm(struct comparison *c, const json_t *truth, const json_t *audit)
 {
-    static const char *const keys[] = {"seeds", "leechers", "pieces_missing"};
+    static const char *const keys[] = {
+        [SEEDS] = "seeds", [LEECHERS] = "leechers", [PIECES_MISSING] = "pieces_missing"};
     int err = 0;
     for (size_t i = 0; i < SK_ARRAY_LEN(keys) && !err; i++) {
         char text[TEXT_MAX];
         json_int_t is = integer_of(truth, keys[i]), got = integer_of(audit, keys[i]);
+        json_int_t least = is + c->figures[i].least, most = is + c->figures[i].most;
         snprintf(text, sizeof text, "%s: %lld, and are %lld", keys[i], (long long)got,
-                 (long long)is);
-        if (got != is)
+                 (long long)(got < least ? least : most));
+        if (got < least || got > most)
             err = add_difference(c, "the swarm", "", text);
     }
     return err;
@@ -336,14 +435,17 @@ static int compare(struct comparison *c, const json_t *truth, const json_t *audi
         .audit_started = number_of(audit, "started"),
         .audit_ended = number_of(audit, "started") + number_of(audit, "seconds"),
         .pieces = integer_of(json_object_get(truth, "torrent"), "pieces"),
+        .peers = peers,
         .complete = !json_is_null(json_object_get(truth, "ended")),
     };
     size_t i;
     int err = 0;
+    json_array_foreach(peers, i, peer) pair.has_leechers |= is_leecher(peer);
     json_array_foreach(peers, i, peer)
     {
         pair.truth = peer;
         pair.audit = find_peer(found, text_of(peer, "address"));
+        shift_figures(c, &pair);
         if (!err)
             err = compare_peer(c, &pair);
     }

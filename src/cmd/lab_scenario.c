@@ -185,6 +185,30 @@ static const char *set_rates(void *place, const char *text)
     return NULL;
 }
 
+static const char *set_times(void *place, const char *text)
+{
+    struct sk_lab_range *range = place;
+    char low[32], high[32];
+    if (!split_range(text, low, high, sizeof low) || set_seconds(&range->low, low) ||
+        set_seconds(&range->high, high))
+        return "seconds, or two as 0 .. 30";
+    return NULL;
+}
+
+static const char *set_leave(void *place, const char *text)
+{
+    struct sk_lab_trade *trade = place;
+    if (strcmp(text, "never") == 0)
+        trade->leave = SK_LAB_LEAVE_NEVER;
+    else if (strcmp(text, "when complete") == 0)
+        trade->leave = SK_LAB_LEAVE_COMPLETE;
+    else if (set_seconds(&trade->leave_s, text) == NULL)
+        trade->leave = SK_LAB_LEAVE_TIME;
+    else
+        return "seconds, when complete, or never";
+    return NULL;
+}
+
 static const char *set_encryption(void *place, const char *text)
 {
     static const char *const words[] = {[SK_LAB_ENCRYPTION_ANY] = "any",
@@ -227,12 +251,16 @@ static const char *set_client(void *place, const char *text)
 #define GROUP(member) SECTION_PEERS, offsetof(struct sk_lab_group, member)
 #define PEER(member) SECTION_PEERS, offsetof(struct sk_lab_group, behaviour.member)
 
+/* Whose a key of peers is. */
+enum whose { ALL, SCRIPTED, TRADING };
+
 static const struct key {
     const char *name;
     enum section section;
     size_t offset;
     set_fn *set;
     const char *help;
+    enum whose whose;
 } keys[] = {
     {"name", TORRENT(name), set_name, "of the file (lab.bin)"},
     {"size", TORRENT(size), set_size, "of the file (64MiB)"},
@@ -245,22 +273,30 @@ static const struct key {
     {"answer", TRACKER(want_max), set_count, "peers in one answer at most (200)"},
     {"kind", SECTION_PEERS, 0, set_kind, "what they are like; has to come first"},
     {"count", GROUP(count), set_count, "how many (1)"},
-    {"client", GROUP(client), set_client, "what they say they are (mixed)"},
+    {"client", GROUP(client), set_client, "what they say they are (mixed)", SCRIPTED},
     {"share", PEER(share), set_shares, "of the pieces they hold, 0 to 1"},
-    {"rate", PEER(rate_bytes_s), set_rates, "bytes a second that each gives at most; 0: no limit"},
-    {"growth", PEER(growth_pieces_s), set_growth, "pieces a second that each gains"},
-    {"unchoke-after", PEER(unchoke_after_s), set_patience, "seconds, or never"},
-    {"choke-after", PEER(choke_after_s), set_seconds, "seconds from an unchoke on; 0: never"},
-    {"leave-after", PEER(leave_after_s), set_seconds, "seconds, then they close; 0: never"},
-    {"corrupt", PEER(corrupt), set_share, "share of their blocks that is wrong, 0 to 1"},
-    {"lazy", PEER(lazy), set_few, "pieces left out of the bitfield and told by HAVE"},
-    {"allowed-fast", PEER(allowed_fast), set_few, "pieces that may be had while choked"},
+    {"rate", PEER(rate_bytes_s), set_rates, "bytes a second that each gives at most; 0: no limit",
+     SCRIPTED},
+    {"growth", PEER(growth_pieces_s), set_growth, "pieces a second that each gains", SCRIPTED},
+    {"unchoke-after", PEER(unchoke_after_s), set_patience, "seconds, or never", SCRIPTED},
+    {"choke-after", PEER(choke_after_s), set_seconds, "seconds from an unchoke on; 0: never",
+     SCRIPTED},
+    {"leave-after", PEER(leave_after_s), set_seconds, "seconds, then they close; 0: never",
+     SCRIPTED},
+    {"corrupt", PEER(corrupt), set_share, "share of their blocks that is wrong, 0 to 1", SCRIPTED},
+    {"lazy", PEER(lazy), set_few, "pieces left out of the bitfield and told by HAVE", SCRIPTED},
+    {"allowed-fast", PEER(allowed_fast), set_few, "pieces that may be had while choked", SCRIPTED},
     {"encryption", PEER(encryption), set_encryption, "any, plain or required"},
-    {"tracker", PEER(hidden), set_switch_off, "whether the tracker knows them"},
+    {"tracker", PEER(hidden), set_switch_off, "whether the tracker knows them", SCRIPTED},
     {"pex", PEER(no_pex), set_switch_off, "whether they tell of others"},
-    {"metadata", PEER(no_metadata), set_switch_off, "whether they give the info dictionary"},
-    {"fast", PEER(no_fast), set_switch_off, "BEP 6; no: plain streams only"},
-    {"extensions", PEER(no_extensions), set_switch_off, "BEP 10; no: plain streams only"},
+    {"metadata", PEER(no_metadata), set_switch_off, "whether they give the info dictionary",
+     SCRIPTED},
+    {"fast", PEER(no_fast), set_switch_off, "BEP 6; no: plain streams only", SCRIPTED},
+    {"extensions", PEER(no_extensions), set_switch_off, "BEP 10; no: plain streams only", SCRIPTED},
+    {"up", PEER(trade.up_bytes_s), set_rates, "bytes a second given at most; 0: no limit", TRADING},
+    {"down", PEER(trade.down_bytes_s), set_rates, "the same, taken", TRADING},
+    {"join", PEER(trade.join_s), set_times, "seconds after the start (0)", TRADING},
+    {"leave", PEER(trade), set_leave, "seconds after the start, when complete, or never", TRADING},
 };
 
 static const char *const section_names[] = {[SECTION_NONE] = "",
@@ -330,6 +366,8 @@ static int check_section(struct parser *parser)
     else if ((b->no_fast || b->no_extensions) && b->encryption != SK_LAB_ENCRYPTION_PLAIN)
         err = refuse(parser, "peers '%s': without fast or extensions only encryption = plain",
                      group->name);
+    else if (b->trade.leave == SK_LAB_LEAVE_TIME && b->trade.leave_s <= b->trade.join_s.high)
+        err = refuse(parser, "peers '%s' leave before all have joined", group->name);
     else if (b->choke_after_s > 0 && isinf(b->unchoke_after_s))
         err = refuse(parser, "peers '%s': what never unchokes cannot choke after a while",
                      group->name);
@@ -405,6 +443,9 @@ static int set_key(struct parser *parser, const char *name, const char *value)
         parser->keys_seen |= UINT64_C(1) << i;
         if (parser->section == SECTION_PEERS && !last_group(parser)->kind && key->set != set_kind)
             return refuse(parser, "kind has to come first");
+        if (key->whose && last_group(parser)->behaviour.trades != (key->whose == TRADING))
+            return refuse(
+                parser, key->whose == TRADING ? "%s is for leechers" : "leechers have no %s", name);
         const char *expected = key->set(place_of(parser, key), value);
         if (expected)
             return refuse(parser, "%s = %.60s: expected %s", name, value, expected);
@@ -455,14 +496,20 @@ static int parse_lines(struct parser *parser, struct sk_bytes text)
 static int check_all(struct parser *parser)
 {
     const struct sk_lab_scenario *s = parser->scenario;
-    uint64_t peers = 0;
+    uint64_t peers = 0, traders = 0;
     parser->line = SK_MAX(parser->line, 1u);
-    for (size_t i = 0; i < s->groups_count; i++)
+    for (size_t i = 0; i < s->groups_count; i++) {
         peers += s->groups[i].count;
+        traders += s->groups[i].behaviour.trades ? s->groups[i].count : 0;
+    }
     if (!peers)
         return refuse(parser, "there are no peers: a [peers NAME] is missing");
     if (peers > SK_LAB_PEERS_MAX)
         return refuse(parser, "more than %d peers", SK_LAB_PEERS_MAX);
+    if (traders > SK_LAB_TRADERS_MAX)
+        return refuse(parser, "more than %d leechers", SK_LAB_TRADERS_MAX);
+    if (traders && !s->tracker.http && !s->tracker.udp)
+        return refuse(parser, "leechers find nobody without a tracker: http or udp = yes");
     if ((s->torrent.size + s->torrent.piece_size - 1) / s->torrent.piece_size > SK_LAB_PIECES_MAX)
         return refuse(parser, "more than %u pieces", SK_LAB_PIECES_MAX);
     return 0;

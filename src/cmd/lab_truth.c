@@ -110,14 +110,22 @@ static json_t *torrent_value(const struct sk_lab *lab, bool *failed)
     return object;
 }
 
-static json_t *gave_value(const struct sk_lab_peer *peer, bool *failed)
+/* Where a peer of the lab listens, whatever the port of its connection; others as they are. */
+static json_t *remote_value(const struct sk_lab_swarm *swarm, const struct sk_endpoint *remote)
+{
+    const struct sk_lab_peer *peer = sk_lab_swarm_at(swarm, remote);
+    char address[SK_ENDPOINT_TEXT_MAX];
+    return json_string(sk_endpoint_text(peer ? &peer->endpoint : remote, address));
+}
+
+static json_t *ledger_value(const struct sk_lab_swarm *swarm, const struct sk_lab_ledger *ledger,
+                            bool *failed)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < peer->given_count; i++) {
-        const struct sk_lab_given *given = &peer->given[i];
-        char address[SK_ENDPOINT_TEXT_MAX];
+    for (size_t i = 0; i < ledger->count; i++) {
+        const struct sk_lab_given *given = &ledger->list[i];
         json_t *object = json_object();
-        set(object, "remote", json_string(sk_endpoint_text(&given->remote, address)), failed);
+        set(object, "remote", remote_value(swarm, &given->remote), failed);
         set(object, "peer_id", hex_value(true, given->peer_id, sizeof given->peer_id), failed);
         set(object, "connections", json_integer(given->connections), failed);
         set(object, "bytes", json_integer((json_int_t)given->bytes), failed);
@@ -125,6 +133,42 @@ static json_t *gave_value(const struct sk_lab_peer *peer, bool *failed)
         set(object, "blocks_corrupt", json_integer(given->blocks_corrupt), failed);
         append(list, object, failed);
     }
+    return list;
+}
+
+static bool trades(const struct sk_lab_peer *peer)
+{
+    return peer->group->behaviour.trades;
+}
+
+/* Who gave how much to those that trade. */
+static json_t *flows_value(const struct sk_lab_swarm *swarm, bool *failed)
+{
+    json_t *list = json_array();
+    char address[SK_ENDPOINT_TEXT_MAX];
+    for (uint32_t i = 0; i < swarm->count; i++) {
+        const struct sk_lab_peer *peer = &swarm->peers[i];
+        for (size_t n = 0; n < peer->took.count; n++) {
+            const struct sk_lab_given *given = &peer->took.list[n];
+            if (!given->bytes)
+                continue;
+            json_t *object = json_object();
+            set(object, "from", remote_value(swarm, &given->remote), failed);
+            set(object, "to", json_string(sk_endpoint_text(&peer->endpoint, address)), failed);
+            set(object, "bytes", json_integer((json_int_t)given->bytes), failed);
+            append(list, object, failed);
+        }
+    }
+    return list;
+}
+
+static json_t *gained_value(const struct sk_lab_peer *peer, bool *failed)
+{
+    if (!trades(peer))
+        return json_null();
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < peer->gained_count; i++)
+        append(list, json_real(round(peer->gained_s[i] * 1000) / 1000), failed);
     return list;
 }
 
@@ -137,6 +181,7 @@ static json_t *share_value(const struct sk_lab_peer *peer, uint32_t pieces, bool
     set(object, "pieces_start", json_integer(peer->pieces_first), failed);
     set(object, "pieces_end", json_integer(peer->have.set), failed);
     set(object, "pieces_s", json_real(peer->group->behaviour.growth_pieces_s), failed);
+    set(object, "gained_s", gained_value(peer, failed), failed);
     return object;
 }
 
@@ -146,32 +191,61 @@ static json_t *number_value(double value, bool known)
     return known && isfinite(value) ? json_real(value) : json_null();
 }
 
-static json_t *peer_value(const struct sk_lab_peer *peer, uint32_t pieces, bool *failed)
+/* What the one alone has that trades. */
+static void set_trade(json_t *object, const struct sk_lab *lab, const struct sk_lab_peer *peer,
+                      bool *failed)
+{
+    double started = sk_lab_started_unix_s(lab);
+    bool is = trades(peer);
+    set(object, "up_bytes_s", number_value(peer->up_bytes_s, peer->up_bytes_s > 0), failed);
+    set(object, "down_bytes_s", number_value(peer->down_bytes_s, peer->down_bytes_s > 0), failed);
+    set(object, "joined", number_value(started + peer->joined_s, peer->joined_s >= 0), failed);
+    set(object, "left", number_value(started + peer->left_s, peer->left_s >= 0), failed);
+    set(object, "took", is ? ledger_value(sk_lab_swarm(lab), &peer->took, failed) : json_null(),
+        failed);
+}
+
+/* The name that an audit should read. */
+static const char *client_of(const struct sk_lab_peer *peer)
+{
+    if (trades(peer))
+        return "skep " SKEP_VERSION;
+    return peer->group->behaviour.no_extensions ? peer->client->name_id : peer->client->name;
+}
+
+/* NULL where it follows from the trade. */
+static json_t *expected_value(const struct sk_lab_peer *peer)
+{
+    return trades(peer) ? json_null() : json_string(sk_peer_outcome_name(sk_lab_expected(peer)));
+}
+
+static json_t *peer_value(const struct sk_lab *lab, const struct sk_lab_peer *peer, bool *failed)
 {
     static const char *const encryptions[] = {[SK_LAB_ENCRYPTION_ANY] = "any",
                                               [SK_LAB_ENCRYPTION_PLAIN] = "plain",
                                               [SK_LAB_ENCRYPTION_REQUIRED] = "required"};
     const struct sk_lab_behaviour *b = &peer->group->behaviour;
     char address[SK_ENDPOINT_TEXT_MAX];
-    const char *client = b->no_extensions ? peer->client->name_id : peer->client->name;
+    const struct sk_lab_swarm *swarm = sk_lab_swarm(lab);
     json_t *object = json_object();
     set(object, "address", json_string(sk_endpoint_text(&peer->endpoint, address)), failed);
     set(object, "group", json_string(peer->group->name), failed);
     set(object, "kind", json_string(peer->group->kind->name), failed);
     set(object, "peer_id", hex_value(true, peer->id, sizeof peer->id), failed);
-    set(object, "client", json_string(client), failed);
-    set(object, "expected", json_string(sk_peer_outcome_name(sk_lab_expected(peer))), failed);
+    set(object, "client", json_string(client_of(peer)), failed);
+    set(object, "expected", expected_value(peer), failed);
     set(object, "tracker", json_boolean(!b->hidden), failed);
     set(object, "dials", json_boolean(b->dials), failed);
     set(object, "encryption", json_string(encryptions[b->encryption]), failed);
-    set(object, "share", share_value(peer, pieces, failed), failed);
+    set(object, "share", share_value(peer, swarm->content.pieces, failed), failed);
     set(object, "rate_bytes_s", number_value(peer->rate_bytes_s, peer->rate_bytes_s > 0), failed);
     set(object, "unchoke_after_s", number_value(b->unchoke_after_s, true), failed);
     set(object, "choke_after_s", number_value(b->choke_after_s, b->choke_after_s > 0), failed);
     set(object, "leave_after_s", number_value(b->leave_after_s, b->leave_after_s > 0), failed);
     set(object, "corrupt", json_real(b->corrupt), failed);
     set(object, "connections", json_integer(peer->accepted), failed);
-    set(object, "gave", gave_value(peer, failed), failed);
+    set(object, "gave", ledger_value(swarm, &peer->gave, failed), failed);
+    set_trade(object, lab, peer, failed);
     return object;
 }
 
@@ -208,7 +282,7 @@ static json_t *truth_value(const struct sk_lab *lab, bool ended, bool *failed)
     for (size_t i = 0; i < count; i++)
         append(trackers, json_string(urls[i]), failed);
     for (uint32_t i = 0; i < swarm->count && !*failed; i++)
-        append(peers, peer_value(&swarm->peers[i], swarm->content.pieces, failed), failed);
+        append(peers, peer_value(lab, &swarm->peers[i], failed), failed);
     set(root, "schema", json_string(SK_LAB_SCHEMA), failed);
     set(root, "started", json_real(sk_lab_started_unix_s(lab)), failed);
     set(root, "ended", ended ? json_real(unix_now()) : json_null(), failed);
@@ -216,6 +290,7 @@ static json_t *truth_value(const struct sk_lab *lab, bool ended, bool *failed)
     set(root, "trackers", trackers, failed);
     set(root, "swarm", swarm_value(swarm, failed), failed);
     set(root, "peers", peers, failed);
+    set(root, "flows", flows_value(swarm, failed), failed);
     return root;
 }
 

@@ -6,6 +6,7 @@
 #include "base/heap.h"
 #include "base/mem.h"
 #include "driver/lab_announcer.h"
+#include "driver/lab_leecher.h"
 #include "driver/socket.h"
 #include "driver/tracker_server.h"
 #include "swarm/lab_conn.h"
@@ -34,6 +35,7 @@ struct sk_lab {
     struct sk_lab_swarm swarm;
     struct sk_tracker_server *tracker;
     struct sk_lab_announcer announcer;
+    struct sk_lab_leechers *leechers;
     bool announcing;
     uv_poll_t listener;
     int listen_fd;
@@ -245,7 +247,8 @@ static void on_accept(uv_poll_t *poll, int status, int events)
             break;
         struct sk_lab_peer *peer =
             look_at(fd, &own, &remote) ? sk_lab_swarm_at(&lab->swarm, &own) : NULL;
-        if (peer && peer->group->behaviour.door != SK_LAB_DOOR_SHUT) {
+        bool here = peer && peer->group->behaviour.door != SK_LAB_DOOR_SHUT;
+        if (here && !peer->group->behaviour.trades) {
             open_link(lab, peer, &remote, fd, false);
             continue;
         }
@@ -432,6 +435,8 @@ static int make(struct sk_lab *lab, uint16_t port, const char **ret_reason)
     if (!err)
         err = shut_doors(lab, ret_reason);
     if (!err)
+        err = sk_lab_leechers_new(&lab->swarm, &lab->loop, &lab->leechers, ret_reason);
+    if (!err)
         err = start_tracker(lab, port ? (uint16_t)(port + 1) : 0, ret_reason);
     if (err)
         return err;
@@ -484,6 +489,7 @@ void sk_lab_free(struct sk_lab *lab)
     sk_tracker_server_free(lab->tracker);
     if (lab->announcing)
         sk_lab_announcer_deinit(&lab->announcer);
+    sk_lab_leechers_end(lab->leechers);
     uv_walk(&lab->loop, close_rest, NULL);
     if (lab->listen_fd >= 0)
         close(lab->listen_fd);
@@ -492,6 +498,7 @@ void sk_lab_free(struct sk_lab *lab)
     uv_run(&lab->loop, UV_RUN_DEFAULT);
     SK_ASSERT(uv_loop_close(&lab->loop) == 0);
     sk_heap_deinit(&lab->timers);
+    sk_lab_leechers_free(lab->leechers);
     sk_lab_swarm_deinit(&lab->swarm);
     sk_mem_free(lab->shut_fds);
     sk_mem_free(lab->gains);
@@ -557,6 +564,19 @@ static void start_growing(struct sk_lab *lab)
     }
 }
 
+static int start_leechers(struct sk_lab *lab)
+{
+    const char *urls[SK_LAB_TRACKERS_MAX];
+    size_t count = sk_lab_trackers(lab, urls);
+    struct sk_buf torrent;
+    sk_buf_init(&torrent, SK_METAINFO_BYTES_MAX);
+    int err = sk_lab_content_write(&lab->swarm.content, urls, count, &torrent);
+    if (!err)
+        err = sk_lab_leechers_start(lab->leechers, sk_buf_bytes(&torrent));
+    sk_buf_deinit(&torrent);
+    return err;
+}
+
 int sk_lab_run(struct sk_lab *lab, double seconds, int (*ready)(void *ctx), void *ctx)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
@@ -579,6 +599,9 @@ int sk_lab_run(struct sk_lab *lab, double seconds, int (*ready)(void *ctx), void
     if (err)
         return err;
     lab->announcing = true;
+    err = start_leechers(lab);
+    if (err)
+        return err;
     arm(lab);
     uv_run(&lab->loop, UV_RUN_DEFAULT);
     return lab->result;

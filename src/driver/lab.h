@@ -6,6 +6,8 @@
  * this machine: its sockets are bound to the loopback interface where the system allows that, and
  * a connection whose ends are not both in 127.0.0.0/8 is reset.
  *
+ * Peers that trade have a socket and an engine each (driver/lab_leecher.h).
+ *
  * One thread, one libuv loop of its own. Memory: the swarm's (swarm/lab_swarm.h) and about 2 KiB a
  * connection, at most SK_LAB_CONNS_MAX.
  */

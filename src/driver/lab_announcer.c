@@ -18,7 +18,7 @@ static const uint8_t loopback[4] = {127, 0, 0, 1};
 
 static bool announces(const struct sk_lab_peer *peer)
 {
-    return !peer->group->behaviour.hidden;
+    return !peer->group->behaviour.hidden && !peer->group->behaviour.trades;
 }
 
 static void send_packet(const struct sk_lab_announcer *announcer, const struct sk_buf *buf)

@@ -1,6 +1,6 @@
 /*
  * Announces the peers of a lab to its own tracker, as so many clients would: over UDP (BEP 15), at
- * the start and once in each interval. Layer: driver.
+ * the start and once in each interval. Those that trade do it by themselves. Layer: driver.
  *
  * All speak through one socket on 127.0.0.1 and name their own addresses, which the lab's tracker
  * is told to believe. A few announces are on the way at a time; one that is lost is sent again.

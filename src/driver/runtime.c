@@ -104,13 +104,28 @@ static void on_disk(void *ctx, uint64_t id, bool write, int err, struct sk_bytes
 
 static void do_write(struct skep_runtime *runtime, const struct sk_out *out)
 {
-    sk_disk_write(&runtime->disk, out->id, out->torrent, out->offset, out->bytes, out->verify,
-                  out->piece);
+    const struct sk_runtime_store *store = &runtime->store;
+    if (store->write)
+        on_disk(runtime, out->id, true, store->write(store->ctx, out), sk_bytes(NULL, 0));
+    else
+        sk_disk_write(&runtime->disk, out->id, out->torrent, out->offset, out->bytes, out->verify,
+                      out->piece);
+}
+
+static void read_store(struct skep_runtime *runtime, const struct sk_out *out)
+{
+    uint8_t *bytes = sk_mem_alloc(out->length);
+    int err = bytes ? runtime->store.read(runtime->store.ctx, out, bytes) : SKEP_ERR_NOMEM;
+    on_disk(runtime, out->id, false, err, sk_bytes(bytes, err ? 0 : out->length));
+    sk_mem_free(bytes);
 }
 
 static void do_read(struct skep_runtime *runtime, const struct sk_out *out)
 {
-    sk_disk_read(&runtime->disk, out->id, out->torrent, out->offset, out->length);
+    if (runtime->store.read)
+        read_store(runtime, out);
+    else
+        sk_disk_read(&runtime->disk, out->id, out->torrent, out->offset, out->length);
 }
 
 static void (*const doers[])(struct skep_runtime *runtime, const struct sk_out *out) = {
@@ -169,13 +184,16 @@ static void arm_tick(struct skep_runtime *runtime)
     uv_timer_start(&runtime->tick, on_tick, at_ms > now_ms ? at_ms - now_ms : 0, 0);
 }
 
-/* Before the loop sleeps: what hooks and timers asked for is done, and the alarm clock set. */
-static void on_prepare(uv_prepare_t *prepare)
+void sk_runtime_settle(struct skep_runtime *runtime)
 {
-    struct skep_runtime *runtime = prepare->data;
     sk_runtime_stamp(runtime);
     sk_runtime_drain(runtime);
     arm_tick(runtime);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    sk_runtime_settle(prepare->data);
 }
 
 static void on_every(uv_timer_t *timer)
@@ -347,6 +365,8 @@ static int init_engine(struct skep_runtime *runtime, const struct skep_config *c
 {
     struct skep_config own = *config;
     own.port = runtime->port;
+    if (runtime->store.write)
+        own.save_dir = ""; /* there is a store, wherever it is */
     if (!own.seed && getrandom(&own.seed, sizeof own.seed, 0) != sizeof own.seed)
         return SKEP_ERR_CRYPTO;
     own.seed += !own.seed;
@@ -390,7 +410,7 @@ static int init_parts(struct skep_runtime *runtime, const struct skep_config *co
         return err;
     if (!config->no_lsd)
         sk_udp_join_lsd(&runtime->udp, runtime);
-    if (!config->save_dir)
+    if (!config->save_dir || runtime->store.write)
         return 0;
     err = sk_disk_init(&runtime->disk, &runtime->loop, runtime->engine, config->save_dir, on_disk,
                        runtime);
@@ -400,12 +420,14 @@ static int init_parts(struct skep_runtime *runtime, const struct skep_config *co
     return err;
 }
 
-int skep_runtime_new(const struct skep_config *config, struct skep_runtime **ret_runtime,
-                     const char **ret_reason)
+int sk_runtime_new(const struct skep_config *config, const struct sk_runtime_store *store,
+                   struct skep_runtime **ret_runtime, const char **ret_reason)
 {
     struct skep_runtime *runtime = sk_mem_calloc(1, sizeof *runtime);
     if (!runtime)
         return SKEP_ERR_NOMEM;
+    if (store)
+        runtime->store = *store;
     runtime->armed_ns = SK_TIME_NEVER;
     int err = SKEP_ERR_NOMEM;
     reason[0] = 0;
@@ -459,6 +481,12 @@ void skep_runtime_free(struct skep_runtime *runtime)
 }
 
 /* ---- the public functions ---- */
+
+int skep_runtime_new(const struct skep_config *config, struct skep_runtime **ret_runtime,
+                     const char **ret_reason)
+{
+    return sk_runtime_new(config, NULL, ret_runtime, ret_reason);
+}
 
 struct skep_engine *skep_runtime_engine(struct skep_runtime *runtime)
 {

@@ -18,6 +18,14 @@
 
 #include <uv.h>
 
+/* What takes the disk's place. Both answer at once: 0, or an error as of sk_disk_fn
+ * (driver/disk.h). */
+struct sk_runtime_store {
+    int (*write)(void *ctx, const struct sk_out *out);
+    int (*read)(void *ctx, const struct sk_out *out, uint8_t *ret_bytes); /* out->length of them */
+    void *ctx;
+};
+
 /* Received bytes lie here until the engine has seen them; small enough to stay in the cache. */
 #define SK_RUNTIME_RECEIVE_BYTES (128u << 10)
 #define SK_RUNTIME_REASON_MAX 160
@@ -42,12 +50,19 @@ struct skep_runtime {
     struct sk_resolver resolver;
     struct sk_http http;
     struct sk_disk disk;
+    struct sk_runtime_store store; /* write NULL: the disk is it */
     uint8_t receive[SK_RUNTIME_RECEIVE_BYTES];
 };
 
+/* As skep_runtime_new(), with a store in place of the disk unless it is NULL: config->save_dir is
+ * not looked at then. */
+int sk_runtime_new(const struct skep_config *config, const struct sk_runtime_store *store,
+                   struct skep_runtime **ret_runtime, const char **ret_reason);
 /* Reads the clock for the batch of events that begins here. */
 uint64_t sk_runtime_stamp(struct skep_runtime *runtime);
 /* Carries out the engine's outputs until there are none. Nested calls do nothing. */
 void sk_runtime_drain(struct skep_runtime *runtime);
+/* Before the loop sleeps: what hooks and timers asked for is done, and the alarm clock set. */
+void sk_runtime_settle(struct skep_runtime *runtime);
 
 #endif

@@ -24,6 +24,11 @@ static void make_peer_id(struct skep_engine *engine)
         engine->peer_id[i] = (uint8_t)alphabet[sk_prng_below(&engine->prng, sizeof alphabet - 1)];
 }
 
+const uint8_t *sk_engine_peer_id(const struct skep_engine *engine)
+{
+    return engine->peer_id;
+}
+
 int sk_engine_new(const struct skep_config *config, uint64_t now_ns, struct skep_engine **ret)
 {
     if (config->encryption != SKEP_ENCRYPTION_OFF && !sk_rc4_available())

@@ -33,6 +33,8 @@ int sk_engine_hook_all(struct skep_engine *engine, const struct sk_event_hook *e
 int sk_engine_join_dht(struct skep_engine *engine, unsigned families, uint64_t now_ns);
 /* The driver closed all its handles before. */
 void sk_engine_free(struct skep_engine *engine);
+/* What it calls itself, 20 bytes. */
+const uint8_t *sk_engine_peer_id(const struct skep_engine *engine);
 /* What is known of a torrent; NULL before that. Lives as long as the torrent. */
 const struct sk_metainfo *sk_engine_metainfo(const struct skep_torrent *torrent);
 /* A torrent's file layout for the driver's disk: file `i` of torrent number `torrent`. Returns

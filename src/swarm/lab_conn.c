@@ -212,13 +212,15 @@ static void greet(struct sk_lab_conn *conn, uint64_t now_ns)
     const struct sk_lab_behaviour *b = behaviour(conn);
     bool seed = sk_bitfield_full(&conn->peer->have);
     conn->open = true;
-    conn->given = sk_lab_peer_account(conn->peer, sk_peer_view(conn->session)->peer_id);
-    if (!conn->given) {
+    struct sk_lab_ledger *ledger = &conn->peer->gave;
+    struct sk_lab_given *given = sk_lab_account(ledger, sk_peer_view(conn->session)->peer_id);
+    if (!given) {
         conn->over = true;
         return;
     }
-    conn->given->remote = conn->remote;
-    conn->given->connections++;
+    conn->account = (size_t)(given - ledger->list);
+    given->remote = conn->remote;
+    given->connections++;
     if (sk_peer_view(conn->session)->extended) {
         int64_t size = b->no_metadata ? -1 : (int64_t)conn->swarm->content.info.n;
         (void)sk_peer_send_extension_handshake(conn->session, size, seed ? 1 : -1);
@@ -258,7 +260,8 @@ static void tell_peers(struct sk_lab_conn *conn)
     size_t n = 0;
     for (uint32_t tries = 0; tries < 2 * PEX_PEERS && n < PEX_PEERS; tries++) {
         const struct sk_lab_peer *other = &swarm->peers[sk_prng_below(&swarm->prng, swarm->count)];
-        bool known = other == conn->peer || !sk_lab_peer_readable(other);
+        bool known =
+            other == conn->peer || other->presence != SK_LAB_HERE || !sk_lab_peer_readable(other);
         for (size_t i = 0; i < n && !known; i++)
             known = sk_endpoint_equal(&list[i].endpoint, &other->endpoint);
         if (!known)
@@ -531,9 +534,10 @@ static void count_blocks(struct sk_lab_conn *conn)
 {
     uint32_t gone = 0;
     for (; gone < conn->blocks_count && conn->blocks[gone].end <= conn->sent; gone++) {
-        conn->given->bytes += conn->blocks[gone].length;
-        conn->given->blocks++;
-        conn->given->blocks_corrupt += conn->blocks[gone].corrupt;
+        struct sk_lab_given *given = &conn->peer->gave.list[conn->account];
+        given->bytes += conn->blocks[gone].length;
+        given->blocks++;
+        given->blocks_corrupt += conn->blocks[gone].corrupt;
     }
     conn->blocks_count -= gone;
     memmove(conn->blocks, conn->blocks + gone, conn->blocks_count * sizeof *conn->blocks);

@@ -34,7 +34,7 @@ struct sk_lab_conn {
     void *owner; /* whoever moves its bytes; set and used by him */
     struct sk_endpoint remote;
     struct sk_peer *session; /* NULL: mute */
-    struct sk_lab_given *given;
+    size_t account;          /* in its peer's ledger, once it is open */
     bool open, over;
     struct sk_lab_request *requests; /* a ring of SK_LAB_REQUESTS_MAX */
     uint32_t requests_first, requests_count;

@@ -51,6 +51,7 @@ static const struct sk_lab_kind kinds[] = {
     {"resetting", "takes connections, resets", {.share = ALL, .door = SK_LAB_DOOR_RESET}},
     {"stranger", "answers for another torrent", {.share = ALL, .stranger = true}},
     {"broken", "sends a bitfield of a wrong length", {.share = SOME, .broken = true}},
+    {"leecher", "downloads, and gives by the choker", {.share = {0, 0}, .trades = true}},
 };
 
 static const struct sk_lab_client clients[] = {

@@ -30,6 +30,21 @@ struct sk_lab_range {
     double low, high;
 };
 
+/* When a peer that trades goes for good. */
+enum sk_lab_leave {
+    SK_LAB_LEAVE_NEVER,
+    SK_LAB_LEAVE_COMPLETE, /* once it has everything */
+    SK_LAB_LEAVE_TIME,
+};
+
+/* What a peer that trades keeps to. */
+struct sk_lab_trade {
+    struct sk_lab_range up_bytes_s, down_bytes_s; /* at most; 0 = no limit */
+    struct sk_lab_range join_s;                   /* from the lab's start on */
+    enum sk_lab_leave leave;
+    double leave_s; /* TIME: from the lab's start on */
+};
+
 struct sk_lab_behaviour {
     enum sk_lab_door door;
     enum sk_lab_encryption encryption;
@@ -49,6 +64,10 @@ struct sk_lab_behaviour {
     double corrupt;         /* share of its blocks that are wrong; 0..1 */
     uint32_t lazy;          /* pieces left out of the bitfield and told by HAVE */
     uint32_t allowed_fast;  /* pieces that may be had while choked (BEP 6) */
+    /* Not scripted: an engine of its own that downloads and gives by the choker. Of all that is
+     * above only share, encryption and no_pex apply then. */
+    bool trades;
+    struct sk_lab_trade trade;
 };
 
 struct sk_lab_kind {

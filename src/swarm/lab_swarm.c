@@ -19,7 +19,8 @@ static struct sk_endpoint address_of(uint32_t number, uint16_t port)
     return sk_endpoint_v4(addr, port);
 }
 
-struct sk_lab_peer *sk_lab_swarm_at(struct sk_lab_swarm *swarm, const struct sk_endpoint *endpoint)
+struct sk_lab_peer *sk_lab_swarm_at(const struct sk_lab_swarm *swarm,
+                                    const struct sk_endpoint *endpoint)
 {
     const uint8_t *a = endpoint->addr;
     if (endpoint->family != SK_FAMILY_V4 || a[0] != 127 || a[1] != NETWORK || a[2] == 0 ||
@@ -90,14 +91,28 @@ static int make_peer(struct sk_lab_swarm *swarm, const struct sk_lab_group *grou
         .client = group->client,
         .rate_bytes_s = spread(&b->rate_bytes_s, i, group->count),
         .gain_ns = SK_TIME_NEVER,
+        .presence = b->trades ? SK_LAB_TO_JOIN : SK_LAB_HERE,
+        .up_bytes_s = spread(&b->trade.up_bytes_s, i, group->count),
+        .down_bytes_s = spread(&b->trade.down_bytes_s, i, group->count),
+        .join_s = spread(&b->trade.join_s, i, group->count),
+        .joined_s = -1,
+        .left_s = -1,
     };
     for (size_t n = 0; !peer->client && sk_lab_client_at(n); n++)
         if (!sk_lab_client_at(n + 1))
             peer->client = sk_lab_client_at(swarm->count % (n + 1));
     name_peer(peer, &swarm->prng);
     int err = hold(peer, swarm->content.pieces, spread(&b->share, i, group->count), &swarm->prng);
-    if (err)
+    if (!err && b->trades) {
+        uint32_t lacks = swarm->content.pieces - peer->have.set;
+        peer->gained_s = sk_mem_calloc(lacks + 1, sizeof *peer->gained_s);
+        err = peer->gained_s ? 0 : SKEP_ERR_NOMEM;
+        swarm->traders += !err;
+    }
+    if (err) {
+        sk_bitfield_deinit(&peer->have);
         return err;
+    }
     if (peer->missing_count)
         peer->gain_ns = swarm->started_ns + (uint64_t)(1e9 / b->growth_pieces_s);
     swarm->count++;
@@ -121,10 +136,13 @@ static void init_skeys(struct sk_lab_swarm *swarm)
 static int make_peers(struct sk_lab_swarm *swarm, const struct sk_lab_scenario *scenario,
                       uint16_t port)
 {
-    uint64_t total = 0;
-    for (size_t g = 0; g < scenario->groups_count; g++)
-        total += scenario->groups[g].count;
-    if (total > SK_LAB_PEERS_MAX)
+    uint64_t total = 0, traders = 0;
+    for (size_t g = 0; g < scenario->groups_count; g++) {
+        const struct sk_lab_group *group = &scenario->groups[g];
+        total += group->count;
+        traders += group->behaviour.trades ? group->count : 0;
+    }
+    if (total > SK_LAB_PEERS_MAX || traders > SK_LAB_TRADERS_MAX)
         return SKEP_ERR_LIMIT;
     swarm->peers = sk_mem_calloc(total, sizeof *swarm->peers);
     int err = swarm->peers ? 0 : SKEP_ERR_NOMEM;
@@ -156,7 +174,9 @@ void sk_lab_swarm_deinit(struct sk_lab_swarm *swarm)
         SK_ASSERT(!peer->conns);
         sk_bitfield_deinit(&peer->have);
         sk_mem_free(peer->missing);
-        sk_mem_free(peer->given);
+        sk_mem_free(peer->gave.list);
+        sk_mem_free(peer->took.list);
+        sk_mem_free(peer->gained_s);
     }
     sk_mem_free(swarm->peers);
     sk_lab_content_deinit(&swarm->content);
@@ -180,21 +200,27 @@ void sk_lab_peer_tick(const struct sk_lab_swarm *swarm, struct sk_lab_peer *peer
     }
 }
 
-struct sk_lab_given *sk_lab_peer_account(struct sk_lab_peer *peer, const uint8_t peer_id[20])
+struct sk_lab_given *sk_lab_account(struct sk_lab_ledger *ledger, const uint8_t peer_id[20])
 {
-    for (size_t i = 0; i < peer->given_count; i++)
-        if (memcmp(peer->given[i].peer_id, peer_id, sizeof peer->given[i].peer_id) == 0)
-            return &peer->given[i];
-    if (peer->given_count == SK_LAB_LEDGER_MAX)
-        return &peer->given[SK_LAB_LEDGER_MAX - 1];
-    struct sk_lab_given *given = sk_mem_realloc(peer->given, peer->given_count + 1, sizeof *given);
+    for (size_t i = 0; i < ledger->count; i++)
+        if (memcmp(ledger->list[i].peer_id, peer_id, sizeof ledger->list[i].peer_id) == 0)
+            return &ledger->list[i];
+    if (ledger->count == SK_LAB_LEDGER_MAX)
+        return &ledger->list[SK_LAB_LEDGER_MAX - 1];
+    struct sk_lab_given *given = sk_mem_realloc(ledger->list, ledger->count + 1, sizeof *given);
     if (!given)
         return NULL;
-    peer->given = given;
-    given += peer->given_count++;
+    ledger->list = given;
+    given += ledger->count++;
     *given = (struct sk_lab_given){0};
     memcpy(given->peer_id, peer_id, sizeof given->peer_id);
     return given;
+}
+
+void sk_lab_peer_gained(struct sk_lab_peer *peer, uint32_t piece, double at_s)
+{
+    if (sk_bitfield_add(&peer->have, piece))
+        peer->gained_s[peer->gained_count++] = at_s;
 }
 
 /* ---- what is true ---- */
@@ -202,7 +228,8 @@ struct sk_lab_given *sk_lab_peer_account(struct sk_lab_peer *peer, const uint8_t
 bool sk_lab_peer_readable(const struct sk_lab_peer *peer)
 {
     const struct sk_lab_behaviour *b = &peer->group->behaviour;
-    return (b->door == SK_LAB_DOOR_OPEN || b->dials) && !b->stranger && !b->broken;
+    return peer->presence != SK_LAB_TO_JOIN && (b->door == SK_LAB_DOOR_OPEN || b->dials) &&
+           !b->stranger && !b->broken;
 }
 
 uint32_t sk_lab_swarm_pieces_missing(const struct sk_lab_swarm *swarm)

@@ -363,11 +363,11 @@ static void test_seed_gives_all_of_it_and_keeps_account(void **state)
     assert_int_equal(m->wrong, 0);
     assert_true(m->bytes == small.size);
     const struct sk_lab_peer *peer = &m->swarm.peers[0];
-    assert_int_equal(peer->given_count, 1);
-    assert_true(peer->given[0].bytes == small.size);
-    assert_int_equal(peer->given[0].blocks, 62);
-    assert_int_equal(peer->given[0].blocks_corrupt, 0);
-    assert_memory_equal(peer->given[0].peer_id, "-XX0000-abcdefghijkl", 20);
+    assert_int_equal(peer->gave.count, 1);
+    assert_true(peer->gave.list[0].bytes == small.size);
+    assert_int_equal(peer->gave.list[0].blocks, 62);
+    assert_int_equal(peer->gave.list[0].blocks_corrupt, 0);
+    assert_memory_equal(peer->gave.list[0].peer_id, "-XX0000-abcdefghijkl", 20);
     end(m);
 }
 
@@ -523,7 +523,7 @@ static void test_corrupting_sends_the_share_that_was_set(void **state)
         pass(m, 0.1);
         assert_int_equal(m->blocks, 62);
         assert_in_range(m->wrong, 16, 46);
-        assert_int_equal(m->swarm.peers[0].given[0].blocks_corrupt, (round + 1) * (int)m->wrong);
+        assert_int_equal(m->swarm.peers[0].gave.list[0].blocks_corrupt, (round + 1) * (int)m->wrong);
     }
     end(m);
 }
