@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/options.h"
+#include "proto/tracker/tracker.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -366,7 +367,8 @@ static int check_section(struct parser *parser)
     else if ((b->no_fast || b->no_extensions) && b->encryption != SK_LAB_ENCRYPTION_PLAIN)
         err = refuse(parser, "peers '%s': without fast or extensions only encryption = plain",
                      group->name);
-    else if (b->trade.leave == SK_LAB_LEAVE_TIME && b->trade.leave_s <= b->trade.join_s.high)
+    else if (b->trade.leave == SK_LAB_LEAVE_TIME &&
+             b->trade.leave_s <= fmax(b->trade.join_s.low, b->trade.join_s.high))
         err = refuse(parser, "peers '%s' leave before all have joined", group->name);
     else if (b->choke_after_s > 0 && isinf(b->unchoke_after_s))
         err = refuse(parser, "peers '%s': what never unchokes cannot choke after a while",
@@ -510,6 +512,9 @@ static int check_all(struct parser *parser)
         return refuse(parser, "more than %d leechers", SK_LAB_TRADERS_MAX);
     if (traders && !s->tracker.http && !s->tracker.udp)
         return refuse(parser, "leechers find nobody without a tracker: http or udp = yes");
+    if (traders && s->tracker.interval_s < SK_TRACKER_REPEAT_MIN_S)
+        return refuse(parser, "leechers announce every %d seconds: interval = %d at least",
+                      SK_TRACKER_REPEAT_MIN_S, SK_TRACKER_REPEAT_MIN_S);
     if ((s->torrent.size + s->torrent.piece_size - 1) / s->torrent.piece_size > SK_LAB_PIECES_MAX)
         return refuse(parser, "more than %u pieces", SK_LAB_PIECES_MAX);
     return 0;

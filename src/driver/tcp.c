@@ -204,8 +204,9 @@ static void read_input(struct sk_tcp *tcp, struct sk_tcp_io *io, uint32_t events
 {
     struct skep_runtime *runtime = tcp->runtime;
     bool leaving = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+    size_t most = SK_MIN(sizeof runtime->receive, sk_engine_read_max(runtime->engine));
     for (int i = 0; i < READS_MAX; i++) {
-        ssize_t n = recv(io->fd, runtime->receive, sizeof runtime->receive, 0);
+        ssize_t n = recv(io->fd, runtime->receive, most, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN && !io->broken)
@@ -221,7 +222,7 @@ static void read_input(struct sk_tcp *tcp, struct sk_tcp_io *io, uint32_t events
         sk_runtime_drain(runtime);
         if (io->fd < 0 || io->paused)
             return;
-        if ((size_t)n < sizeof runtime->receive && !leaving && !io->broken)
+        if ((size_t)n < most && !leaving && !io->broken)
             return;
     }
     rearm(tcp, io);

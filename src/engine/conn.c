@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define READ_LEAST 2048 /* bytes of one read, however many connections share a rate limit */
+
 /* ---- life ---- */
 
 struct skep_peer *sk_conn_new(struct skep_engine *engine, const struct sk_endpoint *endpoint,
@@ -642,6 +644,13 @@ static void charge(struct skep_peer *peer, size_t n)
     engine->paused_count++;
     if (!engine->read_timer.base.slot)
         wait_for_tokens(engine);
+}
+
+size_t sk_engine_read_max(const struct skep_engine *engine)
+{
+    double burst = engine->read_bucket.rate * SK_BUCKET_BURST_S;
+    double each = burst / SK_MAX(engine->peers_count, 1u);
+    return engine->read_bucket.rate > 0 ? (size_t)SK_MAX(each, (double)READ_LEAST) : SIZE_MAX;
 }
 
 void sk_conn_pause_all_over(struct skep_engine *engine)

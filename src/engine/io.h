@@ -93,6 +93,9 @@ struct sk_conn *sk_engine_conn_accepted(struct skep_engine *engine,
 /* Bytes came: writable, borrowed for the call. After SK_OUT_CLOSE it is a no-op. */
 void sk_engine_conn_input(struct skep_engine *engine, struct sk_conn *conn, uint8_t *bytes,
                           size_t n, uint64_t now_ns);
+/* Bytes that one read should take at most: under a rate limit so few that all connections together
+ * are hardly ahead of it. Never 0. */
+size_t sk_engine_read_max(const struct skep_engine *engine);
 /* End of stream or reset. The engine answers with SK_OUT_CLOSE. */
 void sk_engine_conn_eof(struct skep_engine *engine, struct sk_conn *conn, bool reset,
                         uint64_t now_ns);

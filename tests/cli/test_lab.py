@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import jsonschema
+import libtorrent as lt
 
 import skep
 from skep import CORRUPT, DONE, FAILED, NETWORK, ROOT, STORAGE, USAGE, refused, run
@@ -91,6 +93,86 @@ kind = stranger
 kind = broken
 """
 
+
+# A seed, and four that trade under limits; two others come, and go when it is time.
+TRADE = """
+[torrent]
+name = trade.bin
+size = 4MiB
+piece-size = 64KiB
+version = hybrid
+
+[peers origin]
+kind = leecher
+share = 1
+up = 800k
+
+[peers modem]
+kind = leecher
+up = 300k
+down = 350k
+
+[peers equals]
+kind = leecher
+count = 2
+up = 300k
+join = 0 .. 2
+
+[peers half]
+kind = leecher
+share = 0.5
+up = 200k
+
+[peers fleeting]
+kind = leecher
+leave = 3
+
+[peers hasty]
+kind = leecher
+leave = when complete
+encryption = required
+"""
+TRADE_SIZE = 4 << 20
+KEEPS_WITHIN = 1.05  # of a limit
+BURST_S = 0.1
+
+# A swarm that is audited while it trades.
+AUDITED = """
+[torrent]
+size = 16MiB
+piece-size = 64KiB
+version = {version}
+
+[peers seed]
+kind = slow
+rate = 1M
+
+[peers parts]
+kind = partial
+count = 2
+
+[peers leechers]
+kind = leecher
+count = 3
+share = 0 .. 0.6
+up = 300k
+
+[peers hasty]
+kind = leecher
+share = 0.5
+up = 300k
+leave = when complete
+
+[peers fleeting]
+kind = leecher
+up = 300k
+leave = 6
+
+[peers late]
+kind = leecher
+up = 300k
+join = 4
+"""
 
 class Lab:
     def __init__(self, folder, process, scenario):
@@ -199,6 +281,135 @@ def test_audit_of_hybrid_and_what_the_comparison_finds():
         differs("heard of from the tracker", put("hidden", "sources", ["tracker", "pex"]))
         differs("seeds: 77", lambda document, _: document["swarm"].update(seeds=77))
         differs("no peer of the lab", put("gone", "address", "127.3.3.3:3333"))
+
+
+def complete_peers(truth):
+    """How many seeds the lab's tracker knows."""
+    info_hash = "".join(f"%{byte:02x}" for byte in bytes.fromhex(truth["torrent"]["info_hash"]))
+    url = truth["trackers"][0].replace("announce", "scrape")
+    body = urllib.request.urlopen(f"{url}?info_hash={info_hash}", timeout=5).read()
+    return int(body.split(b"8:completei")[1].split(b"e")[0])
+
+
+def wait_until_complete(truth, count, seconds=60):
+    until = time.monotonic() + seconds
+    while complete_peers(truth) < count:
+        assert time.monotonic() < until, complete_peers(truth)
+        time.sleep(0.3)
+
+
+def taken(truth, address):
+    return sum(f["bytes"] for f in truth["flows"] if f["to"] == address)
+
+
+def check_limits(truth):
+    """What each gave and took in its time there, by the counts of both sides."""
+    for peer in truth["peers"]:
+        seconds = (peer["left"] or truth["ended"]) - peer["joined"] + BURST_S
+        gave = sum(to["bytes"] for to in peer["gave"])
+        if peer["up_bytes_s"]:
+            busy = max(([0] + p["share"]["gained_s"])[-1] for p in truth["peers"])
+            most = peer["up_bytes_s"] * (min(seconds, busy) + BURST_S)
+            assert gave <= KEEPS_WITHIN * most, (gave, most, peer)
+        if peer["down_bytes_s"]:
+            busy = truth["started"] + peer["share"]["gained_s"][-1] - peer["joined"] + BURST_S
+            rate = taken(truth, peer["address"]) / busy
+            assert 0.5 < rate / peer["down_bytes_s"] < KEEPS_WITHIN, rate
+
+
+def check_ledgers(truth):
+    """What one says it took the other says it gave."""
+    by_address = {p["address"]: p for p in truth["peers"]}
+    for flow in truth["flows"]:
+        gave = [g["bytes"] for g in by_address[flow["from"]]["gave"] if g["remote"] == flow["to"]]
+        assert len(gave) == 1 and gave[0] >= flow["bytes"], (flow, gave)
+    for peer in truth["peers"]:
+        share = peer["share"]
+        gained = share["gained_s"]
+        assert len(gained) == share["pieces_end"] - share["pieces_start"]
+        assert gained == sorted(gained)
+        wanted = (1 - share["start"]) * TRADE_SIZE
+        if share["end"] == 1:
+            assert wanted <= taken(truth, peer["address"]) < wanted * 1.1 + 65536, peer
+
+
+def test_leechers_trade_under_their_limits():
+    with lab(TRADE) as swarm:
+        before = swarm.truth()
+        assert [p["joined"] is None for p in before["peers"] if p["group"] == "equals"] == [
+            False, True]
+        wait_until_complete(before, 5)
+        swarm.end()
+        truth = swarm.truth()
+    group = {p["group"]: p for p in truth["peers"]}
+    assert all(p["share"]["end"] == 1 for p in truth["peers"] if p["group"] != "fleeting")
+    check_limits(truth)
+    check_ledgers(truth)
+    fleeting, hasty, late = group["fleeting"], group["hasty"], group["equals"]
+    assert 3 <= fleeting["left"] - truth["started"] < 3.5 and fleeting["share"]["end"] < 1
+    assert fleeting["share"]["gained_s"][-1] < 3.2
+    assert 0 <= hasty["left"] - truth["started"] - hasty["share"]["gained_s"][-1] < 0.5
+    assert 2 <= late["joined"] - truth["started"] < 2.3 and late["left"] is None
+    assert group["half"]["share"]["start"] == 0.5
+    # Most of it is passed on: the seed alone would not have been enough.
+    from_origin = sum(f["bytes"] for f in truth["flows"] if f["from"] == group["origin"]["address"])
+    assert from_origin < 0.7 * sum(f["bytes"] for f in truth["flows"])
+
+
+def test_audit_of_leechers_and_what_the_comparison_finds():
+    with lab(AUDITED.format(version="hybrid")) as swarm:
+        report, compared = swarm.audit(swarm.torrent)
+        assert compared.returncode == DONE, compared.stdout
+        assert " ".join(compared.stdout.split()).endswith("no difference"), compared.stdout
+        truth = swarm.truth()
+    address = {p["group"]: p["address"] for p in truth["peers"]}
+    with skep.folder() as folder:
+        (folder / "truth").write_text(json.dumps(truth))
+
+        def differs(expected, change):
+            document = copy.deepcopy(report)
+            change(document, {p["address"]: p for p in document["peers"]})
+            (folder / "report").write_text(json.dumps(document))
+            done = run("lab", "--compare", folder / "truth", folder / "report")
+            assert done.returncode == FAILED and expected in done.stdout, (expected, done.stdout)
+
+        def put(group, key, value):
+            return lambda _, peers: peers[address[group]].update({key: value})
+
+        differs("not found", lambda d, peers: d["peers"].remove(peers[address["leechers"]]))
+        differs("pieces, and has", put("leechers", "pieces", 1))
+        differs("share unknown, and has", put("leechers", "pieces", None))
+        differs("refused (), and trades", put("leechers", "state", "refused"))
+        differs("client 'x', and is 'skep", put("late", "client", "x"))
+        differs("leechers: 77", lambda document, _: document["swarm"].update(leechers=77))
+        differs("seeds: 77", lambda document, _: document["swarm"].update(seeds=77))
+
+
+def test_leechers_trade_with_libtorrent():
+    scenario = ("[torrent]\nsize = 4MiB\npiece-size = 64KiB\n"
+                "[peers seed]\nkind = slow\nrate = 600k\n"
+                "[peers ours]\nkind = leecher\ncount = 2\nup = 400k\n")
+    with lab(scenario) as swarm:
+        session = lt.session({
+            "listen_interfaces": "127.74.0.9:0", "enable_dht": False, "enable_lsd": False,
+            "enable_upnp": False, "enable_natpmp": False, "enable_incoming_utp": False,
+            "enable_outgoing_utp": False, "allow_multiple_connections_per_ip": True})
+        handle = session.add_torrent({"ti": lt.torrent_info(str(swarm.torrent)),
+                                      "save_path": str(swarm.folder)})
+        until = time.monotonic() + 40
+        while not handle.status().is_seeding:
+            assert time.monotonic() < until, handle.status().progress
+            time.sleep(0.1)
+        wait_until_complete(swarm.truth(), 3)
+        swarm.end()
+        truth = swarm.truth()
+        del session
+    ours = [p for p in truth["peers"] if p["group"] == "ours"]
+    assert all(p["share"]["end"] == 1 for p in ours)
+    theirs = [f["bytes"] for f in truth["flows"] if not f["from"].startswith("127.77.")]
+    assert sum(theirs) > 0, truth["flows"]
+    given = [g for p in ours for g in p["gave"] if not g["remote"].startswith("127.77.")]
+    assert sum(g["bytes"] for g in given) > 0, given
 
 
 def test_comparison_of_broken_files():

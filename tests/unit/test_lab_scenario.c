@@ -74,6 +74,27 @@ static void test_every_key(void **state)
     sk_mem_free(s);
 }
 
+static void test_keys_of_leechers(void **state)
+{
+    struct sk_lab_scenario *s =
+        parse("[peers a]\nkind = leecher\ncount = 3\nshare = 0 .. 0.5\nup = 20k .. 1M\n"
+              "down = 2M\njoin = 1.5 .. 1m\nleave = 2m\nencryption = required\npex = no\n"
+              "[peers b]\nkind = leecher\nleave = when complete\n"
+              "[peers c]\nkind = leecher\nleave = never\njoin = 0\n");
+    const struct sk_lab_behaviour *b = &s->groups[0].behaviour;
+    assert_true(b->trades && b->share.low == 0 && b->share.high == 0.5);
+    assert_true(b->trade.up_bytes_s.low == 20480 && b->trade.up_bytes_s.high == 1048576);
+    assert_true(b->trade.down_bytes_s.low == 2097152 && b->trade.down_bytes_s.high == 2097152);
+    assert_true(b->trade.join_s.low == 1.5 && b->trade.join_s.high == 60);
+    assert_int_equal(b->trade.leave, SK_LAB_LEAVE_TIME);
+    assert_true(b->trade.leave_s == 120 && b->no_pex);
+    assert_int_equal(b->encryption, SK_LAB_ENCRYPTION_REQUIRED);
+    assert_int_equal(s->groups[1].behaviour.trade.leave, SK_LAB_LEAVE_COMPLETE);
+    assert_int_equal(s->groups[2].behaviour.trade.leave, SK_LAB_LEAVE_NEVER);
+    assert_true(s->groups[2].behaviour.trade.up_bytes_s.high == 0);
+    sk_mem_free(s);
+}
+
 static void test_every_kind_and_client(void **state)
 {
     char text[200];
@@ -140,6 +161,19 @@ static void test_mistakes_are_told_with_their_line(void **state)
         {"[peers a]\nkind=seed\nencryption = some", "x.lab:3: encryption = some: expected"},
         {"[peers a]\nkind=seed\nfast = no", "x.lab:1: peers 'a': without fast"},
         {"[peers a]\nkind=choking\nchoke-after = 2", "x.lab:1: peers 'a': what never unchokes"},
+        {"[peers a]\nkind=seed\nup = 5k", "x.lab:3: up is for leechers"},
+        {"[peers a]\nkind=seed\nleave = 5", "x.lab:3: leave is for leechers"},
+        {"[peers a]\nkind=leecher\nrate = 5k", "x.lab:3: leechers have no rate"},
+        {"[peers a]\nkind=leecher\nclient = aria2", "x.lab:3: leechers have no client"},
+        {"[peers a]\nkind=leecher\nup = much", "x.lab:3: up = much: expected bytes a second"},
+        {"[peers a]\nkind=leecher\njoin = never", "x.lab:3: join = never: expected seconds, or"},
+        {"[peers a]\nkind=leecher\njoin = 1 .. x", "x.lab:3: join = 1 .. x: expected seconds"},
+        {"[peers a]\nkind=leecher\nleave = complete", "expected seconds, when complete, or never"},
+        {"[peers a]\nkind=leecher\njoin = 9 .. 2\nleave = 9", "x.lab:1: peers 'a' leave before"},
+        {"[peers a]\nkind=leecher\njoin = 2 .. 9\nleave = 9", "x.lab:1: peers 'a' leave before"},
+        {"[peers a]\nkind=leecher\ncount = 201", "more than 200 leechers"},
+        {"[tracker]\ninterval=4\n[peers a]\nkind=leecher", "interval = 5 at least"},
+        {"[tracker]\nhttp=no\nudp=no\n[peers a]\nkind=leecher", "leechers find nobody"},
         {"[torrent]\nsize=4GiB\npiece-size=16k\n[peers a]\nkind=seed\n[peers \x1b[2J]\n",
          "x.lab:6: peers '\x1b[2J' have no kind"},
     };
@@ -184,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_keys_of_leechers),
         cmocka_unit_test(test_every_kind_and_client),
         cmocka_unit_test(test_demonstration_has_60_peers),
         cmocka_unit_test(test_mistakes_are_told_with_their_line),
