@@ -294,10 +294,12 @@ static const struct key {
      SCRIPTED},
     {"fast", PEER(no_fast), set_switch_off, "BEP 6; no: plain streams only", SCRIPTED},
     {"extensions", PEER(no_extensions), set_switch_off, "BEP 10; no: plain streams only", SCRIPTED},
-    {"up", PEER(trade.up_bytes_s), set_rates, "bytes a second given at most; 0: no limit", TRADING},
-    {"down", PEER(trade.down_bytes_s), set_rates, "the same, taken", TRADING},
-    {"join", PEER(trade.join_s), set_times, "seconds after the start (0)", TRADING},
-    {"leave", PEER(trade), set_leave, "seconds after the start, when complete, or never", TRADING},
+    {"up", PEER(trade.up_bytes_s), set_rates,
+     "leechers: bytes a second that each gives at most; 0: no limit", TRADING},
+    {"down", PEER(trade.down_bytes_s), set_rates, "leechers: the same, of what it takes", TRADING},
+    {"join", PEER(trade.join_s), set_times, "leechers: seconds after the start (0)", TRADING},
+    {"leave", PEER(trade), set_leave, "leechers: seconds after the start, when complete, or never",
+     TRADING},
 };
 
 static const char *const section_names[] = {[SECTION_NONE] = "",

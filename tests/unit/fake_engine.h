@@ -161,6 +161,11 @@ int sk_engine_next_output(struct skep_engine *engine, struct sk_out *ret_out)
     return 1;
 }
 
+size_t sk_engine_read_max(const struct skep_engine *engine)
+{
+    return SIZE_MAX;
+}
+
 uint64_t sk_engine_deadline(const struct skep_engine *engine)
 {
     return fake.deadline_ns;
