@@ -58,7 +58,6 @@ void sk_guest_deinit(struct sk_guest *guest)
 {
     if (!guest->runtime)
         return;
-    guest->runtime->running = false;
     guest->runtime = NULL;
     uv_close((uv_handle_t *)&guest->poll, NULL);
     uv_close((uv_handle_t *)&guest->timer, NULL);

@@ -283,18 +283,18 @@ def test_audit_of_hybrid_and_what_the_comparison_finds():
         differs("no peer of the lab", put("gone", "address", "127.3.3.3:3333"))
 
 
-def complete_peers(truth):
-    """How many seeds the lab's tracker knows."""
+def scrape(truth):
+    """How many seeds and leechers the lab's tracker knows."""
     info_hash = "".join(f"%{byte:02x}" for byte in bytes.fromhex(truth["torrent"]["info_hash"]))
     url = truth["trackers"][0].replace("announce", "scrape")
     body = urllib.request.urlopen(f"{url}?info_hash={info_hash}", timeout=5).read()
-    return int(body.split(b"8:completei")[1].split(b"e")[0])
+    return [int(body.split(key)[1].split(b"e")[0]) for key in (b"8:completei", b"10:incompletei")]
 
 
 def wait_until_complete(truth, count, seconds=60):
     until = time.monotonic() + seconds
-    while complete_peers(truth) < count:
-        assert time.monotonic() < until, complete_peers(truth)
+    while scrape(truth) != [count, 0]:
+        assert time.monotonic() < until, scrape(truth)
         time.sleep(0.3)
 
 
@@ -400,7 +400,7 @@ def test_leechers_trade_with_libtorrent():
         while not handle.status().is_seeding:
             assert time.monotonic() < until, handle.status().progress
             time.sleep(0.1)
-        wait_until_complete(swarm.truth(), 3)
+        wait_until_complete(swarm.truth(), 4)
         swarm.end()
         truth = swarm.truth()
         del session

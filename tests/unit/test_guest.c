@@ -233,6 +233,9 @@ static void test_a_rate_limit_holds_from_the_beginning(void **state)
     const double limit = 200000, ms = 700;
     struct inn *inn = open_limited((uint64_t)limit);
     struct sk_downloader_status status;
+    /* With no other timers than the engines' own. */
+    skep_runtime_every(inn->seed.runtime, 0, NULL, NULL);
+    skep_runtime_every(inn->leech.runtime, 0, NULL, NULL);
     start(&inn->seed);
     start(&inn->leech);
     uint64_t began_ns = uv_hrtime();

@@ -47,6 +47,11 @@ static void test_leechers_are_told_of_while_they_are_there(void **state)
     assert_int_equal(peer->have.set, 8); /* of 16 */
     assert_false(sk_lab_peer_readable(peer));
     assert_int_equal(sk_lab_swarm_pieces_missing(&swarm), 16);
+    struct sk_bitfield lacked = {0};
+    assert_int_equal(sk_bitfield_init(&lacked, 16), 0);
+    for (uint32_t piece = 0; piece < 16; piece++)
+        if (!sk_bitfield_has(&peer->have, piece))
+            sk_bitfield_add(&lacked, piece);
     peer->presence = SK_LAB_HERE;
     assert_true(sk_lab_peer_readable(peer));
     assert_int_equal(sk_lab_swarm_pieces_missing(&swarm), 8);
@@ -54,6 +59,9 @@ static void test_leechers_are_told_of_while_they_are_there(void **state)
         sk_lab_peer_gained(peer, i % swarm.content.pieces, i);
     assert_true(sk_bitfield_full(&peer->have));
     assert_int_equal(peer->gained_count, 8); /* what it had is no gain, nor what comes twice */
+    for (uint32_t i = 0; i < 8; i++)
+        assert_true(sk_bitfield_has(&lacked, (uint32_t)peer->gained_s[i]));
+    sk_bitfield_deinit(&lacked);
     assert_int_equal(peer->pieces_first, 8);
     peer->presence = SK_LAB_LEFT;
     assert_true(sk_lab_peer_readable(peer)); /* it was */
