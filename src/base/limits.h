@@ -55,11 +55,14 @@
 #define SK_ENGINE_SLOTS_MAX 4        /* states that hooks keep on a peer */
 #define SK_ENGINE_HALF_OPEN_MAX 1000 /* connections being made at a time */
 #define SK_ENGINE_CONNECTIONS_MAX 18000
-#define SK_ENGINE_CONNECTIONS_MIN 16       /* kept on trying for, however short of sockets */
-#define SK_ENGINE_PEX_NEW_MAX 2000         /* addresses that one connection can add to the book */
-#define SK_ENGINE_ALLOWED_FAST_MAX 64      /* allowed-fast pieces kept of one peer */
-#define SK_ENGINE_LEAVES_MAX 64            /* v2 pieces whose block hashes are kept */
-#define SK_ENGINE_GIVE_QUEUE_MAX 256       /* requests of one peer that wait for the disk */
+#define SK_ENGINE_CONNECTIONS_MIN 16  /* kept on trying for, however short of sockets */
+#define SK_ENGINE_PEX_NEW_MAX 2000    /* addresses that one connection can add to the book */
+#define SK_ENGINE_ALLOWED_FAST_MAX 64 /* allowed-fast pieces kept of one peer */
+#define SK_ENGINE_LEAVES_MAX 64       /* v2 pieces whose block hashes are kept */
+/* Requests of one peer that wait, and how many we say we take: Transmission sends no more in half
+ * a second, so that its rate is that of this number. */
+#define SK_ENGINE_GIVE_QUEUE_MAX 2048
+#define SK_ENGINE_GIVE_QUEUE_TOLD 2000
 #define SK_ENGINE_HASHES_GIVE_MAX 1024     /* hashes of a tree given at a time */
 #define SK_ENGINE_PEX_GIVE_MAX 50          /* addresses told in a PEX message, and told as gone */
 #define SK_ENGINE_STORE_MAX (64u << 20)    /* bytes on their way to the disk */

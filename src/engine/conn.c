@@ -529,6 +529,7 @@ int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *
     bool required = false;
     unsigned incoming = sk_dial_incoming_mse(engine, &required);
     *ret_config = (struct sk_peer_config){
+        .requests_taken = SK_ENGINE_GIVE_QUEUE_TOLD,
         .listen_port = engine->config.no_listen ? 0 : engine->config.port,
         .outgoing = peer->conn.outgoing,
         .mse_required = required,

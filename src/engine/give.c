@@ -181,6 +181,10 @@ void sk_give_drop_requests(struct skep_peer *peer)
     for (uint32_t i = 0; i < peer->give_run; i++)
         peer->give[i].dropped = true;
     peer->give_count = peer->give_run;
+    if (!peer->give_run) { /* many may be choked: none of them keeps a queue */
+        sk_mem_free(peer->give);
+        peer->give = NULL;
+    }
 }
 
 static void on_request(struct skep_peer *peer, const struct sk_msg *msg)

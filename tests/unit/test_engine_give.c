@@ -299,6 +299,36 @@ static void test_slow_reader(void **state)
     world_deinit(world);
 }
 
+/* As many at once as we say we take. */
+static void ask_what_is_told(struct link *link, const struct sk_peer_event *event)
+{
+    take_interest(link, event);
+    if (event->kind != SK_PEER_EVENT_MESSAGE || event->msg.kind != SK_MSG_UNCHOKE)
+        return;
+    uint32_t told = sk_peer_view(link->session)->extension.request_queue;
+    assert_in_range(told, 2000, SK_PEER_REQUESTS_MAX);
+    for (uint32_t i = 0; i < told; i++)
+        assert_int_equal(sk_peer_send_request(link->session, 1, i * 32, 32, 1), 0);
+}
+
+/* Transmission asks twice a second, for so many: it gets all, and no queue is kept for it later. */
+static void test_many_requests(void **state)
+{
+    struct world *world = fresh();
+    world_start(world);
+    assert_int_equal(store(world, 1), 0);
+    world_pump(world);
+    struct remote *remote = leecher(world, 1);
+    remote->on_event = ask_what_is_told;
+    world_run(world, 1);
+    assert_int_equal(remote->got_bytes, 2000 * 32);
+    assert_non_null(world->engine->peers->give);
+    (void)sk_peer_send_interest(world->links->session, false);
+    world_run(world, 1);
+    assert_null(world->engine->peers->give);
+    world_deinit(world);
+}
+
 static void cancel_all(struct link *link, const struct sk_peer_event *event)
 {
     if (event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_UNCHOKE) {
@@ -538,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_read_outlives_connection),
         cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_many_requests),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_runs),
         cmocka_unit_test(test_cancel_while_reading),

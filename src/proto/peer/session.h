@@ -92,12 +92,13 @@ struct sk_peer_config {
     /* The other info-hash of a hybrid torrent: who is asked for the v1 hash by one that knows v2
      * may answer with the v2 hash (BEP 52). All zero = none. */
     uint8_t info_hash_other[20];
-    uint8_t peer_id[20];  /* ours */
-    uint32_t pieces;      /* of the torrent, 0 = metadata not known yet */
-    uint32_t piece_size;  /* bytes, 0 = not known */
-    uint64_t span;        /* bytes of the piece space, bounds requests; 0 = not known */
-    bool has_v2;          /* BEP 52 hash messages are allowed */
-    uint16_t listen_port; /* told in the extension handshake, 0 = none */
+    uint8_t peer_id[20];     /* ours */
+    uint32_t pieces;         /* of the torrent, 0 = metadata not known yet */
+    uint32_t piece_size;     /* bytes, 0 = not known */
+    uint64_t span;           /* bytes of the piece space, bounds requests; 0 = not known */
+    bool has_v2;             /* BEP 52 hash messages are allowed */
+    uint16_t listen_port;    /* told in the extension handshake, 0 = none */
+    uint32_t requests_taken; /* "reqq": so many of theirs may wait for the owner; 0 = not told */
     bool outgoing;
     /*
      * Outgoing: 0 = plain handshake; otherwise MSE that offers these (SK_MSE_PLAIN | SK_MSE_RC4).

@@ -3,9 +3,6 @@
 #include "base/assert.h"
 #include "proto/peer/session_internal.h"
 
-/* Requests that we say we take on the way; the owner answers or rejects them. */
-#define REQUEST_QUEUE 250
-
 #define KIND_BIT(kind) (UINT32_C(1) << (kind))
 #define KINDS_FAST                                                                                 \
     (KIND_BIT(SK_MSG_SUGGEST) | KIND_BIT(SK_MSG_HAVE_ALL) | KIND_BIT(SK_MSG_HAVE_NONE) |           \
@@ -131,7 +128,7 @@ int sk_peer_put_extension_handshake(struct sk_peer *peer, int64_t metadata_size,
     struct sk_extension_handshake handshake = {
         .client = sk_bytes_text(client),
         .metadata_size = metadata_size,
-        .request_queue = REQUEST_QUEUE,
+        .request_queue = peer->config.requests_taken,
         .port = peer->config.listen_port,
         .upload_only = upload_only,
         .encryption = peer->config.mse != 0,
