@@ -48,16 +48,29 @@ static void on_closed(struct skep_engine *engine, struct skep_peer *peer, enum s
         sk_engine_conn_eof(engine, &peer->conn, reason == SK_UTP_REASON_RESET, engine->now_ns);
 }
 
+/* The handshake goes in a packet of its own: what comes in the same one lies unread in Transmission
+ * 3.00 until the next, for which both sides would wait. */
+static size_t write_part(struct skep_engine *engine, struct skep_peer *peer, struct sk_bytes bytes)
+{
+    const struct sk_peer_view *view = sk_peer_view(peer->session);
+    uint64_t left = view->handshake_end - SK_MIN(view->handshake_end, view->bytes_out);
+    if (left && left < bytes.n)
+        bytes.n = (size_t)left;
+    size_t taken = sk_utp_write(engine->utp, peer->stream, bytes);
+    if (left && taken == left)
+        sk_utp_cut(peer->stream);
+    return taken;
+}
+
 /* Gives the stream what the session wants to send, as much as it takes. */
 static void write_out(struct skep_engine *engine, struct skep_peer *peer)
 {
     while (peer->stream && peer->stage == SK_STAGE_TALKING) {
         struct sk_bytes bytes = sk_engine_conn_output(&peer->conn);
-        size_t taken = bytes.n ? sk_utp_write(engine->utp, peer->stream, bytes) : 0;
-        if (taken)
-            sk_engine_conn_sent(engine, &peer->conn, taken, engine->now_ns);
-        if (taken < bytes.n || !bytes.n)
+        size_t taken = bytes.n ? write_part(engine, peer, bytes) : 0;
+        if (!taken)
             return; /* WRITABLE goes on */
+        sk_engine_conn_sent(engine, &peer->conn, taken, engine->now_ns);
     }
 }
 

@@ -11,6 +11,7 @@ struct far {
     struct sk_utp_conn *conn; /* NULL: none, or gone */
     bool deaf;                /* takes no datagram */
     uint32_t syns, eofs, closed;
+    size_t first_data; /* bytes that came in the first packet */
     struct {
         uint64_t at_ns;
         bool to_us;
@@ -45,6 +46,8 @@ static void far_event(struct world *world, const struct sk_utp_event *event)
         open_session(&far.link, event->kind == SK_UTP_EVENT_CONNECTED);
         break;
     case SK_UTP_EVENT_DATA:
+        if (!far.first_data)
+            far.first_data = event->n;
         sk_peer_input(far.link.session, event->data, event->n, world->now_ns);
         remote_drain(&far.link);
         break;
@@ -263,6 +266,21 @@ static void test_takes(void **state)
     done(world);
 }
 
+/* Nothing comes with our handshake. */
+static void test_handshake_apart(void **state)
+{
+    const struct skep_config config = {.no_lsd = true, .transports = SKEP_TRANSPORT_UTP};
+    struct world *world = fresh(&config, false);
+    struct sk_utp_conn *conn;
+    far.remote->session.mse = 0;
+    world_start(world);
+    assert_int_equal(sk_utp_connect(far.utp, &far.us, world->now_ns, &conn), 0);
+    world_run(world, 1);
+    assert_int_equal(far.first_data, SK_HANDSHAKE_SIZE);
+    assert_int_equal(world_count(world, SKEP_EVENT_HAVE_SET, far_address), 1);
+    done(world);
+}
+
 static void test_reset(void **state)
 {
     struct world *world = taken();
@@ -327,8 +345,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dials),         cmocka_unit_test(test_after_tcp),
         cmocka_unit_test(test_tcp_is_enough), cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_takes),         cmocka_unit_test(test_reset),
-        cmocka_unit_test(test_takes_nobody),  cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_takes),         cmocka_unit_test(test_handshake_apart),
+        cmocka_unit_test(test_reset),         cmocka_unit_test(test_takes_nobody),
+        cmocka_unit_test(test_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

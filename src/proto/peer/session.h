@@ -167,6 +167,8 @@ struct sk_peer_view {
     char client_v[64];                       /* their "v", raw, NUL-terminated */
     uint32_t requests_pending;               /* our requests on the way */
     uint64_t bytes_in, bytes_out;            /* raw, on the wire */
+    uint64_t handshake_end;                  /* bytes_out when our handshake is out; 0 while it is
+                                                not in the output, and where it is part of MSE */
     uint64_t payload_in, payload_out;        /* block bytes: in with those of unfinished blocks, out
                                                 as they were given to be sent */
     uint64_t first_byte_ns, last_in_ns, last_out_ns; /* 0 = never */

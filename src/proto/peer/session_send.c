@@ -66,7 +66,10 @@ int sk_peer_put_handshake(struct sk_peer *peer)
     uint8_t bytes[SK_HANDSHAKE_SIZE];
     sk_peer_write_handshake(peer, bytes);
     size_t begin = begin_output(peer);
-    return end_output(peer, begin, sk_buf_append(&peer->out, bytes, sizeof bytes));
+    int err = end_output(peer, begin, sk_buf_append(&peer->out, bytes, sizeof bytes));
+    if (!err)
+        peer->view.handshake_end = peer->view.bytes_out + peer->out.n - peer->out_sent;
+    return err;
 }
 
 int sk_peer_put_message(struct sk_peer *peer, const struct sk_msg *msg)

@@ -99,6 +99,13 @@ size_t sk_utp_write(struct sk_utp *utp, struct sk_utp_conn *conn, struct sk_byte
     return taken;
 }
 
+void sk_utp_cut(struct sk_utp_conn *conn)
+{
+    struct sk_utp_segment *last = unfilled(conn);
+    if (last)
+        last->capacity = last->size;
+}
+
 void sk_utp_conn_offer(struct sk_utp *utp, struct sk_utp_conn *conn)
 {
     if (conn->wants_write && conn->unsent_bytes <= unsent_max(conn) / 2 &&

@@ -133,6 +133,8 @@ int sk_utp_connect(struct sk_utp *utp, const struct sk_endpoint *to, uint64_t no
 /* Copies what it takes of the bytes and says how many; 0 to bytes.n. Less than all: WRITABLE will
  * come. Small writes are packed together. May be called before CONNECTED. */
 size_t sk_utp_write(struct sk_utp *utp, struct sk_utp_conn *conn, struct sk_bytes bytes);
+/* What is written next goes into another packet than what was written so far. */
+void sk_utp_cut(struct sk_utp_conn *conn);
 /* Paused: no DATA and no EOF is told (but what is in the datagram just fed), the window that we
  * offer shrinks with what comes. Takes effect at once, also among events being taken. */
 void sk_utp_pause(struct sk_utp *utp, struct sk_utp_conn *conn, bool paused);
