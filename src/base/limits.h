@@ -59,8 +59,8 @@
 #define SK_ENGINE_PEX_NEW_MAX 2000    /* addresses that one connection can add to the book */
 #define SK_ENGINE_ALLOWED_FAST_MAX 64 /* allowed-fast pieces kept of one peer */
 #define SK_ENGINE_LEAVES_MAX 64       /* v2 pieces whose block hashes are kept */
-/* Requests of one peer that wait, and how many we say we take: Transmission sends no more in half
- * a second, so that its rate is that of this number. */
+/* Requests of one peer that wait, and how many we say we take: Transmission sends about as
+ * many a second, so that its rate is that of this number. */
 #define SK_ENGINE_GIVE_QUEUE_MAX 2048
 #define SK_ENGINE_GIVE_QUEUE_TOLD 2000
 #define SK_ENGINE_HASHES_GIVE_MAX 1024     /* hashes of a tree given at a time */

@@ -14,6 +14,7 @@ import time
 from lab.checks import Tap
 from lab.client import wait_for
 from lab import dht_nodes
+from lab.npm import Absent
 
 OURS, THEIRS = 30, 15
 SEED_PORT = 7000
@@ -75,7 +76,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         try:
             kinds = [dht_nodes.Skep(folder, 3), dht_nodes.libtorrent(), dht_nodes.npm()]
-        except dht_nodes.Absent as what:
+        except Absent as what:
             sys.exit(f"not installed: {what}")
         try:
             ours = dht_nodes.addresses(10, OURS)

@@ -25,7 +25,9 @@ class Aria2(Client):
                      "--bt-force-encryption=true"]
         if self.files is not None:
             argv.append("--select-file=" + ",".join(str(i + 1) for i in self._wanted()))
-        self.launch(argv + [self.torrent.path])
+        if self.up_limit:
+            argv.append(f"--max-upload-limit={self.up_limit}")
+        self.launch(argv + [self.magnet or self.torrent.path])
 
     def _wanted(self):
         return [i for i, name in enumerate(self.torrent.file_names) if name in self.files]
@@ -45,12 +47,19 @@ class Aria2(Client):
         wait_for(f"{self.name}: hash check", self._checked)
 
     def _checked(self):
+        if not self.held:  # nothing to check; it may have begun to download
+            return self._call("getVersion")
         status = self._status()
         busy = {"verifiedLength", "verifyIntegrityPending"}
         return status and not busy & status.keys() and self.pieces() == self.held
 
     def pieces(self):
         status = self._status()
-        bits = bytes.fromhex(status.get("bitfield", "")) if status else b""
+        if not status or "bittorrent" not in status or "info" not in status["bittorrent"]:
+            return set()  # what it has so far are pieces of the metadata, or nothing
+        bits = bytes.fromhex(status.get("bitfield", ""))
         bits = bits.ljust((self.torrent.pieces + 7) // 8, b"\0")
         return pieces_from_bits(bits, self.torrent.pieces)
+
+    def given(self):
+        return int(self._status()["uploadLength"])

@@ -14,16 +14,19 @@ class Client:
 
     held are the pieces that it starts with, files those that it wants (None: all). encryption is
     "require", "off" or "prefer". unchokes is False for one that serves nobody (libtorrent only),
-    lsd is True for one that takes part in local service discovery.
+    lsd is True for one that takes part in local service discovery. transport is "tcp", or "utp" for
+    one that takes that alone, or (Transmission, WebTorrent) that first. up_limit is in bytes a second. magnet is
+    what it is given in place of the torrent file.
     """
 
     shows_as = None  # what the client calls itself to others
     one_identity = True  # whether its peer id shows that two addresses are the same peer
 
     def __init__(self, host, torrent, folder, held, files=None, encryption="prefer",
-                 unchokes=True, lsd=False):
+                 unchokes=True, lsd=False, transport="tcp", up_limit=None, magnet=None):
         self.host, self.torrent, self.held, self.files = host, torrent, held, files
         self.encryption, self.unchokes, self.lsd = encryption, unchokes, lsd
+        self.transport, self.up_limit, self.magnet = transport, up_limit, magnet
         self.folder = os.path.join(folder, host.name)
         self.data = os.path.join(self.folder, "data")
         os.makedirs(self.data)
@@ -64,6 +67,14 @@ class Client:
 
     def pieces(self):
         """The set of pieces that the client itself says it has."""
+        raise NotImplementedError
+
+    def share(self):
+        """How much of the torrent the client itself says it has; 1 is all."""
+        return len(self.pieces()) / self.torrent.pieces
+
+    def given(self):
+        """The bytes of blocks that the client says it gave to others."""
         raise NotImplementedError
 
 

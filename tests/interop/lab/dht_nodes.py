@@ -14,22 +14,11 @@ import signal
 import subprocess
 import sys
 
+from lab.npm import npm_module
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 PORT = 6881
 DER = {"secret": bytes.fromhex("302e020100300506032b657004220420")}
-
-
-class Absent(Exception):
-    """Something that the test needs is not installed; the text says what."""
-
-
-def npm_module(name):
-    """The folder of an npm package, where tools/deps --test put it."""
-    path = os.path.join(ROOT, "build", "npm", "node_modules", name)
-    if os.path.isdir(path):
-        return path
-    raise Absent(f"the npm package {name} (tools/deps --test installs it)")
 
 
 def addresses(network, count):

@@ -20,18 +20,16 @@ class LibtorrentPeer(Client):
     shows_as = "libtorrent"
     one_identity = False  # a new peer id for each connection
 
-    def __init__(self, *args, wants_rest=False, transport="tcp", **options):
-        """wants_rest: ask for the pieces that are not held, instead of being content.
-
-        transport: "tcp" or "utp"; the other one is neither taken nor dialled."""
+    def __init__(self, *args, wants_rest=False, **options):
+        """wants_rest: ask for the pieces that are not held, instead of being content."""
         super().__init__(*args, **options)
-        self.wants_rest, self.transport = wants_rest, transport
+        self.wants_rest = wants_rest
 
     def start(self):
-        order = {"torrent": self.torrent.path, "data": self.data, "held": sorted(self.held),
+        order = {"torrent": self.torrent.path, "magnet": self.magnet, "data": self.data, "held": sorted(self.held),
                  "wants_rest": self.wants_rest, "encryption": self.encryption,
                  "unchokes": self.unchokes, "lsd": self.lsd, "addresses": self.host.addresses(),
-                 "transport": self.transport}
+                 "transport": self.transport, "up_limit": self.up_limit}
         self.launch([sys.executable, "-m", "lab.libtorrent_peer"],
                     env={"PYTHONPATH": ":".join(sys.path)},
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
@@ -53,11 +51,15 @@ class LibtorrentPeer(Client):
 
     def settle(self):
         answer = self._answer()
-        if set(answer["pieces"]) != self.held:
+        has = set(answer["pieces"])
+        if has != self.held and not (self.wants_rest and has > self.held):
             raise RuntimeError(f"{self.name} has {answer} and should have {sorted(self.held)}")
 
     def pieces(self):
         return set(self._ask({"do": "status"})["pieces"])
+
+    def given(self):
+        return self._ask({"do": "status"})["given"]
 
     def peers(self):
         """What the client sees: a list of {"address": str, "pieces": [number]}."""
@@ -71,7 +73,7 @@ class LibtorrentPeer(Client):
         self._ask({"do": "calm"})
 
 
-def open_session(addresses, encryption, unchokes, lsd, transport):
+def open_session(addresses, encryption, unchokes, lsd, transport, up_limit):
     """A session that keeps to the lab, unchokes all or nobody and keeps every connection."""
     utp = transport == "utp"
     forced = POLICY[encryption]
@@ -84,13 +86,18 @@ def open_session(addresses, encryption, unchokes, lsd, transport):
         "enable_outgoing_tcp": not utp, "enable_incoming_tcp": not utp,
         "in_enc_policy": int(forced), "out_enc_policy": int(forced),
         "allowed_enc_level": int(level),
+        "upload_rate_limit": up_limit or 0,
         "unchoke_slots_limit": -1 if unchokes else 0, "allowed_fast_set_size": 0,
         "close_redundant_connections": False,
         "allow_multiple_connections_per_ip": False, "tracker_backoff": 0,
         "connection_speed": 200, "torrent_connect_boost": 100,
         "alert_mask": int(lt.alert.category_t.error_notification),
     })
-    session.set_peer_class_filter(lt.ip_filter())  # else peers of private networks are all unchoked
+    # All are in the global class; else those of private networks are all unchoked, at any rate.
+    one_class = lt.ip_filter()
+    one_class.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+    one_class.add_rule("::", "ffff:" * 7 + "ffff", 1 << lt.session.global_peer_class_id)
+    session.set_peer_class_filter(one_class)
     return session
 
 
@@ -102,7 +109,9 @@ def describe(handle):
     peers = [{"address": "[%s]:%d" % p.ip if ":" in p.ip[0] else "%s:%d" % p.ip,
               "pieces": bits_to_pieces(p.pieces)}
              for p in handle.get_peer_info()]
-    return {"pieces": bits_to_pieces(handle.status().pieces), "peers": peers}
+    status = handle.status()
+    return {"pieces": bits_to_pieces(status.pieces), "given": status.total_payload_upload,
+            "peers": peers}
 
 
 def wait_checked(session, handle):
@@ -115,9 +124,10 @@ def wait_checked(session, handle):
 def main():
     order = json.loads(sys.stdin.readline())
     session = open_session(order["addresses"], order["encryption"], order["unchokes"],
-                           order["lsd"], order["transport"])
-    params = lt.add_torrent_params()
-    params.ti = lt.torrent_info(order["torrent"])
+                           order["lsd"], order["transport"], order["up_limit"])
+    params = lt.parse_magnet_uri(order["magnet"]) if order["magnet"] else lt.add_torrent_params()
+    if not order["magnet"]:
+        params.ti = lt.torrent_info(order["torrent"])
     params.save_path = order["data"]
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     held = set(order["held"])

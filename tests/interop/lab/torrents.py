@@ -1,5 +1,6 @@
 """Payloads that are the same on every run, and torrents of them in all three formats."""
 
+import filecmp
 import hashlib
 import os
 import urllib.parse
@@ -17,17 +18,19 @@ def _bytes(seed, size):
 class Torrent:
     """A torrent, its payload and where a copy of any part of it comes from.
 
-    files is a list of (name, size in bytes), by name. The files of a v1 payload end on a piece's
-    end, but for the last, so that a client that takes whole files holds whole pieces.
+    files is a list of (name, size in bytes), by name, which may have folders in it. Where clients
+    are to take whole files and hold whole pieces, those of a v1 payload end on a piece's end, but
+    for the last.
     """
 
     def __init__(self, folder, name, kind, files, piece_size, trackers=()):
         self.name, self.kind, self.piece_size = name, kind, piece_size
         self.file_names = [n for n, _ in files]
         self.source = os.path.join(folder, "source-" + kind)
-        os.makedirs(os.path.join(self.source, name))
         for file_name, size in files:
-            with open(os.path.join(self.source, name, file_name), "wb") as out:
+            path = os.path.join(self.source, name, file_name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as out:
                 out.write(_bytes(f"{name}/{file_name}", size))
         self.path = os.path.join(folder, f"{name}-{kind}.torrent")
         self._make(files, trackers)
@@ -93,9 +96,10 @@ class Torrent:
         """The pieces that hold these files."""
         held = set()
         for file in range(self.storage.num_files()):
-            if os.path.basename(self.storage.file_path(file)) in file_names:
+            size = self.storage.file_size(file)
+            if size and os.path.basename(self.storage.file_path(file)) in file_names:
                 first = self.storage.file_offset(file)
-                last = first + self.storage.file_size(file) - 1
+                last = first + size - 1
                 held |= set(range(first // self.piece_size, last // self.piece_size + 1))
         return held
 
@@ -117,6 +121,14 @@ class Torrent:
                     for offset, size in spans:
                         out.seek(offset)
                         out.write(self._read(file, offset, size))
+
+    def wrong_files(self, folder):
+        """The names of those files that are not in the folder as they should be."""
+        def same(name):
+            pair = [os.path.join(at, self.name, name) for at in (self.source, folder)]
+            return os.path.exists(pair[1]) and filecmp.cmp(*pair, shallow=False)
+        filecmp.clear_cache()
+        return [name for name in self.file_names if not same(name)]
 
     def _spans(self, file, held):
         """The (offset, size) of each part of the file that lies in a held piece."""

@@ -28,10 +28,11 @@ class Transmission(Client):
             "rename-partial-files": False, "preallocation": 0,
             "encryption": {"off": 0, "prefer": 1, "require": 2}[self.encryption],
             "dht-enabled": False, "lpd-enabled": self.lsd, "pex-enabled": True,
-            "utp-enabled": False, "port-forwarding-enabled": False,
+            "utp-enabled": self.transport == "utp", "port-forwarding-enabled": False,
             "upload-slots-per-torrent": 50, "ratio-limit-enabled": False,
             "idle-seeding-limit-enabled": False, "seed-queue-enabled": False,
-            "download-queue-enabled": False,
+            "download-queue-enabled": False, "speed-limit-up-enabled": self.up_limit is not None,
+            "speed-limit-up": (self.up_limit or 0) // 1000,
         }
 
     def start(self):
@@ -58,6 +59,9 @@ class Transmission(Client):
 
     def settle(self):
         wait_for(f"{self.name}: RPC", lambda: self._call("session-get"))
+        if self.magnet:
+            self._call("torrent-add", **{"filename": self.magnet, "download-dir": self.data})
+            return
         add = {"filename": self.torrent.path, "paused": True, "download-dir": self.data}
         if self.files is not None:
             add["files-unwanted"] = self._unwanted()
@@ -73,4 +77,8 @@ class Transmission(Client):
 
     def pieces(self):
         bits = base64.b64decode(self._status()["pieces"])
+        bits = bits.ljust((self.torrent.pieces + 7) // 8, b"\0")  # a link without metadata: none
         return pieces_from_bits(bits, self.torrent.pieces)
+
+    def given(self):
+        return self._call("torrent-get", fields=["uploadedEver"])["torrents"][0]["uploadedEver"]
