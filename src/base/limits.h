@@ -76,6 +76,13 @@
 #define SK_SUSPECTS_MAX 64                 /* wrong pieces of several givers remembered */
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
 
+/* Web seeds of a torrent (swarm/webseed.h) */
+#define SK_WEBSEEDS_MAX 32                   /* that are looked at */
+#define SK_WEBSEEDS_ACTIVE_MAX 4             /* that are asked at a time */
+#define SK_WEBSEED_RUN_BYTES_MAX (16u << 20) /* asked of one at a time */
+#define SK_WEBSEED_MOVED_MAX 64              /* files of one whose redirects are remembered */
+#define SK_WEBSEED_URL_MAX 8192              /* bytes of a file's address, escaped */
+
 /* DHT (proto/dht) */
 #define SK_DHT_OPERATIONS_MAX 4096       /* asks and searches under way */
 #define SK_DHT_TRANSACTIONS_MAX 4096     /* our queries on the way */
@@ -119,6 +126,7 @@
 #define SK_RESOLVER_ADDRESSES_MAX 8 /* of one name */
 #define SK_HTTP_REDIRECTS_MAX 5
 #define SK_HTTP_HEADER_BYTES_MAX (64u << 10) /* of all answers of one request */
+#define SK_HTTP_ERROR_BYTES_MAX (64u << 10)  /* of a body that is not what was asked for */
 #define SK_DISK_QUEUE_BYTES_MAX (256u << 20) /* reads and writes under way */
 #define SK_DISK_FILES_MAX 64                 /* descriptors kept open */
 #define SK_HASHING_THREADS_MAX 256u          /* that hash files at a time */

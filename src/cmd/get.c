@@ -25,6 +25,8 @@ enum {
     KEY_SEED_RATIO,
     KEY_UP_LIMIT,
     KEY_SLOTS,
+    KEY_WEB_SEED,
+    KEY_NO_WEB_SEEDS,
 };
 
 struct get {
@@ -108,6 +110,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         expect(sk_parse_count(arg, 1000, &net->give_slots) && net->give_slots, "--slots", arg,
                "a number, 1 to 1000");
         return 0;
+    case KEY_WEB_SEED:
+        return sk_texts_add(&get->transfer.web_seeds, arg) ? ENOMEM : 0;
+    case KEY_NO_WEB_SEEDS:
+        get->transfer.no_web_seeds = true;
+        return 0;
     case ARGP_KEY_ARG:
         return sk_texts_add(&get->targets, arg) ? ENOMEM : 0;
     default:
@@ -128,6 +135,8 @@ static const struct argp_option get_options[] = {
      "run this with info-hash, name and path once a torrent is complete", 1},
     {"verify", KEY_VERIFY, NULL, 0, "only say what is here and right; nothing is changed", 1},
     {"peer-limit", KEY_PEER_LIMIT, "N", 0, "be connected to at most so many peers", 1},
+    {"webseed", KEY_WEB_SEED, "URL", 0, "one more http(s) address of the data (repeatable)", 1},
+    {"no-webseeds", KEY_NO_WEB_SEEDS, NULL, 0, "ask no web seed that the torrent names", 1},
     {.doc = "Giving:", .group = 2},
     {"seed-time", KEY_SEED_TIME, "SECONDS", 0, "seed for so long when done (default: not at all)",
      2},
@@ -201,6 +210,9 @@ static const char *clash(const struct get *get)
         {!get->targets.count, "a TARGET is missing (skep get --help)"},
         {get->transfer.options.format > SK_FORMAT_JSON, wrong_format},
         {!stream && (get->has_file || get->has_from), "--file and --from go with -o -"},
+        {get->transfer.web_seeds.count && get->targets.count > 1,
+         "--webseed: of one TARGET at a time"},
+        {get->transfer.web_seeds.count && get->verify, "--verify asks no web seed"},
         {stream && get->targets.count > 1, "-o -: one TARGET at a time"},
         {stream && get->verify, "--verify: -o - is no directory"},
         {stream && get->transfer.options.format == SK_FORMAT_JSON,
@@ -240,6 +252,7 @@ static int stream(struct get *get)
 static void end(struct get *get)
 {
     sk_texts_deinit(&get->targets);
+    sk_texts_deinit(&get->transfer.web_seeds);
     sk_options_deinit(&get->transfer.options);
 }
 

@@ -229,6 +229,7 @@ static int add_target(struct sk_transfer *transfer, struct sk_target *target, co
 {
     struct sk_transfer_torrent *t = &transfer->torrents[transfer->count];
     struct sk_downloader_config config = {.order = transfer->limits.order,
+                                          .no_web_seeds = transfer->no_web_seeds,
                                           .stored = sk_transfer_stored,
                                           .ready = sk_transfer_ready,
                                           .ctx = t};
@@ -253,6 +254,12 @@ static int add_target(struct sk_transfer *transfer, struct sk_target *target, co
     if (err)
         return sk_complain_err(err);
     transfer->count++;
+    for (size_t i = 0; i < transfer->web_seeds.count; i++)
+        if (sk_downloader_add_web_seed(t->downloader, transfer->web_seeds.list[i])) {
+            sk_complain("--webseed='%.200s': expected an http or https address, of at most %d",
+                        transfer->web_seeds.list[i], SK_WEBSEEDS_MAX);
+            return SK_EXIT_USAGE;
+        }
     return sk_target_add_extras(&transfer->options, t->torrent);
 }
 

@@ -78,8 +78,10 @@ struct sk_transfer_limits {
 struct sk_transfer {
     struct sk_options options;
     struct sk_transfer_limits limits;
-    const char *directory; /* where the files are */
-    const char *on_done;   /* a program; NULL: none */
+    const char *directory;     /* where the files are */
+    const char *on_done;       /* a program; NULL: none */
+    struct sk_texts web_seeds; /* of the only torrent, beside those that it names */
+    bool no_web_seeds;         /* that it names */
     struct skep_runtime *runtime;
     struct sk_downloads *downloads;
     struct sk_dht_nodes nodes;

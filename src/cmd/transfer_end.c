@@ -25,6 +25,29 @@ const char *const sk_transfer_stages[] = {
     [SK_TRANSFER_FAILED] = "failed",
 };
 
+/* "; web seed http://...: why", of the one that failed last in the list; nothing where none did. */
+static void add_web_reason(const struct sk_transfer_torrent *t, char *text, size_t size)
+{
+    struct sk_downloader_web_seed seed;
+    uint64_t now_ns = skep_runtime_now(t->transfer->runtime);
+    size_t n = strlen(text);
+    for (size_t i = 0; sk_downloader_web_seed(t->downloader, i, now_ns, &seed); i++)
+        if (seed.reason)
+            snprintf(text + n, size - n, "%sweb seed %.150s: %s", n ? "; " : "", seed.url,
+                     seed.reason);
+}
+
+/* Whether a web seed is asked. */
+static bool has_web_seed(const struct sk_transfer_torrent *t)
+{
+    struct sk_downloader_web_seed seed;
+    uint64_t now_ns = skep_runtime_now(t->transfer->runtime);
+    for (size_t i = 0; sk_downloader_web_seed(t->downloader, i, now_ns, &seed); i++)
+        if (strcmp(seed.state, "active") == 0)
+            return true;
+    return false;
+}
+
 const char *sk_transfer_why(const struct sk_transfer_torrent *t,
                             char ret_text[2 * SK_TRANSFER_TEXT_MAX])
 {
@@ -32,6 +55,11 @@ const char *sk_transfer_why(const struct sk_transfer_torrent *t,
     size_t size = 2 * SK_TRANSFER_TEXT_MAX;
     sk_downloader_status(t->downloader, &status);
     bool metadata = t->stage == SK_TRANSFER_METADATA;
+    ret_text[0] = 0;
+    if (!metadata && has_web_seed(t)) {
+        snprintf(ret_text, size, "a web seed is asked, and gives nothing yet");
+        return ret_text;
+    }
     if (!t->known && !t->opened && t->tracker_failure[0] && !t->claims)
         snprintf(ret_text, size, "no peer is known; the tracker: %s", t->tracker_failure);
     else if (!t->known && !t->opened)
@@ -50,8 +78,8 @@ const char *sk_transfer_why(const struct sk_transfer_torrent *t,
         snprintf(ret_text, size, "no peer has what is missing");
     else if (!status.unchoked)
         snprintf(ret_text, size, "all peers choke us");
-    else
-        ret_text[0] = 0;
+    if (*ret_text)
+        add_web_reason(t, ret_text, size);
     return ret_text;
 }
 
@@ -71,9 +99,13 @@ struct end {
 /* Nothing at all came of it: what was it? */
 static int code_of_nothing(const struct sk_transfer_torrent *t)
 {
+    struct sk_downloader_web_seed seed;
     if (t->opened)
         return SK_EXIT_PARTIAL;
-    return t->known || (t->tracker_failure[0] && !t->claims) ? SK_EXIT_NETWORK : SK_EXIT_NOTHING;
+    return t->known || sk_downloader_web_seed(t->downloader, 0, 0, &seed) ||
+                   (t->tracker_failure[0] && !t->claims)
+               ? SK_EXIT_NETWORK
+               : SK_EXIT_NOTHING;
 }
 
 static int code_of(const struct end *end)
@@ -159,6 +191,16 @@ static void add_why(const struct end *end, char *line)
         add(line, "; %s", why);
 }
 
+/* Who publishes them wants to know. */
+static void say_dropped(const struct end *end)
+{
+    struct sk_downloader_web_seed seed;
+    for (size_t i = 0; sk_downloader_web_seed(end->t->downloader, i, 0, &seed); i++)
+        if (strcmp(seed.state, "dropped") == 0)
+            sk_complain("%.200s: web seed %.300s was dropped: %s", sk_transfer_name(end->t),
+                        seed.url, seed.reason);
+}
+
 static void say(const struct sk_transfer *transfer, const struct end *end)
 {
     char line[LINE_MAX_BYTES] = "";
@@ -173,6 +215,8 @@ static void say(const struct sk_transfer *transfer, const struct end *end)
     if (partial)
         add_why(end, line);
     sk_complain("%.200s: %s", sk_transfer_name(end->t), line);
+    if (!partial || end->status.received_bytes) /* else it was said why */
+        say_dropped(end);
 }
 
 /* A reader that went had enough: nothing is said then. An exit code. */
@@ -221,6 +265,19 @@ static json_t *path_value(const struct end *end)
     return text_value(path);
 }
 
+static json_t *web_seeds_value(const struct sk_transfer_torrent *t)
+{
+    struct sk_downloader_web_seed seed;
+    uint64_t now_ns = skep_runtime_now(t->transfer->runtime);
+    json_t *list = json_array();
+    for (size_t i = 0; sk_downloader_web_seed(t->downloader, i, now_ns, &seed); i++)
+        json_array_append_new(list, json_pack("{s:o, s:s, s:I, s:o}", "url", text_value(seed.url),
+                                              "state", seed.state, "received",
+                                              (json_int_t)seed.received_bytes, "reason",
+                                              text_value(seed.reason)));
+    return list;
+}
+
 static json_t *torrent_value(const struct end *end)
 {
     const struct sk_transfer_torrent *t = end->t;
@@ -230,15 +287,16 @@ static json_t *torrent_value(const struct end *end)
     bool stuck = !end->complete && !t->transfer->limits.only_seed && !status->received_bytes &&
                  t->stage != SK_TRANSFER_FAILED && *sk_transfer_why(t, why);
     return json_pack(
-        "{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:o, s:i, s:b, s:o}", "info_hash",
-        t->hex, "name", text_value(skep_torrent_name(t->torrent)), "path", path_value(end), "size",
-        known ? json_integer((json_int_t)end->size) : json_null(), "bytes",
+        "{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:o, s:i, s:b, s:o, s:o}",
+        "info_hash", t->hex, "name", text_value(skep_torrent_name(t->torrent)), "path",
+        path_value(end), "size", known ? json_integer((json_int_t)end->size) : json_null(), "bytes",
         (json_int_t)status->counts.bytes_have, "bytes_wanted",
         (json_int_t)status->counts.bytes_wanted, "received", (json_int_t)status->received_bytes,
         "wasted", (json_int_t)status->wasted_bytes, "given", (json_int_t)t->given_bytes, "seconds",
         round(end->seconds * 1e6) / 1e6, "stage", sk_transfer_stages[t->stage], "pieces",
         known ? json_integer(end->pieces) : json_null(), "pieces_have", (int)end->have, "complete",
-        (int)end->complete, "reason", stuck ? text_value(why) : json_null());
+        (int)end->complete, "reason", stuck ? text_value(why) : json_null(), "web_seeds",
+        web_seeds_value(t));
 }
 
 static int print_json(const struct sk_transfer *transfer)

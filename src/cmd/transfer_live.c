@@ -153,8 +153,11 @@ static void describe(const struct row *row, char *ret_line, size_t size)
     else if (*stage)
         n += snprintf(ret_line + n, size - (size_t)n, "  %s", stage);
     if (row->status.peers)
-        snprintf(ret_line + n, size - (size_t)n, "  %u peer%s", row->status.peers,
-                 row->status.peers == 1 ? "" : "s");
+        n += snprintf(ret_line + n, size - (size_t)n, "  %u peer%s", row->status.peers,
+                      row->status.peers == 1 ? "" : "s");
+    if (row->status.web_seeds && row->t->stage == SK_TRANSFER_DOWNLOADING)
+        snprintf(ret_line + n, size - (size_t)n, "  %u web seed%s", row->status.web_seeds,
+                 row->status.web_seeds == 1 ? "" : "s");
 }
 
 static void put_row(const struct sk_screen *screen, const struct row *row, struct sk_buf *out)
@@ -189,12 +192,13 @@ static void put_json(const struct row *row, struct sk_buf *out)
     sk_buf_printf(out,
                   "{\"type\":\"progress\",\"info_hash\":\"%s\",\"stage\":\"%s\",\"share\":%.6f,"
                   "\"bytes\":%llu,\"bytes_total\":%llu,\"down_bytes_s\":%.0f,\"up_bytes_s\":%.0f,"
-                  "\"given_bytes\":%llu,\"wasted_bytes\":%llu,\"peers\":%u,\"unchoked\":%u}\n",
+                  "\"given_bytes\":%llu,\"wasted_bytes\":%llu,\"peers\":%u,\"unchoked\":%u,"
+                  "\"web_seeds\":%u}\n",
                   row->t->hex, sk_transfer_stages[row->t->stage], row->share,
                   (unsigned long long)counts->bytes_have, (unsigned long long)counts->bytes_wanted,
                   row->down_bytes_s, row->up_bytes_s, (unsigned long long)row->t->given_bytes,
                   (unsigned long long)row->status.wasted_bytes, row->status.peers,
-                  row->status.unchoked);
+                  row->status.unchoked, row->status.web_seeds);
 }
 
 static bool make_room(struct sk_transfer_live *live, size_t count)

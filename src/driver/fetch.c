@@ -38,6 +38,7 @@ int sk_fetch(struct skep_runtime *runtime, const char *url, struct sk_buf *ret_b
     fetch->reason = ret_reason;
     struct sk_http_config config = runtime->http.config;
     config.fn = on_done;
+    config.fed = NULL;
     config.ctx = fetch;
     snprintf(ret_reason, SK_FETCH_REASON_MAX, "out of memory");
     int err = sk_http_init(&fetch->http, &config);

@@ -16,6 +16,9 @@
 enum {
     CONNECT_MS = 10000, /* to one of several addresses */
     SLOW_BYTES_S = 10,
+    SLOW_RANGE_BYTES_S = 1000,
+    RANGE_BUFFER_BYTES = 128 << 10, /* read at a time: small enough to stay in the cache */
+    RANGE_CONNECTIONS_MAX = 16,     /* kept for the next range */
 };
 
 struct sk_http_request {
@@ -38,6 +41,11 @@ struct sk_http_request {
     struct sk_endpoint addresses[SK_RESOLVER_ADDRESSES_MAX];
     size_t addresses_count, at;
     const char *refused; /* why we broke off */
+    /* Of a range: */
+    uint64_t from, length; /* 0: none, but the whole */
+    uint64_t first, total; /* of this hop's Content-Range */
+    uint64_t ignored;      /* bytes of a body that is of no use */
+    bool told;             /* its head */
 };
 
 struct sk_http_socket {
@@ -109,27 +117,96 @@ static size_t refuse(struct sk_http_request *request, const char *why)
     return 0;
 }
 
+static bool is_redirect(long status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/* The head of the last hop, once. */
+static void tell_head(struct sk_http_request *request, long status)
+{
+    const struct sk_http_config *config = &request->http->config;
+    curl_off_t length = -1, retry_after_s = 0;
+    if (request->told)
+        return;
+    request->told = true;
+    uv_timer_stop(&request->timer); /* from now on it has to be fast enough, no more */
+    curl_easy_getinfo(request->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    curl_easy_getinfo(request->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    struct sk_webseed_head head = {
+        .status = (int)status,
+        .first = request->first,
+        .total = request->total,
+        .length = length < 0 ? SK_WEBSEED_UNKNOWN : (uint64_t)length,
+        .retry_after_s = (uint32_t)SK_MIN(SK_MAX(retry_after_s, 0), UINT32_MAX),
+        .moved = request->redirects > 0,
+        .url = request->url,
+        .scope = request->scope,
+    };
+    config->head(config->ctx, request->id, &head);
+}
+
+static size_t on_range(struct sk_http_request *request, const char *bytes, size_t n)
+{
+    const struct sk_http_config *config = &request->http->config;
+    long status = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (!is_redirect(status))
+        tell_head(request, status);
+    if (status == 200 || status == 206) {
+        if (!config->data(config->ctx, request->id, sk_bytes(bytes, n)))
+            curl_easy_pause(request->easy, CURLPAUSE_RECV);
+        return n;
+    }
+    request->ignored += n;
+    return request->ignored > SK_HTTP_ERROR_BYTES_MAX ? refuse(request, "answer too large") : n;
+}
+
 static size_t on_body(char *bytes, size_t size, size_t count, void *data)
 {
     struct sk_http_request *request = data;
+    if (request->length)
+        return on_range(request, bytes, size * count);
     int err = sk_buf_append(&request->body, bytes, size * count);
     if (err)
         return refuse(request, err == SKEP_ERR_LIMIT ? "answer too large" : "out of memory");
     return size * count;
 }
 
+/* Where a header begins with this name (small letters and a colon), its value; else NULL. */
+static const char *value_of(const char *bytes, size_t n, const char *name)
+{
+    size_t length = strlen(name);
+    return n > length && strncasecmp(bytes, name, length) == 0 ? bytes + length : NULL;
+}
+
+/* "bytes 0-99/200": the last may be a star. */
+static void read_content_range(struct sk_http_request *request, const char *value, size_t n)
+{
+    char text[96];
+    unsigned long long first, last, total;
+    snprintf(text, sizeof text, "%.*s", (int)SK_MIN(n, sizeof text - 1), value);
+    int found = sscanf(text, " bytes %20llu-%20llu/%20llu", &first, &last, &total);
+    request->first = found >= 2 ? first : SK_WEBSEED_UNKNOWN;
+    request->total = found == 3 ? total : SK_WEBSEED_UNKNOWN;
+}
+
 /* One layer of compression: layers on layers would cost time that no limit on the result shows. */
 static size_t on_header(char *bytes, size_t size, size_t count, void *data)
 {
-    static const char name[] = "content-encoding:";
     struct sk_http_request *request = data;
     size_t n = size * count;
     request->header_bytes += n;
     if (request->header_bytes > SK_HTTP_HEADER_BYTES_MAX)
         return refuse(request, "header too large");
-    if (n >= sizeof name && strncasecmp(bytes, name, sizeof name - 1) == 0 &&
-        (++request->encodings > 1 || memchr(bytes, ',', n)))
+    const char *value = value_of(bytes, n, "content-encoding:");
+    if (value && request->length)
+        return refuse(request, "compressed, though nobody asked for it");
+    if (value && (++request->encodings > 1 || memchr(bytes, ',', n)))
         return refuse(request, "compressed more than once");
+    value = request->length ? value_of(bytes, n, "content-range:") : NULL;
+    if (value)
+        read_content_range(request, value, n - (size_t)(value - bytes));
     return n;
 }
 
@@ -138,7 +215,7 @@ static int on_progress(void *data, curl_off_t total, curl_off_t now, curl_off_t 
                        curl_off_t up_now)
 {
     struct sk_http_request *request = data;
-    if (now <= (curl_off_t)request->body.max)
+    if (request->length || now <= (curl_off_t)request->body.max)
         return 0;
     refuse(request, "answer too large");
     return 1;
@@ -159,6 +236,15 @@ static curl_socket_t on_open(void *data, curlsocktype purpose, struct curl_socka
 
 /* ---- hops ---- */
 
+static int configure_range(struct sk_http_request *request)
+{
+    char range[64];
+    snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)request->from,
+             (unsigned long long)(request->from + request->length - 1));
+    curl_easy_setopt(request->easy, CURLOPT_BUFFERSIZE, (long)RANGE_BUFFER_BYTES);
+    return curl_easy_setopt(request->easy, CURLOPT_RANGE, range) ? SKEP_ERR_NOMEM : 0;
+}
+
 static int configure(struct sk_http_request *request)
 {
     const struct sk_http_config *config = &request->http->config;
@@ -169,7 +255,7 @@ static int configure(struct sk_http_request *request)
     request->connect_to = curl_slist_append(NULL, route);
     CURL *easy = request->easy;
     if (!request->connect_to || curl_easy_setopt(easy, CURLOPT_URL, request->url) ||
-        curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip") ||
+        curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, request->length ? NULL : "gzip") ||
         curl_easy_setopt(easy, CURLOPT_USERAGENT, "skep/" SKEP_VERSION) ||
         curl_easy_setopt(easy, CURLOPT_PROXY, ""))
         return SKEP_ERR_NOMEM;
@@ -178,10 +264,11 @@ static int configure(struct sk_http_request *request)
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->length ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->length ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW_BYTES_S);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT,
+                     (long)(request->length ? SLOW_RANGE_BYTES_S : SLOW_BYTES_S));
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)config->slow_s);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, request);
@@ -192,7 +279,7 @@ static int configure(struct sk_http_request *request)
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, request);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
-    return 0;
+    return request->length ? configure_range(request) : 0;
 }
 
 /* Fetches from the address whose turn it is. */
@@ -202,6 +289,8 @@ static void fetch(struct sk_http_request *request)
         request->easy = curl_easy_init();
     request->encodings = 0;
     request->body.n = 0;
+    request->ignored = 0;
+    request->first = request->total = SK_WEBSEED_UNKNOWN;
     if (!request->easy || configure(request) != 0 ||
         curl_multi_add_handle(request->http->multi, request->easy) != CURLM_OK)
         finish(request, 0, "out of memory");
@@ -290,11 +379,6 @@ static void redirect(struct sk_http_request *request, const char *target)
         start_hop(request);
 }
 
-static bool is_redirect(long status)
-{
-    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
-
 /* libcurl is through with one hop. */
 static void on_fetched(struct sk_http_request *request, CURLcode result)
 {
@@ -309,8 +393,10 @@ static void on_fetched(struct sk_http_request *request, CURLcode result)
     if (result == CURLE_OK && is_redirect(status) && target) {
         redirect(request, target);
     } else if (result == CURLE_OK) {
+        if (request->length && status)
+            tell_head(request, status);
         finish(request, (int)status, status ? NULL : "not an http answer");
-    } else if (!connected_us && request->at + 1 < request->addresses_count) {
+    } else if (!connected_us && !request->told && request->at + 1 < request->addresses_count) {
         request->at++;
         fetch(request);
     } else {
@@ -338,6 +424,8 @@ static void act(struct sk_http *http, curl_socket_t fd, int events)
     int running;
     curl_multi_socket_action(http->multi, fd, events, &running);
     collect(http);
+    if (http->config.fed && http->multi)
+        http->config.fed(http->config.ctx);
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events)
@@ -418,6 +506,7 @@ int sk_http_init(struct sk_http *http, const struct sk_http_config *config)
     curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
     curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_set_timer);
     curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)RANGE_CONNECTIONS_MAX);
     return 0;
 }
 
@@ -433,24 +522,22 @@ void sk_http_deinit(struct sk_http *http)
     curl_global_cleanup();
 }
 
-void sk_http_get(struct sk_http *http, uint64_t id, const char *url, size_t bytes_max,
-                 enum sk_scope scope)
+static void get(struct sk_http *http, const struct sk_http_request *ask, const char *url,
+                size_t bytes_max)
 {
     const struct sk_http_config *config = &http->config;
-    struct sk_http_request *request = sk_mem_calloc(1, sizeof *request);
+    struct sk_http_request *request = sk_mem_dup(ask, sizeof *ask);
     char *copy = sk_mem_strdup(url);
     if (!request || !copy) {
         sk_mem_free(request);
         sk_mem_free(copy);
-        config->fn(config->ctx, id, 0, sk_bytes(NULL, 0), "out of memory");
+        config->fn(config->ctx, ask->id, 0, sk_bytes(NULL, 0), "out of memory");
         return;
     }
     request->http = http;
     request->holds = 2;
-    request->id = id;
     request->url = copy;
-    request->scope = scope;
-    request->any_port = scope == SK_SCOPE_LOOPBACK;
+    request->any_port = ask->scope == SK_SCOPE_LOOPBACK;
     sk_buf_init(&request->body, bytes_max);
     uv_timer_init(config->loop, &request->timer);
     request->timer.data = request;
@@ -460,11 +547,38 @@ void sk_http_get(struct sk_http *http, uint64_t id, const char *url, size_t byte
     start_hop(request);
 }
 
-void sk_http_cancel(struct sk_http *http, uint64_t id)
+void sk_http_get(struct sk_http *http, uint64_t id, const char *url, size_t bytes_max,
+                 enum sk_scope scope)
+{
+    get(http, &(struct sk_http_request){.id = id, .scope = scope}, url, bytes_max);
+}
+
+void sk_http_get_range(struct sk_http *http, uint64_t id, const char *url, enum sk_scope scope,
+                       uint64_t from, uint64_t length)
+{
+    SK_ASSERT(length > 0);
+    get(http, &(struct sk_http_request){.id = id, .scope = scope, .from = from, .length = length},
+        url, 0);
+}
+
+static struct sk_http_request *find(const struct sk_http *http, uint64_t id)
 {
     struct sk_http_request *request = http->requests;
     while (request && request->id != id)
         request = request->next;
+    return request;
+}
+
+void sk_http_pause(struct sk_http *http, uint64_t id, bool pause)
+{
+    const struct sk_http_request *request = find(http, id);
+    if (request && request->easy && request->told)
+        curl_easy_pause(request->easy, pause ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+}
+
+void sk_http_cancel(struct sk_http *http, uint64_t id)
+{
+    struct sk_http_request *request = find(http, id);
     if (request)
         cancel(request);
 }

@@ -79,6 +79,33 @@ static void on_http(void *ctx, uint64_t id, int status, struct sk_bytes body, co
     sk_runtime_drain(runtime);
 }
 
+static void on_http_head(void *ctx, uint64_t id, const struct sk_webseed_head *head)
+{
+    struct skep_runtime *runtime = ctx;
+    sk_engine_web_head(runtime->engine, id, head, sk_runtime_stamp(runtime));
+}
+
+static bool on_http_data(void *ctx, uint64_t id, struct sk_bytes bytes)
+{
+    struct skep_runtime *runtime = ctx;
+    return sk_engine_web_data(runtime->engine, id, bytes, sk_runtime_stamp(runtime));
+}
+
+static void on_http_fed(void *ctx)
+{
+    sk_runtime_drain(ctx);
+}
+
+static void do_http_range(struct skep_runtime *runtime, const struct sk_out *out)
+{
+    sk_http_get_range(&runtime->http, out->id, out->text, out->scope, out->offset, out->length64);
+}
+
+static void do_http_pause(struct skep_runtime *runtime, const struct sk_out *out)
+{
+    sk_http_pause(&runtime->http, out->id, out->kind == SK_OUT_HTTP_PAUSE);
+}
+
 static void do_http_get(struct skep_runtime *runtime, const struct sk_out *out)
 {
     sk_http_get(&runtime->http, out->id, out->text, out->bytes_max, out->scope);
@@ -129,12 +156,21 @@ static void do_read(struct skep_runtime *runtime, const struct sk_out *out)
 }
 
 static void (*const doers[])(struct skep_runtime *runtime, const struct sk_out *out) = {
-    [SK_OUT_CONNECT] = do_connect,   [SK_OUT_SEND] = do_send,
-    [SK_OUT_CLOSE] = do_close,       [SK_OUT_READ_PAUSE] = do_pause,
-    [SK_OUT_READ_RESUME] = do_pause, [SK_OUT_UDP] = do_udp,
-    [SK_OUT_LSD] = do_lsd,           [SK_OUT_RESOLVE] = do_resolve,
-    [SK_OUT_HTTP_GET] = do_http_get, [SK_OUT_HTTP_CANCEL] = do_http_cancel,
-    [SK_OUT_WRITE] = do_write,       [SK_OUT_READ] = do_read,
+    [SK_OUT_CONNECT] = do_connect,
+    [SK_OUT_SEND] = do_send,
+    [SK_OUT_CLOSE] = do_close,
+    [SK_OUT_READ_PAUSE] = do_pause,
+    [SK_OUT_READ_RESUME] = do_pause,
+    [SK_OUT_UDP] = do_udp,
+    [SK_OUT_LSD] = do_lsd,
+    [SK_OUT_RESOLVE] = do_resolve,
+    [SK_OUT_HTTP_GET] = do_http_get,
+    [SK_OUT_HTTP_CANCEL] = do_http_cancel,
+    [SK_OUT_HTTP_RANGE] = do_http_range,
+    [SK_OUT_HTTP_PAUSE] = do_http_pause,
+    [SK_OUT_HTTP_RESUME] = do_http_pause,
+    [SK_OUT_WRITE] = do_write,
+    [SK_OUT_READ] = do_read,
 };
 
 uint64_t sk_runtime_stamp(struct skep_runtime *runtime)
@@ -393,6 +429,9 @@ static int init_names(struct skep_runtime *runtime)
                                                                  .total_ms = HTTP_TOTAL_MS,
                                                                  .slow_s = HTTP_SLOW_S,
                                                                  .fn = on_http,
+                                                                 .head = on_http_head,
+                                                                 .data = on_http_data,
+                                                                 .fed = on_http_fed,
                                                                  .ctx = runtime});
 }
 

@@ -630,21 +630,27 @@ static void wait_for_tokens(struct skep_engine *engine)
                         sk_bucket_opens_ns(&engine->read_bucket));
 }
 
-/* Charges received bytes to the rate limit; over it, the connection is not read for a while. */
+bool sk_conn_charge(struct skep_engine *engine, size_t n)
+{
+    (void)sk_bucket_open(&engine->read_bucket, engine->now_ns);
+    sk_bucket_take(&engine->read_bucket, (double)n);
+    bool over = engine->read_bucket.tokens < 0;
+    if (over && !engine->read_timer.base.slot)
+        wait_for_tokens(engine);
+    return over;
+}
+
+/* Over the limit, the connection is not read for a while. */
 static void charge(struct skep_peer *peer, size_t n)
 {
     struct skep_engine *engine = peer->engine;
-    (void)sk_bucket_open(&engine->read_bucket, engine->now_ns);
-    sk_bucket_take(&engine->read_bucket, (double)n);
-    if (engine->read_bucket.tokens >= 0 || peer->paused || peer->stage != SK_STAGE_TALKING)
+    if (!sk_conn_charge(engine, n) || peer->paused || peer->stage != SK_STAGE_TALKING)
         return;
     struct sk_out out = {.kind = SK_OUT_READ_PAUSE, .conn = &peer->conn};
     if (sk_engine_push(engine, &out))
         return;
     peer->paused = true;
     engine->paused_count++;
-    if (!engine->read_timer.base.slot)
-        wait_for_tokens(engine);
 }
 
 size_t sk_engine_read_max(const struct skep_engine *engine)
@@ -660,6 +666,7 @@ void sk_conn_pause_all_over(struct skep_engine *engine)
         wait_for_tokens(engine); /* others were charged after the timer was set */
         return;
     }
+    sk_web_resume_all(engine);
     for (struct skep_peer *peer = engine->peers; peer && engine->paused_count; peer = peer->next) {
         if (!peer->paused || peer->stage != SK_STAGE_TALKING)
             continue;

@@ -131,6 +131,23 @@ static unsigned url_port(const char *url)
     return colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 80;
 }
 
+bool sk_discovery_port_allowed(const char *url)
+{
+    unsigned port = url_port(url);
+    return port >= SK_BOOK_PORT_MIN || port == 80 || port == 443;
+}
+
+bool sk_discovery_url_is_inside(const char *url)
+{
+    char host[256], with_port[300];
+    struct sk_endpoint endpoint;
+    if (!url_host(url, host, sizeof host) || strcasecmp(host, "localhost") == 0)
+        return true;
+    snprintf(with_port, sizeof with_port, strchr(host, ':') ? "[%s]" : "%s", host);
+    return !sk_endpoint_parse(with_port, 1, &endpoint) &&
+           sk_endpoint_scope(&endpoint) != SK_SCOPE_PUBLIC;
+}
+
 /*
  * A torrent from a stranger must not make us call whatever service runs on this machine or beside
  * it: there an HTTP tracker's path has to be /announce, without a query of its own. Nor may it aim
@@ -138,8 +155,7 @@ static unsigned url_port(const char *url)
  */
 static bool may_ask(const char *url, enum sk_scope scope)
 {
-    unsigned port = url_port(url);
-    if (port < SK_BOOK_PORT_MIN && port != 80 && port != 443)
+    if (!sk_discovery_port_allowed(url))
         return false;
     return scope == SK_SCOPE_PUBLIC || strncasecmp(url, "http", 4) != 0 || plain_announce(url);
 }
@@ -349,8 +365,13 @@ void sk_engine_http_done(struct skep_engine *engine, uint64_t id, int status, st
 {
     struct sk_ask ask;
     engine->now_ns = now_ns;
-    if (!sk_engine_answer(engine, id, &ask) || ask.kind != SK_ASK_TRACKER_HTTP ||
-        ask.tracker->http_id != id)
+    if (!sk_engine_answer(engine, id, &ask))
+        return;
+    if (ask.kind == SK_ASK_WEB) {
+        sk_web_done(ask.web, status, error);
+        return;
+    }
+    if (ask.kind != SK_ASK_TRACKER_HTTP || ask.tracker->http_id != id)
         return;
     ask.tracker->http_id = 0;
     if (status == 0)

@@ -96,6 +96,7 @@ void sk_downloader_review(struct sk_downloader *downloader, uint64_t now_ns)
         if (downloader->peers[i])
             review(downloader, downloader->peers[i]);
     sk_downloader_pump(downloader, now_ns);
+    sk_downloader_web_pump(downloader, now_ns);
 }
 
 void sk_downloader_fail(struct sk_downloader *downloader, int error, uint64_t now_ns)
@@ -272,7 +273,8 @@ static void on_block(const struct skep_event *event, void *ctx)
     peer->silent = false;
     peer->gave = true;
     sk_pipeline_came(&peer->pipeline, length, event->rtt_ns, event->now_ns);
-    sk_downloader_take(downloader, peer, &event->message);
+    struct sk_block block = {event->message.index, event->message.begin, length};
+    sk_downloader_take(downloader, peer->number, peer->serial, &block, event->message.data);
     pump(downloader, peer, event->now_ns);
 }
 
@@ -361,6 +363,7 @@ static void on_metadata(const struct skep_event *event, void *ctx)
         return;
     }
     downloader->has_padding = has_padding(metainfo);
+    sk_downloader_web_open(downloader);
     downloader->state = SK_DOWNLOADER_READY;
     if (downloader->config.ready)
         downloader->config.ready(downloader->config.ctx);
@@ -413,6 +416,7 @@ static void downloader_free(struct sk_downloader *downloader)
         sk_mem_free(downloader->peers[i]);
     }
     sk_mem_free(downloader->peers);
+    sk_downloader_web_free(downloader);
     sk_downloader_free_buffers(downloader);
     sk_suspects_deinit(&downloader->suspects);
     sk_picker_free(downloader->picker);
@@ -472,6 +476,7 @@ static void check_silence(struct sk_downloader *downloader, struct sk_download_p
 void sk_downloader_tick(struct sk_downloader *downloader, uint64_t now_ns)
 {
     sk_downloader_feed_disk(downloader->downloads);
+    sk_downloader_web_pump(downloader, now_ns);
     if (!sk_downloader_running(downloader) || now_ns < downloader->again_ns)
         return;
     downloader->again_ns = now_ns + SECOND_NS;
@@ -501,6 +506,8 @@ void sk_downloader_status(const struct sk_downloader *downloader,
     };
     if (downloader->picker)
         sk_picker_counts(downloader->picker, &ret_status->counts);
+    for (uint32_t i = 0; i < downloader->webs_count; i++)
+        ret_status->web_seeds += downloader->webs[i]->seed.state != SK_WEBSEED_DROPPED;
     for (uint32_t i = 0; i < downloader->peers_capacity; i++) {
         const struct sk_download_peer *peer = downloader->peers[i];
         if (!peer)

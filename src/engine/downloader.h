@@ -16,6 +16,10 @@
  * them the piece comes from one peer at a time until it is right, which shows it too. That holds
  * for the last SK_DOWNLOADER_LEFT_MAX of those who have left, as well.
  *
+ * Web seeds (swarm/webseed.h) are asked for stretches of pieces that nobody else has been asked
+ * for, SK_WEBSEEDS_ACTIVE_MAX at a time; what they give is judged as what peers give, and who gave
+ * a wrong block is dropped.
+ *
  * A whole piece waits in memory as long as there is no room on the way to the disk, or its hash is
  * not known yet. Memory: SK_PICKER_BYTES_MAX of pieces under way, each torrent, whose buffers are
  * used again; 20 KiB, and 300 bytes and a bitfield or two a peer.
@@ -34,6 +38,7 @@ struct sk_downloader_config {
     enum sk_picker_order order;
     uint64_t partial_bytes_max; /* 0 = SK_PICKER_BYTES_MAX */
     uint64_t seed;
+    bool no_web_seeds; /* those that the torrent names are left alone */
     /* Each piece that is on the disk from now on; may be NULL. */
     void (*stored)(uint32_t piece, void *ctx);
     /* The metadata is known and the picker made: what is on the disk and which files are wanted can
@@ -59,6 +64,14 @@ struct sk_downloader_status {
     uint32_t useful;                       /* of them those that have something for us */
     uint32_t unchoked;                     /* of those: that let us ask */
     uint32_t banned;
+    uint32_t web_seeds; /* that may be asked: not dropped */
+};
+
+struct sk_downloader_web_seed {
+    const char *url;
+    const char *state;  /* "active", "idle", "waiting" (after a failure), "dropped" */
+    const char *reason; /* of the last failure, raw; NULL: none since */
+    uint64_t received_bytes;
 };
 
 /* Registers its hooks. SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
@@ -70,6 +83,13 @@ void sk_downloads_free(struct sk_downloads *downloads);
 int sk_downloader_new(struct sk_downloads *downloads, struct skep_torrent *torrent,
                       const struct sk_downloader_config *config,
                       struct sk_downloader **ret_downloader);
+/* One more web seed, which may lie anywhere: the user's. SKEP_ERR_INVALID (no http or https
+ * address), SKEP_ERR_LIMIT (SK_WEBSEEDS_MAX), SKEP_ERR_NOMEM. */
+int sk_downloader_add_web_seed(struct sk_downloader *downloader, const char *url);
+/* The i-th; false past the last. Texts live until the downloader is called again. Those that the
+ * torrent names are known once the metadata is. */
+bool sk_downloader_web_seed(const struct sk_downloader *downloader, size_t i, uint64_t now_ns,
+                            struct sk_downloader_web_seed *ret_seed);
 /* NULL before the metadata. What is told to it about pieces that are here goes through
  * skep_torrent_has_stored() as well. */
 struct sk_picker *sk_downloader_picker(struct sk_downloader *downloader);

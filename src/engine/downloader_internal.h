@@ -1,6 +1,6 @@
 /*
  * The downloader's inside: downloader.c (which blocks are asked of whom), downloader_piece.c (what
- * becomes of them). Layer: engine.
+ * becomes of them), downloader_web.c (web seeds). Layer: engine.
  */
 #ifndef SK_ENGINE_DOWNLOADER_INTERNAL_H
 #define SK_ENGINE_DOWNLOADER_INTERNAL_H
@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "engine/downloader.h"
 #include "engine/engine.h"
+#include "engine/web.h"
 #include "swarm/pipeline.h"
 #include "swarm/suspects.h"
 
@@ -24,6 +25,17 @@ struct sk_download_peer {
     uint64_t heard_ns; /* the last block, or since when one is waited for */
     bool interested, silent, banned;
     bool gave; /* any block */
+};
+
+/* Numbers of web seeds in the picker, above those of all peers. */
+#define SK_DOWNLOAD_WEB_NUMBER (1u << 30)
+
+struct sk_download_web {
+    struct sk_downloader *downloader;
+    struct sk_webseed seed;
+    uint32_t number, serial; /* as of a peer */
+    struct sk_web_get *get;  /* under way; NULL none */
+    uint64_t received_bytes;
 };
 
 /* A peer that gave blocks and is gone. */
@@ -70,6 +82,9 @@ struct sk_downloader {
     struct sk_suspects suspects;
     struct sk_download_peer **peers; /* by number; NULL: free */
     uint32_t peers_capacity, serials;
+    struct sk_download_web *webs[SK_WEBSEEDS_MAX];
+    uint32_t webs_count;
+    bool webs_full;                                       /* one waits for memory */
     struct sk_download_left left[SK_DOWNLOADER_LEFT_MAX]; /* ring: the last ones */
     uint32_t left_next;
     struct sk_map buffers; /* by piece */
@@ -92,9 +107,10 @@ void sk_downloader_pump_room(struct sk_downloader *downloader, uint64_t now_ns);
 void sk_downloader_fail(struct sk_downloader *downloader, int error, uint64_t now_ns);
 
 /* downloader_piece.c */
-/* A block goes into its piece; others that were asked for it are let off. */
-void sk_downloader_take(struct sk_downloader *downloader, struct sk_download_peer *peer,
-                        const struct skep_message *message);
+/* A block of this peer or web seed goes into its piece; others that were asked for it are let off.
+ * serial: SK_SUSPECTS_NOBODY for padding, which nobody sent. */
+void sk_downloader_take(struct sk_downloader *downloader, uint32_t number, uint32_t serial,
+                        const struct sk_block *block, const void *data);
 void sk_downloader_stored(struct sk_downloader *downloader, const struct skep_event *event);
 void sk_downloader_leaves(struct sk_downloader *downloader, const struct skep_event *event);
 /* Hands what is WHOLE to the disk, as far as there is room on the way to it. Pieces whose hashes
@@ -103,5 +119,16 @@ void sk_downloader_feed_disk(struct sk_downloads *downloads);
 /* Nobody told the hashes of a wrong piece's blocks in time. */
 void sk_downloader_end_doubts(struct sk_downloader *downloader, uint64_t now_ns);
 void sk_downloader_free_buffers(struct sk_downloader *downloader);
+
+/* downloader_web.c */
+/* The metadata is known, and the picker there. */
+void sk_downloader_web_open(struct sk_downloader *downloader);
+/* Begins runs where web seeds are free; where nothing is wanted, ends those under way. */
+void sk_downloader_web_pump(struct sk_downloader *downloader, uint64_t now_ns);
+/* A piece is on the disk: there may be memory again. */
+void sk_downloader_web_stored(struct sk_downloader *downloader, uint64_t now_ns);
+/* Whether this was a web seed, which is dropped: it gave a wrong block of this piece. */
+bool sk_downloader_web_judge(struct sk_downloader *downloader, uint32_t serial, uint32_t piece);
+void sk_downloader_web_free(struct sk_downloader *downloader);
 
 #endif

@@ -121,7 +121,8 @@ static void judge(uint32_t serial, uint32_t piece, uint32_t right, uint32_t wron
         skep_peer_ban(peer->peer);
         return;
     }
-    ban_left(downloader, serial);
+    if (!sk_downloader_web_judge(downloader, serial, piece))
+        ban_left(downloader, serial);
 }
 
 /* It waits to be hashed and written, behind those that wait already. */
@@ -239,6 +240,7 @@ static void piece_right(struct sk_downloader *downloader, const struct sk_downlo
     } else if (downloader->full) {
         sk_downloader_pump_room(downloader, now_ns);
     }
+    sk_downloader_web_stored(downloader, now_ns);
 }
 
 void sk_downloader_stored(struct sk_downloader *downloader, const struct skep_event *event)
@@ -277,27 +279,26 @@ void sk_downloader_end_doubts(struct sk_downloader *downloader, uint64_t now_ns)
         }
 }
 
-void sk_downloader_take(struct sk_downloader *downloader, struct sk_download_peer *peer,
-                        const struct skep_message *message)
+void sk_downloader_take(struct sk_downloader *downloader, uint32_t number, uint32_t serial,
+                        const struct sk_block *block, const void *data)
 {
-    uint32_t length = (uint32_t)message->size, others[SK_PICKER_ASKED_MAX];
-    struct sk_block block = {.piece = message->index, .begin = message->begin, .length = length};
+    uint32_t others[SK_PICKER_ASKED_MAX];
     size_t count = 0;
-    enum sk_picker_taken taken =
-        sk_picker_take(downloader->picker, peer->number, &block, others, &count);
+    enum sk_picker_taken taken = sk_picker_take(downloader->picker, number, block, others, &count);
     for (size_t i = 0; i < count; i++)
-        (void)skep_peer_cancel(downloader->peers[others[i]]->peer, block.piece, block.begin,
-                               length);
+        if (others[i] < SK_DOWNLOAD_WEB_NUMBER) /* a web seed's comes all the same */
+            (void)skep_peer_cancel(downloader->peers[others[i]]->peer, block->piece, block->begin,
+                                   block->length);
     struct sk_download_buffer *buffer =
-        taken == SK_PICKER_UNWANTED ? NULL : buffer_get(downloader, block.piece);
+        taken == SK_PICKER_UNWANTED ? NULL : buffer_get(downloader, block->piece);
     if (!buffer) {
-        downloader->wasted_bytes += length;
+        downloader->wasted_bytes += serial == SK_SUSPECTS_NOBODY ? 0 : block->length;
         if (taken != SK_PICKER_UNWANTED)
-            sk_picker_drop(downloader->picker, block.piece, block.begin);
+            sk_picker_drop(downloader->picker, block->piece, block->begin);
         return;
     }
-    memcpy(buffer->bytes + block.begin, message->data, length);
-    buffer->who[block.begin / SK_BLOCK_SIZE] = peer->serial;
+    memcpy(buffer->bytes + block->begin, data, block->length);
+    buffer->who[block->begin / SK_BLOCK_SIZE] = serial;
     if (taken == SK_PICKER_WHOLE) {
         await_disk(buffer);
         sk_downloader_feed_disk(downloader->downloads);

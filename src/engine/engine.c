@@ -89,6 +89,7 @@ void sk_engine_free(struct skep_engine *engine)
         sk_engine_conn_gone(engine, &engine->peers->conn);
     for (uint32_t i = 0; i < engine->torrents_count; i++)
         sk_torrent_free(engine->torrents[i]);
+    sk_web_free_all(engine);
     sk_engine_dht_free(engine);
     sk_utp_free(engine->utp);
     for (size_t i = 0; i < engine->out_count; i++) {

@@ -14,6 +14,7 @@
  * dht*.c        the DHT, see dht_internal.h
  * streams.c     connections over uTP
  * store.c       pieces on their way to the disk
+ * web.c         ranges of files from web seeds (BEP 19)
  * give.c        stored pieces served to others
  * choking.c     to whom
  * metadata_give.c  the info dictionary given to peers (BEP 9)
@@ -249,6 +250,8 @@ struct skep_torrent {
     uint64_t given, taken; /* block bytes */
     uint32_t open;
     uint32_t names_waiting; /* of peers, being looked up */
+    char **web_seeds;       /* of its magnet link */
+    size_t web_seeds_count;
     struct sk_torrent_dht dht;
     char path[SK_METAINFO_PATH_MAX + 260]; /* of the file last asked for, see sk_engine_file() */
 };
@@ -276,12 +279,14 @@ enum sk_ask_kind {
     SK_ASK_DHT_HOST, /* number: which */
     SK_ASK_DHT_NODE, /* a torrent's */
     SK_ASK_DHT_RUN,  /* number: the run's */
+    SK_ASK_WEB,      /* web */
 };
 struct sk_ask {
     enum sk_ask_kind kind;
     struct sk_engine_tracker *tracker;
     struct skep_torrent *torrent;
     struct skep_peer *peer;
+    struct sk_web_get *web;
     uint16_t port;
     uint64_t number;
 };
@@ -322,6 +327,7 @@ struct skep_engine {
     struct sk_engine_timer read_timer, give_timer;
     uint64_t give_served; /* where the turn is */
     uint32_t paused_count;
+    struct sk_web_get *webs;   /* list: ranges that are fetched */
     struct sk_engine_dht *dht; /* NULL: no node */
     struct sk_utp *utp;        /* NULL: no uTP */
 };
@@ -355,6 +361,9 @@ void sk_conn_close(struct skep_peer *peer, const char *reason, bool theirs);
 void sk_conn_touch(struct skep_peer *peer);
 void sk_conn_set_timer(struct skep_peer *peer);
 void sk_conn_on_timer(struct skep_peer *peer);
+/* Charges received bytes to the rate limit. Whether it is used up: then nothing more is to be read
+ * until sk_conn_pause_all_over(). */
+bool sk_conn_charge(struct skep_engine *engine, size_t n);
 void sk_conn_pause_all_over(struct skep_engine *engine);
 int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *ret_config);
 void sk_conn_apply_metadata(struct skep_torrent *torrent);
@@ -414,6 +423,10 @@ void sk_leaves_deinit(struct skep_torrent *torrent);
 
 /* discovery.c */
 /* given: the user named it, so no rule against strangers' torrents applies. */
+/* Whether a stranger may name the port of this address: those of the web, and from 1024 on. */
+bool sk_discovery_port_allowed(const char *url);
+/* Whether its host is an address of this machine or a private network, as it is written. */
+bool sk_discovery_url_is_inside(const char *url);
 int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url, bool given);
 void sk_discovery_start(struct skep_torrent *torrent);
 void sk_discovery_stop(struct skep_torrent *torrent);
@@ -460,6 +473,14 @@ void sk_dht_torrent_metadata(struct skep_torrent *torrent);
 void sk_dht_torrent_opened(struct skep_peer *peer);
 /* The peer told the port of its node. */
 void sk_dht_torrent_port(struct skep_peer *peer, uint16_t port);
+
+/* web.c */
+/* A range was fetched, or failed. */
+void sk_web_done(struct sk_web_get *get, int status, const char *error);
+/* There are tokens again. */
+void sk_web_resume_all(struct skep_engine *engine);
+void sk_web_stop(struct skep_torrent *torrent);
+void sk_web_free_all(struct skep_engine *engine);
 
 /* streams.c */
 int sk_streams_init(struct skep_engine *engine);

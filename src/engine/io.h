@@ -19,6 +19,7 @@
 
 #include "base/bytes.h"
 #include "base/endpoint.h"
+#include "swarm/webseed.h" /* struct sk_webseed_head */
 
 struct skep_engine;
 struct sk_conn;
@@ -35,6 +36,10 @@ enum sk_out_kind {
     SK_OUT_RESOLVE,     /* look up `text` (a host name) for `id`; answer sk_engine_resolved() */
     SK_OUT_HTTP_GET,    /* fetch `text` (http or https) for `id`; answer sk_engine_http_done() */
     SK_OUT_HTTP_CANCEL, /* id */
+    SK_OUT_HTTP_RANGE,  /* fetch `length64` bytes from `offset` on of `text`, for `id`: answer
+                           sk_engine_web_head(), _data() and sk_engine_http_done() with no body */
+    SK_OUT_HTTP_PAUSE,  /* id, of a range: read no more of it for now */
+    SK_OUT_HTTP_RESUME, /* id */
     SK_OUT_WRITE,       /* disk: write bytes at `offset` of the torrent's space, for `id`; they live
                            until sk_engine_disk_written(). With `verify` only where it says that
                            they are `piece`: else SKEP_ERR_MISMATCH */
@@ -55,9 +60,10 @@ struct sk_out {
     uint32_t torrent; /* WRITE, READ: number of the torrent */
     uint32_t piece;   /* WRITE */
     const struct sk_metainfo *verify;
+    uint64_t length64;   /* HTTP_RANGE */
     size_t bytes_max;    /* HTTP_GET: largest body accepted, unpacked */
-    enum sk_scope scope; /* HTTP_GET: redirects and names may lead to addresses of this scope or a
-                            more public one only (see base/endpoint.h) */
+    enum sk_scope scope; /* HTTP_GET, HTTP_RANGE: redirects and names may lead to addresses of this
+                            scope or a more public one only (see base/endpoint.h) */
 };
 
 /* What the head of every conn looks like to a driver. */
@@ -119,6 +125,14 @@ void sk_engine_resolved(struct skep_engine *engine, uint64_t id, const struct sk
 /* status: HTTP status, or 0 with `error` (static or borrowed for the call) when none came. */
 void sk_engine_http_done(struct skep_engine *engine, uint64_t id, int status, struct sk_bytes body,
                          const char *error, uint64_t now_ns);
+/* Of a range: its head, then its body as it comes, in any pieces. Of another status than 200 and
+ * 206 the body is not told. Nothing may be drained before these have returned to the driver's own
+ * loop: what the engine wants may end the request that is being told of. */
+void sk_engine_web_head(struct skep_engine *engine, uint64_t id, const struct sk_webseed_head *head,
+                        uint64_t now_ns);
+/* False: the engine will say whether to go on (HTTP_RESUME, _CANCEL); read no more of it before. */
+bool sk_engine_web_data(struct skep_engine *engine, uint64_t id, struct sk_bytes bytes,
+                        uint64_t now_ns);
 /* err: 0 or a negative enum skep_err. */
 void sk_engine_disk_written(struct skep_engine *engine, uint64_t id, int err, uint64_t now_ns);
 void sk_engine_disk_read(struct skep_engine *engine, uint64_t id, int err, struct sk_bytes data,

@@ -25,6 +25,9 @@ void sk_torrent_free(struct skep_torrent *torrent)
     for (size_t i = 0; i < torrent->trackers_count; i++)
         sk_discovery_free_tracker(torrent->trackers[i]);
     sk_mem_free(torrent->trackers);
+    for (size_t i = 0; i < torrent->web_seeds_count; i++)
+        sk_mem_free(torrent->web_seeds[i]);
+    sk_mem_free(torrent->web_seeds);
     struct sk_heap *timers = &torrent->engine->timers;
     sk_heap_remove(timers, &torrent->dial_timer.base);
     sk_heap_remove(timers, &torrent->lsd_timer.base);
@@ -146,6 +149,10 @@ int skep_engine_add_link(struct skep_engine *engine, const char *link,
         torrent->name = sk_mem_strdup(magnet->name);
     for (size_t i = 0; i < magnet->trackers_count && !engine->config.no_trackers; i++)
         (void)sk_discovery_add_tracker(torrent, magnet->trackers[i], false);
+    torrent->web_seeds = magnet->web_seeds;
+    torrent->web_seeds_count = magnet->web_seeds_count;
+    magnet->web_seeds = NULL;
+    magnet->web_seeds_count = 0;
     admit(engine, torrent);
     for (size_t i = 0; i < magnet->peers_count; i++)
         add_magnet_peer(torrent, magnet->peers[i]);
@@ -229,6 +236,7 @@ void skep_torrent_stop(struct skep_torrent *torrent, uint64_t now_ns)
     for (struct skep_peer *peer = engine->peers; peer; peer = peer->next)
         if (peer->torrent == torrent)
             sk_conn_close(peer, "local", false);
+    sk_web_stop(torrent);
     sk_discovery_stop(torrent);
     sk_dht_torrent_stop(torrent);
 }

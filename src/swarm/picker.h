@@ -111,6 +111,19 @@ uint32_t sk_picker_availability(const struct sk_picker *picker, uint32_t piece);
 size_t sk_picker_pick(struct sk_picker *picker, uint32_t peer, const struct sk_bitfield *have,
                       const struct sk_bitfield *allowed, uint64_t now_ns,
                       struct sk_block *ret_blocks, size_t max, bool *ret_full);
+/*
+ * For who gives long stretches better than blocks (web seeds): begins consecutive MISSING pieces
+ * that are wanted and that `have` has, of up to `bytes_max` bytes (one at least), all of whose
+ * blocks count as ASKED of this peer. Where: at the nearest deadline; else of the highest priority
+ * the first in order, or the start of the longest stretch (or of the first that is long enough).
+ * Returns how many pieces from *ret_first on; 0 when there is none, or memory is short (then
+ * *ret_full is true, else false): sk_picker_pick() has what is left then.
+ */
+uint32_t sk_picker_pick_run(struct sk_picker *picker, uint32_t peer, const struct sk_bitfield *have,
+                            uint64_t bytes_max, uint64_t now_ns, uint32_t *ret_first,
+                            bool *ret_full);
+/* The same for this one piece; false where it is not MISSING, not wanted or there is no memory. */
+bool sk_picker_claim(struct sk_picker *picker, uint32_t peer, uint32_t piece, uint64_t now_ns);
 /* Whether the peer has anything that is wanted and not here: whether we are interested. */
 bool sk_picker_wants(const struct sk_picker *picker, const struct sk_bitfield *have);
 

@@ -358,6 +358,93 @@ size_t sk_picker_pick(struct sk_picker *picker, uint32_t peer, const struct sk_b
     return n;
 }
 
+/* ---- stretches ---- */
+
+static bool is_open(const struct sk_picker *picker, const struct view *view, uint32_t piece)
+{
+    return sk_bitfield_has(&picker->open, piece) && gives(view, piece);
+}
+
+/* The start of the longest stretch of this priority, or of the first of so many pieces. */
+static uint32_t find_stretch(const struct sk_picker *picker, const struct view *view,
+                             unsigned priority, uint32_t enough)
+{
+    uint32_t best = SK_PICKER_NONE, best_count = 0, start = 0, count = 0;
+    for (uint32_t piece = 0; piece < picker->have.count && best_count < enough; piece++) {
+        if (piece % 64 == 0 && !sk_picker_word(&picker->open, piece / 64)) {
+            count = 0;
+            piece += 63;
+            continue;
+        }
+        bool fits = picker->pieces[piece].priority == priority && is_open(picker, view, piece);
+        start = fits && count ? start : piece;
+        count = fits ? count + 1 : 0;
+        if (count > best_count) {
+            best = start;
+            best_count = count;
+        }
+    }
+    return best;
+}
+
+static uint32_t find_run(struct sk_picker *picker, const struct view *view, uint32_t enough)
+{
+    for (size_t i = 0; i < picker->deadlines_count; i++)
+        if (is_open(picker, view, picker->deadlines[i].piece))
+            return picker->deadlines[i].piece;
+    if (picker->by == SK_PICKER_IN_ORDER)
+        return find_in_order(picker, view);
+    uint32_t piece = SK_PICKER_NONE;
+    unsigned bucket = sk_piece_order_best(&picker->order, SK_PIECE_ORDER_BUCKETS);
+    while (bucket != SK_PIECE_ORDER_NONE && piece == SK_PICKER_NONE) {
+        piece = find_stretch(picker, view, bucket / SK_PICKER_LEVELS + 1, enough);
+        bucket = sk_piece_order_best(&picker->order, bucket - bucket % SK_PICKER_LEVELS);
+    }
+    return piece;
+}
+
+static bool claim(struct sk_picker *picker, const struct view *view, uint32_t piece)
+{
+    if (sk_picker_begin(picker, piece))
+        return false;
+    struct sk_picker_partial *partial = &picker->partials[picker->pieces[piece].slot];
+    partial->owner = view->peer;
+    for (uint32_t i = 0; i < partial->count; i++)
+        if (!partial->blocks[i].held)
+            ask(&partial->blocks[i], view);
+    partial->free = 0;
+    partial->first_free = partial->count;
+    sk_picker_settle(picker, picker->pieces[piece].slot);
+    return true;
+}
+
+uint32_t sk_picker_pick_run(struct sk_picker *picker, uint32_t peer, const struct sk_bitfield *have,
+                            uint64_t bytes_max, uint64_t now_ns, uint32_t *ret_first,
+                            bool *ret_full)
+{
+    const struct view view = {
+        .have = have, .all = sk_bitfield_full(have), .peer = peer, .now_ns = now_ns};
+    uint64_t enough = SK_MAX(bytes_max / picker->metainfo->piece_size, UINT64_C(1));
+    *ret_full = false;
+    uint32_t first = find_run(picker, &view, (uint32_t)SK_MIN(enough, (uint64_t)UINT32_MAX));
+    uint32_t count = 0;
+    while (first != SK_PICKER_NONE && count < enough && is_open(picker, &view, first + count)) {
+        *ret_full = !claim(picker, &view, first + count);
+        if (*ret_full)
+            break;
+        count++;
+    }
+    *ret_first = first;
+    *ret_full &= count == 0;
+    return count;
+}
+
+bool sk_picker_claim(struct sk_picker *picker, uint32_t peer, uint32_t piece, uint64_t now_ns)
+{
+    const struct view view = {.peer = peer, .now_ns = now_ns};
+    return sk_bitfield_has(&picker->open, piece) && claim(picker, &view, piece);
+}
+
 bool sk_picker_in_end_game(const struct sk_picker *picker)
 {
     const struct sk_piece_order *order = &picker->order;

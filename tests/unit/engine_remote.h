@@ -129,6 +129,8 @@ struct world {
     size_t written_wrong;   /* pieces that were handed over to be verified, and were not right */
     uint64_t written_bytes; /* of those that were right */
     uint64_t read_id;
+    /* Ranges of web seeds, and what is told of them, where a test answers them. */
+    void (*range_sent)(struct world *world, const struct sk_out *out);
     bool stuck; /* nothing of ours reaches anybody */
     uint64_t waiting_write;
     /* More of the world than peers, where a test has some: dht_net.h */

@@ -379,6 +379,14 @@ static inline void world_output(struct world *world, const struct sk_out *out)
         break;
     case SK_OUT_HTTP_CANCEL:
         world->http_cancelled++;
+        if (world->range_sent)
+            world->range_sent(world, out);
+        break;
+    case SK_OUT_HTTP_RANGE:
+    case SK_OUT_HTTP_PAUSE:
+    case SK_OUT_HTTP_RESUME:
+        if (world->range_sent)
+            world->range_sent(world, out);
         break;
     case SK_OUT_WRITE:
     case SK_OUT_READ:

@@ -339,6 +339,19 @@ void sk_engine_http_done(struct skep_engine *engine, uint64_t id, int status, st
     snprintf(fake.data, sizeof fake.data, "%s", error ? error : "");
 }
 
+void sk_engine_web_head(struct skep_engine *engine, uint64_t id, const struct sk_webseed_head *head,
+                        uint64_t now_ns)
+{
+    SK_ASSERT(!"the head of a range that nobody asked for");
+}
+
+bool sk_engine_web_data(struct skep_engine *engine, uint64_t id, struct sk_bytes bytes,
+                        uint64_t now_ns)
+{
+    SK_ASSERT(!"bytes of a range that nobody asked for");
+    return false;
+}
+
 void sk_engine_disk_written(struct skep_engine *engine, uint64_t id, int err, uint64_t now_ns)
 {
     fake_now(now_ns);

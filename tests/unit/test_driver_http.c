@@ -1,68 +1,12 @@
 /* The driver's HTTP client against servers that mean ill (threats: oversized and chunked answers,
  * compression bombs, redirects to file: and to narrower scopes, slow drips; bind is fail-closed).
  */
-#include "driver/http.h"
+#include "http_world.h"
 
-#include <skep/err.h>
-
-#include "base/assert.h"
-#include "base/limits.h"
-#include "sandbox.h"
-
-#include <poll.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <zlib.h>
 
-#include <cmocka.h>
-
-enum { TOTAL_MS = 5000, SLOW_S = 2, BODY_MAX = 100000 };
-
-static bool in_sandbox;
-
 /* ---- the server: what it does is in the path ---- */
-
-static struct {
-    int fd;
-    uint16_t port;
-    pthread_t thread;
-    _Atomic bool stopping;
-    _Atomic unsigned requests;
-    char last[2048];
-    struct sk_endpoint client;
-} server;
-
-static void say(int fd, const void *p, size_t n)
-{
-    for (const char *at = p; n;) {
-        ssize_t sent = send(fd, at, n, MSG_NOSIGNAL);
-        if (sent <= 0)
-            return;
-        at += sent;
-        n -= (size_t)sent;
-    }
-}
-
-__attribute__((format(printf, 2, 3))) static void sayf(int fd, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    say(fd, text, (size_t)n);
-}
-
-/* Whether the client is still there after so many milliseconds. */
-static bool pause_ms(int fd, int ms)
-{
-    struct pollfd client = {.fd = fd, .events = POLLRDHUP};
-    return poll(&client, 1, ms) == 0 && !server.stopping;
-}
 
 static void send_ok(int fd)
 {
@@ -180,8 +124,6 @@ static void send_rubbish(int fd)
     sayf(fd, "220 mail.example.org ESMTP\r\n");
 }
 
-#define REDIRECT "HTTP/1.1 302 Found\r\nContent-Length: 6\r\nLocation: "
-
 static void send_loop(int fd)
 {
     sayf(fd, REDIRECT "/loop\r\n\r\nmoved.");
@@ -237,10 +179,7 @@ static void send_nowhere(int fd)
     sayf(fd, "HTTP/1.1 302 Found\r\nContent-Length: 6\r\n\r\nmoved.");
 }
 
-static const struct {
-    const char *path;
-    void (*act)(int fd);
-} acts[] = {
+static const struct act acts[] = {
     {"/ok", send_ok},
     {"/missing", send_missing},
     {"/chunked", send_chunked},
@@ -267,129 +206,6 @@ static const struct {
     {"/to-private", send_to_private},
     {"/nowhere", send_nowhere},
 };
-
-static void answer(int fd)
-{
-    size_t n = 0;
-    char path[64] = "";
-    while (n < sizeof server.last - 1) {
-        ssize_t got = recv(fd, server.last + n, sizeof server.last - 1 - n, 0);
-        if (got <= 0)
-            return;
-        n += (size_t)got;
-        server.last[n] = 0;
-        if (strstr(server.last, "\r\n\r\n"))
-            break;
-    }
-    server.requests++;
-    sscanf(server.last, "GET %63[^ ?]", path);
-    for (size_t i = 0; i < SK_ARRAY_LEN(acts); i++)
-        if (strcmp(acts[i].path, path) == 0)
-            acts[i].act(fd);
-}
-
-static void *serve(void *arg)
-{
-    while (!server.stopping) {
-        struct sockaddr_in from;
-        socklen_t len = sizeof from;
-        int fd = accept(server.fd, (struct sockaddr *)&from, &len);
-        if (fd < 0)
-            continue;
-        sk_endpoint_from_sockaddr((struct sockaddr *)&from, &server.client);
-        answer(fd);
-        shutdown(fd, SHUT_WR);
-        close(fd);
-    }
-    return NULL;
-}
-
-static int start_server(void **state)
-{
-    struct sockaddr_in addr = {.sin_family = AF_INET};
-    socklen_t len = sizeof addr;
-    addr.sin_addr.s_addr = htonl(in_sandbox ? INADDR_ANY : INADDR_LOOPBACK);
-    server.fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(server.fd, (struct sockaddr *)&addr, len) != 0 || listen(server.fd, 100) != 0 ||
-        getsockname(server.fd, (struct sockaddr *)&addr, &len) != 0)
-        return -1;
-    server.port = ntohs(addr.sin_port);
-    return pthread_create(&server.thread, NULL, serve, NULL);
-}
-
-static int stop_server(void **state)
-{
-    server.stopping = true;
-    shutdown(server.fd, SHUT_RDWR);
-    pthread_join(server.thread, NULL);
-    close(server.fd);
-    return 0;
-}
-
-/* ---- the client ---- */
-
-struct fixture {
-    uv_loop_t loop;
-    struct sk_resolver resolver;
-    struct sk_http http;
-    unsigned answers, requests_before;
-    uint64_t id;
-    int status;
-    uint8_t body[BODY_MAX];
-    size_t n;
-    char error[128];
-};
-
-static void on_http(void *ctx, uint64_t id, int status, struct sk_bytes body, const char *error)
-{
-    struct fixture *f = ctx;
-    assert_true((status == 0) == (error != NULL));
-    f->answers++;
-    f->id = id;
-    f->status = status;
-    f->n = body.n;
-    assert_true(body.n <= sizeof f->body);
-    if (body.n)
-        memcpy(f->body, body.p, body.n);
-    snprintf(f->error, sizeof f->error, "%s", error ? error : "");
-}
-
-static void begin(struct fixture *f, const char *bind)
-{
-    struct sk_endpoint own = {0};
-    memset(f, 0, sizeof *f);
-    if (bind)
-        assert_int_equal(0, sk_endpoint_parse(bind, 1, &own));
-    uv_loop_init(&f->loop);
-    assert_int_equal(0, sk_resolver_init(&f->resolver, &f->loop, &own, NULL));
-    struct sk_http_config config = {.loop = &f->loop,
-                                    .resolver = &f->resolver,
-                                    .bind = own,
-                                    .total_ms = TOTAL_MS,
-                                    .slow_s = SLOW_S,
-                                    .fn = on_http,
-                                    .ctx = f};
-    assert_int_equal(0, sk_http_init(&f->http, &config));
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = malloc(sizeof *f);
-    begin(f, NULL);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    sk_http_deinit(&f->http);
-    sk_resolver_deinit(&f->resolver);
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    int busy = uv_loop_close(&f->loop);
-    free(f);
-    return busy;
-}
 
 static void get_url(struct fixture *f, const char *url, enum sk_scope scope)
 {
@@ -718,6 +534,8 @@ int main(void)
         TEST(test_cancel),
         TEST(test_end_with_requests_under_way),
     };
+    server.acts = acts;
+    server.acts_count = SK_ARRAY_LEN(acts);
     in_sandbox = sandbox_enter();
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }
