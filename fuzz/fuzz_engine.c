@@ -132,6 +132,8 @@ static void drain(struct fuzz *fuzz)
             break;
         }
     }
+    while (sk_engine_next_packet(fuzz->engine, &out)) /* lost on the way, all of them */
+        SK_ASSERT(out.kind == SK_OUT_UDP);
 }
 
 static struct sk_conn *choose_conn(struct fuzz *fuzz)
@@ -347,28 +349,35 @@ static void extend(struct fuzz *fuzz)
     struct sk_buf buf;
     struct sk_bytes info = sk_buf_bytes(&fuzz->content->info);
     sk_buf_init(&buf, 1 << 20);
-    sk_buf_append(&buf, (uint8_t[]){what % 4}, 1);
-    if (what % 4 == SK_EXT_HANDSHAKE) {
+    what = what % 8 == SK_EXT_HOLEPUNCH ? SK_EXT_HOLEPUNCH : what % 4;
+    sk_buf_append(&buf, &what, 1);
+    if (what == SK_EXT_HANDSHAKE) {
         struct sk_extension_handshake hello = {
-            .ids = {[SK_EXT_METADATA] = 1, [SK_EXT_PEX] = 2},
+            .ids = {[SK_EXT_METADATA] = 1, [SK_EXT_PEX] = 2, [SK_EXT_HOLEPUNCH] = arg & 8 ? 5 : 0},
             .metadata_size = arg & 1 ? (int64_t)info.n : arg * 100,
             .port = arg & 2 ? 7000 : 0,
             .request_queue = arg & 4 ? 3 : 0,
             .upload_only = -1,
         };
         sk_extension_handshake_write(&buf, &hello);
-    } else if (what % 4 == SK_EXT_METADATA) {
+    } else if (what == SK_EXT_METADATA) {
         struct sk_metadata_message message = {.kind = (enum sk_metadata_kind)(arg % 3),
                                               .piece = arg >> 6,
                                               .total_size = (int64_t)info.n,
                                               .data = arg & 8 ? info : sk_bytes(info.p, 50)};
         sk_metadata_message_write(&buf, &message);
-    } else if (what % 4 == SK_EXT_PEX) {
+    } else if (what == SK_EXT_PEX) {
         struct sk_pex_peer told[3] = {
-            {.endpoint = sk_endpoint_v4((uint8_t[]){10, 0, 0, arg & 7}, 7000)},
+            {.endpoint = sk_endpoint_v4((uint8_t[]){10, 0, 0, arg & 7}, 7000),
+             .flags = arg & 8 ? SK_PEX_HOLEPUNCH : 0},
             {.endpoint = sk_endpoint_v4((uint8_t[]){10, 0, 1, arg}, (uint16_t)(arg * 10))},
             {.endpoint = sk_endpoint_v4((uint8_t[]){127, 0, 0, arg}, 7000), .dropped = arg & 8}};
         sk_pex_write(&buf, told, 3);
+    } else if (what == SK_EXT_HOLEPUNCH) {
+        struct sk_holepunch message = {
+            .kind = (enum sk_holepunch_kind)(arg % 3),
+            .endpoint = sk_endpoint_v4((uint8_t[]){10, 0, 0, arg >> 2 & 7}, arg & 32 ? 0 : 7000)};
+        sk_holepunch_write(&buf, &message);
     }
     if (conn)
         feed_message(fuzz, conn,
@@ -574,6 +583,8 @@ static void set_up(struct fuzz *fuzz)
         .give = a & 16,
         .rate_limit_bytes_s = a & 32 ? 1000 : 0,
         .connections_max = a & 64 ? 6 : 0,
+        .transports = b & 64 ? SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP : SKEP_TRANSPORT_TCP,
+        .lasting = b & 128,
         .seed = 1,
     };
     struct sk_auditor_config audit = {.probe_bytes = b & 1 ? 20000 : 0,

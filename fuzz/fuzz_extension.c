@@ -1,6 +1,6 @@
 /*
- * Extension messages. The first byte chooses: handshake, metadata, PEX, client name. What is read
- * is written, read again and must mean the same.
+ * Extension messages. The first byte chooses: handshake, metadata, PEX, client name, holepunch.
+ * What is read is written, read again and must mean the same.
  */
 #include "wire/extension.h"
 
@@ -47,6 +47,20 @@ static void fuzz_metadata(struct sk_bytes input)
     SK_ASSERT(first.kind == again.kind && first.piece == again.piece);
     SK_ASSERT(again.total_size == (first.total_size >= 0 ? first.total_size : -1));
     SK_ASSERT(sk_bytes_equal(first.data, again.data));
+    sk_buf_deinit(&buf);
+}
+
+static void fuzz_holepunch(struct sk_bytes input)
+{
+    struct sk_holepunch first, again;
+    struct sk_buf buf;
+    if (sk_holepunch_read(input, &first))
+        return;
+    sk_buf_init(&buf, 1u << 10);
+    SK_ASSERT(sk_holepunch_write(&buf, &first) == 0);
+    SK_ASSERT(sk_holepunch_read(sk_buf_bytes(&buf), &again) == 0);
+    SK_ASSERT(first.kind == again.kind && first.error == again.error);
+    SK_ASSERT(sk_endpoint_equal(&first.endpoint, &again.endpoint));
     sk_buf_deinit(&buf);
 }
 
@@ -103,7 +117,7 @@ static void fuzz_client_name(struct sk_bytes input)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const targets[])(struct sk_bytes) = {fuzz_handshake, fuzz_metadata, fuzz_pex,
-                                                       fuzz_client_name};
+                                                       fuzz_client_name, fuzz_holepunch};
     if (size)
         targets[data[0] % SK_ARRAY_LEN(targets)](sk_bytes(data + 1, size - 1));
     return 0;

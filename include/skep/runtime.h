@@ -20,9 +20,17 @@ enum skep_transport { SKEP_TRANSPORT_TCP = 1, SKEP_TRANSPORT_UTP = 2 };
 
 struct skep_config {
     const char *bind; /* address that every socket is bound to; NULL = all. Fail-closed. */
-    uint16_t port;    /* TCP and UDP; 0 = the system chooses */
-    bool no_listen;   /* no incoming connections */
+    /*
+     * A SOCKS5 proxy, "[USER:PASSWORD@]ADDRESS:PORT", as the only way out; NULL = none.
+     * Fail-closed: all connections go through it, names are looked up there, nothing listens, LSD
+     * is off; UDP goes through it where it relays that, else see skep_runtime_no_udp().
+     * `socks_account`: "USER:PASSWORD", before what `socks` says. Both are copied.
+     */
+    const char *socks, *socks_account;
+    uint16_t port;  /* TCP and UDP; 0 = the system chooses */
+    bool no_listen; /* no incoming connections */
     bool no_trackers, no_pex, no_lsd, no_dht;
+    bool no_udp; /* nothing can be sent by UDP: no uTP, no DHT, no tracker over UDP */
     enum skep_encryption encryption;
     unsigned transports; /* enum skep_transport: how peers are dialled, TCP first; 0 = TCP alone.
                             Who comes in may use TCP, and uTP where it is among these */
@@ -57,8 +65,9 @@ struct skep_config {
 };
 
 /*
- * SKEP_ERR_INVALID (bind is no address), SKEP_ERR_NETWORK (cannot bind or listen; `ret_reason` says
- * why, static or valid until the next call), SKEP_ERR_NOMEM.
+ * SKEP_ERR_INVALID (bind or socks is no address), SKEP_ERR_NETWORK (cannot bind or listen, or the
+ * proxy does not let us in; `ret_reason` says why, static or valid until the next call),
+ * SKEP_ERR_NOMEM. With a proxy it takes as long as that takes to answer.
  */
 int skep_runtime_new(const struct skep_config *config, struct skep_runtime **ret_runtime,
                      const char **ret_reason);
@@ -68,6 +77,9 @@ struct skep_engine *skep_runtime_engine(struct skep_runtime *runtime);
 uint16_t skep_runtime_port(const struct skep_runtime *runtime);
 /* Its UDP port, which is there in any case. */
 uint16_t skep_runtime_udp_port(const struct skep_runtime *runtime);
+/* Why the proxy relays no UDP: then there is no uTP, no DHT and no tracker over UDP. NULL: it does,
+ * or there is no proxy. Lives as long as the runtime. */
+const char *skep_runtime_no_udp(const struct skep_runtime *runtime);
 /* Monotonic time in ns, as in events. */
 uint64_t skep_runtime_now(const struct skep_runtime *runtime);
 /* Runs until skep_runtime_stop() or for at most `seconds` (< 0: without end). */

@@ -167,10 +167,10 @@ static const struct {
     {4, 8, {127}, SK_SCOPE_LOOPBACK},        {4, 8, {0}, SK_SCOPE_UNUSABLE},
     {4, 8, {10}, SK_SCOPE_PRIVATE},          {4, 12, {172, 16}, SK_SCOPE_PRIVATE},
     {4, 16, {192, 168}, SK_SCOPE_PRIVATE},   {4, 16, {169, 254}, SK_SCOPE_PRIVATE},
-    {4, 10, {100, 64}, SK_SCOPE_PRIVATE},    {4, 3, {224}, SK_SCOPE_UNUSABLE},
-    {6, 128, {[15] = 1}, SK_SCOPE_LOOPBACK}, {6, 128, {0}, SK_SCOPE_UNUSABLE},
-    {6, 7, {0xfc}, SK_SCOPE_PRIVATE},        {6, 10, {0xfe, 0x80}, SK_SCOPE_PRIVATE},
-    {6, 8, {0xff}, SK_SCOPE_UNUSABLE},
+    {4, 8, {240}, SK_SCOPE_PRIVATE},         {4, 10, {100, 64}, SK_SCOPE_PRIVATE},
+    {4, 3, {224}, SK_SCOPE_UNUSABLE},        {6, 128, {[15] = 1}, SK_SCOPE_LOOPBACK},
+    {6, 128, {0}, SK_SCOPE_UNUSABLE},        {6, 7, {0xfc}, SK_SCOPE_PRIVATE},
+    {6, 10, {0xfe, 0x80}, SK_SCOPE_PRIVATE}, {6, 8, {0xff}, SK_SCOPE_UNUSABLE},
 };
 
 static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, unsigned bits)
@@ -206,8 +206,14 @@ enum sk_scope sk_endpoint_scope(const struct sk_endpoint *endpoint)
     return endpoint->family == SK_FAMILY_NONE ? SK_SCOPE_UNUSABLE : SK_SCOPE_PUBLIC;
 }
 
+bool sk_endpoint_is_alias(const struct sk_endpoint *endpoint)
+{
+    return endpoint->family == SK_FAMILY_V4 && endpoint->addr[0] == SK_ENDPOINT_ALIAS_NET;
+}
+
 bool sk_endpoint_reachable_from(const struct sk_endpoint *endpoint, enum sk_scope source)
 {
-    enum sk_scope scope = sk_endpoint_scope(endpoint);
+    enum sk_scope scope =
+        sk_endpoint_is_alias(endpoint) ? SK_SCOPE_LOOPBACK : sk_endpoint_scope(endpoint);
     return endpoint->port != 0 && scope != SK_SCOPE_UNUSABLE && scope <= source;
 }

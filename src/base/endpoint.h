@@ -57,6 +57,13 @@ enum sk_scope {
 /* What kind of address it is: decides what a stranger may make us connect to. */
 enum sk_scope sk_endpoint_scope(const struct sk_endpoint *endpoint);
 /*
+ * Whether it only stands for a name that a proxy is to look up (240.0.0.0/8, which no network
+ * routes). Those are of our own making: nobody outside can point to one. As tellers they count as
+ * private, as a tracker's name does.
+ */
+#define SK_ENDPOINT_ALIAS_NET 240u
+bool sk_endpoint_is_alias(const struct sk_endpoint *endpoint);
+/*
  * Whether a peer heard of from `source` may be dialled: usable, port not 0, and a stranger in a
  * wider scope cannot point us into a narrower one (a public tracker not at 127.0.0.1).
  */

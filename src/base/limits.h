@@ -65,6 +65,7 @@
 #define SK_ENGINE_GIVE_QUEUE_TOLD 2000
 #define SK_ENGINE_HASHES_GIVE_MAX 1024     /* hashes of a tree given at a time */
 #define SK_ENGINE_PEX_GIVE_MAX 50          /* addresses told in a PEX message, and told as gone */
+#define SK_ENGINE_PUNCHES_MAX 32           /* of one peer a minute, relayed and carried out */
 #define SK_ENGINE_STORE_MAX (64u << 20)    /* bytes on their way to the disk */
 #define SK_ENGINE_DHT_HOSTS_MAX 64         /* hosts that know DHT nodes */
 #define SK_ENGINE_DHT_NODES_MAX 16         /* of a torrent's "nodes" that are asked */
@@ -124,6 +125,7 @@
 
 /* The world (driver) */
 #define SK_RESOLVER_ADDRESSES_MAX 8 /* of one name */
+#define SK_PROXY_NAMES_MAX 4096     /* that a SOCKS proxy is to look up */
 #define SK_HTTP_REDIRECTS_MAX 5
 #define SK_HTTP_HEADER_BYTES_MAX (64u << 10) /* of all answers of one request */
 #define SK_HTTP_ERROR_BYTES_MAX (64u << 10)  /* of a body that is not what was asked for */

@@ -380,17 +380,13 @@ static void load_dht(struct audit *audit)
 
 static int with_runtime(struct audit *audit, struct sk_target *target)
 {
-    const char *reason = NULL;
     load_dht(audit);
-    int err = skep_runtime_new(&audit->options.net, &audit->runtime, &reason);
-    if (err) {
-        sk_complain("%s", reason ? reason : skep_err_text(err));
-        return sk_exit_of(err);
-    }
+    int code = sk_options_open(&audit->options, &audit->runtime);
+    if (code)
+        return code;
     audit->opened_ns = skep_runtime_now(audit->runtime);
     /* First: a link of BEP 46 is looked up there. */
-    int code =
-        sk_dht_nodes_join(&audit->nodes, &audit->options, skep_runtime_engine(audit->runtime));
+    code = sk_dht_nodes_join(&audit->nodes, &audit->options, skep_runtime_engine(audit->runtime));
     if (!code)
         code = sk_target_resolve(target, audit->runtime, &audit->options, 0);
     if (!code)

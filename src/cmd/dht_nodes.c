@@ -46,7 +46,8 @@ static void gather(const struct skep_engine *engine, struct sk_saved_nodes *now)
     while (skep_dht_next_node(engine, &pos, &node)) {
         struct sk_saved_node met;
         memcpy(met.id, node.id, sizeof met.id);
-        if (node.good && !sk_endpoint_parse(node.address, 0, &met.endpoint))
+        if (node.good && !sk_endpoint_parse(node.address, 0, &met.endpoint) &&
+            !sk_endpoint_is_alias(&met.endpoint))
             sk_dht_state_add(now, &met);
     }
 }

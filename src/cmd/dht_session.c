@@ -613,15 +613,17 @@ static void configure(struct sk_dht_session *session)
 
 static int open_node(struct sk_dht_session *session)
 {
-    const char *reason = NULL;
     struct timespec now;
     sk_dht_nodes_load(&session->nodes, &session->options);
     configure(session);
-    int err = skep_runtime_new(&session->options.net, &session->runtime, &reason);
-    if (err) {
-        sk_complain("%s", reason ? reason : skep_err_text(err));
-        return sk_exit_of(err);
+    int code = sk_options_open(&session->options, &session->runtime);
+    if (!code && skep_runtime_no_udp(session->runtime)) {
+        sk_complain("the DHT needs UDP, which the proxy does not relay: %s",
+                    skep_runtime_no_udp(session->runtime));
+        code = SK_EXIT_NETWORK;
     }
+    if (code)
+        return code;
     clock_gettime(CLOCK_REALTIME, &now);
     if (getrandom(&session->seed, sizeof session->seed, 0) != sizeof session->seed)
         session->seed = (uint64_t)now.tv_nsec;

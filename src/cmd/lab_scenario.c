@@ -5,7 +5,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "cmd/options.h"
+#include "cmd/parse.h"
 #include "proto/tracker/tracker.h"
 
 #include <math.h>

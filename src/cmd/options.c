@@ -4,6 +4,7 @@
 #include "base/endpoint.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "driver/proxy.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -15,61 +16,6 @@
 #include <unistd.h>
 
 /* ---- values ---- */
-
-bool sk_parse_size(const char *text, uint64_t *ret_bytes)
-{
-    static const struct {
-        const char *unit;
-        double factor;
-    } units[] = {
-        {"", 1},        {"b", 1},         {"k", 1024},        {"kib", 1024},
-        {"m", 1048576}, {"mib", 1048576}, {"g", 1073741824},  {"gib", 1073741824},
-        {"kb", 1000},   {"mb", 1000000},  {"gb", 1000000000},
-    };
-    char *end;
-    if (!isdigit((unsigned char)*text))
-        return false;
-    double value = strtod(text, &end);
-    for (size_t i = 0; i < SK_ARRAY_LEN(units); i++) {
-        if (strcasecmp(end, units[i].unit) != 0)
-            continue;
-        double bytes = value * units[i].factor;
-        if (!(bytes >= 0 && bytes < 9e18))
-            return false;
-        *ret_bytes = (uint64_t)bytes;
-        return true;
-    }
-    return false;
-}
-
-bool sk_parse_seconds(const char *text, double *ret_seconds)
-{
-    char *end;
-    if (!isdigit((unsigned char)*text) && *text != '.')
-        return false;
-    double value = strtod(text, &end);
-    double factor = strcmp(end, "") == 0 || strcmp(end, "s") == 0 ? 1
-                    : strcmp(end, "m") == 0                       ? 60
-                    : strcmp(end, "h") == 0                       ? 3600
-                                                                  : 0;
-    if (factor == 0 || !(value >= 0 && value * factor < 1e9))
-        return false;
-    *ret_seconds = value * factor;
-    return true;
-}
-
-bool sk_parse_count(const char *text, uint32_t max, uint32_t *ret_count)
-{
-    char *end;
-    errno = 0;
-    if (!isdigit((unsigned char)*text))
-        return false;
-    unsigned long value = strtoul(text, &end, 10);
-    if (*end || errno || value > max)
-        return false;
-    *ret_count = (uint32_t)value;
-    return true;
-}
 
 int sk_texts_add(struct sk_texts *texts, const char *text)
 {
@@ -116,6 +62,37 @@ static const char *set_bind(struct sk_options *o, const char *arg)
     if (sk_endpoint_parse(arg, 1, &endpoint) || !keep_text(&o->bind, arg))
         return "an address of this machine, such as 192.0.2.1";
     o->net.bind = o->bind;
+    return NULL;
+}
+
+static const char *set_socks(struct sk_options *o, const char *arg)
+{
+    struct sk_endpoint endpoint;
+    struct sk_socks_account account;
+    if (sk_proxy_parse(arg, NULL, &endpoint, &account) || !keep_text(&o->socks, arg))
+        return "[USER:PASSWORD@]ADDRESS:PORT, the address in numbers (a name would be looked up "
+               "outside the proxy)";
+    o->net.socks = o->socks;
+    return NULL;
+}
+
+static const char *set_socks_auth(struct sk_options *o, const char *arg)
+{
+    static const char expected[] = "a file whose first line is USER:PASSWORD, 255 bytes each";
+    char line[2 * SK_SOCKS_ACCOUNT_MAX + 4];
+    struct sk_endpoint endpoint;
+    struct sk_socks_account account;
+    FILE *file = fopen(arg, "r");
+    if (!file)
+        return expected;
+    bool read = fgets(line, sizeof line, file) != NULL;
+    fclose(file);
+    if (read)
+        line[strcspn(line, "\r\n")] = 0;
+    if (!read || sk_proxy_parse("127.0.0.1:1", line, &endpoint, &account) ||
+        !keep_text(&o->socks_account, line))
+        return expected;
+    o->net.socks_account = o->socks_account;
     return NULL;
 }
 
@@ -333,6 +310,10 @@ static const struct {
      SK_OPTIONS_WHO, ALL},
     {"bind", "ADDRESS", set_bind, "bind every socket to this address, or fail", SK_OPTIONS_NETWORK,
      ALL},
+    {"socks", "[USER:PASSWORD@]ADDRESS:PORT", set_socks,
+     "go through this SOCKS5 proxy and no other way (also: SKEP_SOCKS)", SK_OPTIONS_NETWORK, ALL},
+    {"socks-auth", "FILE", set_socks_auth, "USER:PASSWORD of the proxy is in this file",
+     SK_OPTIONS_NETWORK, ALL},
     {"port", "N", set_port, "listen on this port, TCP and UDP (default: any)", SK_OPTIONS_NETWORK,
      AUDIT | DHT_PORT},
     {"no-listen", NULL, no_listen, "take no incoming connections", SK_OPTIONS_NETWORK, AUDIT},
@@ -493,6 +474,22 @@ bool sk_options_init(struct sk_options *options)
     return read_config(options) && read_environment(options);
 }
 
+int sk_options_open(struct sk_options *options, struct skep_runtime **ret_runtime)
+{
+    struct skep_config *net = &options->net;
+    const char *reason = NULL;
+    int err = skep_runtime_new(net, ret_runtime, &reason);
+    if (err) {
+        sk_complain("%s", reason ? reason : skep_err_text(err));
+        return sk_exit_of(err);
+    }
+    const char *no_udp = skep_runtime_no_udp(*ret_runtime);
+    if (no_udp && !(net->no_dht && net->no_trackers)) /* else nobody would have used it */
+        sk_complain("the proxy relays no UDP (%s): no uTP, no DHT, no trackers over UDP", no_udp);
+    net->no_dht |= no_udp != NULL;
+    return SK_EXIT_DONE;
+}
+
 enum sk_progress sk_options_progress(const struct sk_options *options, bool terminal)
 {
     if (options->quiet)
@@ -520,4 +517,6 @@ void sk_options_deinit(struct sk_options *options)
     sk_mem_free(options->state_dir);
     sk_texts_deinit(&options->trackers);
     sk_mem_free(options->bind);
+    sk_mem_free(options->socks);
+    sk_mem_free(options->socks_account);
 }

@@ -8,6 +8,8 @@
 
 #include <skep/runtime.h>
 
+#include "cmd/parse.h"
+
 #include <argp.h>
 
 enum sk_format { SK_FORMAT_TEXT, SK_FORMAT_JSON, SK_FORMAT_JSONL, SK_FORMAT_CSV };
@@ -32,7 +34,7 @@ struct sk_options {
     bool quiet, anonymize;
     double time_s; /* 0 = none */
     struct sk_texts peers, trackers, bootstrap;
-    char *bind, *state_dir;
+    char *bind, *socks, *socks_account, *state_dir;
 };
 
 /* Groups of their options in help texts; those of commands come before, from 1 on. */
@@ -46,6 +48,9 @@ extern const struct argp sk_options_argp, sk_options_dht_argp, sk_options_dht_po
 /* Defaults, then config file, then environment; complains and returns false on what they say
  * wrongly. */
 bool sk_options_init(struct sk_options *options);
+/* A runtime for the network that they ask for; complains where there is none, and says what a proxy
+ * leaves out, which the options say then too. An exit code. */
+int sk_options_open(struct sk_options *options, struct skep_runtime **ret_runtime);
 /* How progress is shown: never AUTO. `terminal`: standard error is one. */
 enum sk_progress sk_options_progress(const struct sk_options *options, bool terminal);
 /* Where skep keeps what it remembers: --state-dir, or as XDG says. False where nothing says it, or
@@ -54,10 +59,6 @@ enum sk_progress sk_options_progress(const struct sk_options *options, bool term
 bool sk_options_state_path(const struct sk_options *options, char ret_path[SK_PATH_MAX]);
 void sk_options_deinit(struct sk_options *options);
 
-/* Number parsers for commands' own options; false where the text has no such meaning. */
-bool sk_parse_size(const char *text, uint64_t *ret_bytes);    /* "1048576", "1M", "64k", "1GiB" */
-bool sk_parse_seconds(const char *text, double *ret_seconds); /* "10", "2.5", "3m", "1h" */
-bool sk_parse_count(const char *text, uint32_t max, uint32_t *ret_count);
 int sk_texts_add(struct sk_texts *texts, const char *text);
 void sk_texts_deinit(struct sk_texts *texts);
 

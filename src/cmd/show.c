@@ -83,16 +83,17 @@ static int parse_link(const char *text, const char *link, struct sk_show *show)
 /* The one thing that show needs the network for. */
 static int fetch(struct sk_target *target)
 {
-    const struct sk_options usual = {.net = {.no_listen = true, .no_lsd = true, .no_dht = true}};
+    struct sk_options usual;
     struct skep_runtime *runtime;
-    const char *reason = NULL;
-    int err = skep_runtime_new(&usual.net, &runtime, &reason);
-    if (err) {
-        sk_complain("%s", reason ? reason : skep_err_text(err));
-        return sk_exit_of(err);
+    if (!sk_options_init(&usual)) /* which bind address and which proxy others are to see */
+        return SK_EXIT_USAGE;
+    usual.net.no_listen = usual.net.no_lsd = usual.net.no_dht = usual.net.no_trackers = true;
+    int code = sk_options_open(&usual, &runtime);
+    if (!code) {
+        code = sk_target_resolve(target, runtime, &usual, 0);
+        skep_runtime_free(runtime);
     }
-    int code = sk_target_resolve(target, runtime, &usual, 0);
-    skep_runtime_free(runtime);
+    sk_options_deinit(&usual);
     return code;
 }
 

@@ -338,19 +338,17 @@ static void prepare(struct sk_transfer *transfer)
 
 int sk_transfer_run(struct sk_transfer *transfer, char **targets, size_t count)
 {
-    const char *reason = NULL;
     transfer->torrents = sk_mem_calloc(count, sizeof *transfer->torrents);
     if (!transfer->torrents)
         return sk_exit_of(SKEP_ERR_NOMEM);
     prepare(transfer);
-    int err = skep_runtime_new(&transfer->options.net, &transfer->runtime, &reason);
-    if (err) {
-        sk_complain("%s", reason ? reason : skep_err_text(err));
+    int code = sk_options_open(&transfer->options, &transfer->runtime);
+    if (code) {
         sk_mem_free(transfer->torrents);
-        return sk_exit_of(err);
+        return code;
     }
     transfer->started_ns = skep_runtime_now(transfer->runtime);
-    int code = with_runtime(transfer, targets, count);
+    code = with_runtime(transfer, targets, count);
     for (size_t i = 0; i < transfer->count; i++)
         sk_transfer_disk_end(&transfer->torrents[i]);
     if (!transfer->options.net.no_dht)

@@ -127,20 +127,19 @@ static int verify_torrent(struct verify *verify, const struct sk_target *target,
 /* A .torrent by http needs a runtime, which does nothing else. */
 static int fetch(const struct sk_options *options, struct sk_target *target)
 {
-    struct skep_config net = {.bind = options->net.bind,
-                              .no_listen = true,
-                              .no_dht = true,
-                              .no_lsd = true,
-                              .no_pex = true,
-                              .no_trackers = true};
+    struct sk_options usual = {.net = {.bind = options->net.bind,
+                                       .socks = options->net.socks,
+                                       .socks_account = options->net.socks_account,
+                                       .no_listen = true,
+                                       .no_dht = true,
+                                       .no_lsd = true,
+                                       .no_pex = true,
+                                       .no_trackers = true}};
     struct skep_runtime *runtime;
-    const char *reason = NULL;
-    int err = skep_runtime_new(&net, &runtime, &reason);
-    if (err) {
-        sk_complain("%s", reason ? reason : skep_err_text(err));
-        return sk_exit_of(err);
-    }
-    int code = sk_target_resolve(target, runtime, options, 0);
+    int code = sk_options_open(&usual, &runtime);
+    if (code)
+        return code;
+    code = sk_target_resolve(target, runtime, options, 0);
     skep_runtime_free(runtime);
     return code;
 }

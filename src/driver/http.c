@@ -225,7 +225,8 @@ static int on_progress(void *data, curl_off_t total, curl_off_t now, curl_off_t 
 static curl_socket_t on_open(void *data, curlsocktype purpose, struct curl_sockaddr *addr)
 {
     const struct sk_http_request *request = data;
-    const struct sk_endpoint *allowed = &request->addresses[request->at];
+    const struct sk_proxy *proxy = request->http->config.proxy;
+    const struct sk_endpoint *allowed = proxy ? &proxy->endpoint : &request->addresses[request->at];
     struct sk_endpoint endpoint;
     if (sk_endpoint_from_sockaddr(&addr->addr, &endpoint) != 0 ||
         !sk_endpoint_equal(&endpoint, allowed))
@@ -245,22 +246,57 @@ static int configure_range(struct sk_http_request *request)
     return curl_easy_setopt(request->easy, CURLOPT_RANGE, range) ? SKEP_ERR_NOMEM : 0;
 }
 
+/* Whether the name is the proxy's to look up. */
+static bool is_alias(const struct sk_http_config *config, const struct sk_endpoint *address)
+{
+    return config->proxy && sk_proxy_name(config->proxy, address);
+}
+
+/* Where libcurl is to go in place of the URL's host; nothing where the proxy knows. */
+static int set_route(struct sk_http_request *request)
+{
+    const struct sk_endpoint *to = &request->addresses[request->at];
+    char address[SK_ENDPOINT_TEXT_MAX], route[SK_ENDPOINT_TEXT_MAX + 2];
+    curl_slist_free_all(request->connect_to);
+    request->connect_to = NULL;
+    if (!is_alias(&request->http->config, to)) {
+        snprintf(route, sizeof route, "::%s", sk_endpoint_text(to, address));
+        request->connect_to = curl_slist_append(NULL, route);
+        if (!request->connect_to)
+            return SKEP_ERR_NOMEM;
+    }
+    curl_easy_setopt(request->easy, CURLOPT_CONNECT_TO, request->connect_to);
+    return 0;
+}
+
+/* Never one of the environment. */
+static int set_proxy(CURL *easy, const struct sk_proxy *proxy)
+{
+    char address[SK_ENDPOINT_TEXT_MAX];
+    const char *text = proxy ? sk_endpoint_text(&proxy->endpoint, address) : "";
+    bool failed =
+        curl_easy_setopt(easy, CURLOPT_PROXY, text) || curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    if (!proxy || failed)
+        return failed ? SKEP_ERR_NOMEM : 0;
+    curl_easy_setopt(easy, CURLOPT_PROXYTYPE, (long)CURLPROXY_SOCKS5_HOSTNAME);
+    curl_easy_setopt(easy, CURLOPT_SOCKS5_AUTH, (long)CURLAUTH_BASIC);
+    if (!proxy->account.user[0])
+        return 0;
+    failed = curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, proxy->account.user) ||
+             curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, proxy->account.password);
+    return failed ? SKEP_ERR_NOMEM : 0;
+}
+
 static int configure(struct sk_http_request *request)
 {
     const struct sk_http_config *config = &request->http->config;
-    char address[SK_ENDPOINT_TEXT_MAX], route[SK_ENDPOINT_TEXT_MAX + 2];
-    snprintf(route, sizeof route, "::%s",
-             sk_endpoint_text(&request->addresses[request->at], address));
-    curl_slist_free_all(request->connect_to);
-    request->connect_to = curl_slist_append(NULL, route);
     CURL *easy = request->easy;
-    if (!request->connect_to || curl_easy_setopt(easy, CURLOPT_URL, request->url) ||
+    if (set_route(request) || set_proxy(easy, config->proxy) ||
+        curl_easy_setopt(easy, CURLOPT_URL, request->url) ||
         curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, request->length ? NULL : "gzip") ||
-        curl_easy_setopt(easy, CURLOPT_USERAGENT, "skep/" SKEP_VERSION) ||
-        curl_easy_setopt(easy, CURLOPT_PROXY, ""))
+        curl_easy_setopt(easy, CURLOPT_USERAGENT, "skep/" SKEP_VERSION))
         return SKEP_ERR_NOMEM;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
-    curl_easy_setopt(easy, CURLOPT_CONNECT_TO, request->connect_to);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -309,7 +345,8 @@ static void on_resolved(void *ctx, uint64_t id, const struct sk_endpoint *found,
     for (size_t i = 0; i < count; i++) {
         struct sk_endpoint address = found[i];
         address.port = request->port;
-        if (sk_endpoint_reachable_from(&address, request->scope))
+        if (is_alias(&request->http->config, &address) ||
+            sk_endpoint_reachable_from(&address, request->scope))
             request->addresses[request->addresses_count++] = address;
     }
     if (request->addresses_count)
@@ -362,7 +399,9 @@ static void start_hop(struct sk_http_request *request)
 
 static void redirect(struct sk_http_request *request, const char *target)
 {
-    enum sk_scope scope = sk_endpoint_scope(&request->addresses[request->at]);
+    const struct sk_endpoint *from = &request->addresses[request->at];
+    enum sk_scope scope =
+        is_alias(&request->http->config, from) ? SK_SCOPE_PUBLIC : sk_endpoint_scope(from);
     char *url = sk_mem_strdup(target);
     if (!url) {
         finish(request, 0, "out of memory");

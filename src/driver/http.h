@@ -9,6 +9,9 @@
  *   it never resolves a name, and a second look at the name cannot give another answer;
  * - an address must be of the scope allowed or a more public one; a hop that was made to an address
  *   of some scope narrows what later hops may reach to that scope.
+ * Behind a SOCKS proxy names are the proxy's to look up, and where they lead is not seen here: the
+ * proxy alone is connected to, literal addresses are judged all the same, and after a name a
+ * redirect may lead to public addresses only.
  * A body counts unpacked, and only one layer of compression is taken off. Environment proxies are
  * not used: they would see what the bind address is to hide. Connections of whole GETs are not
  * reused. Those of ranges are, by ranges of the same host that were judged to lie at the very
@@ -44,6 +47,7 @@ struct sk_http_config {
     uv_loop_t *loop;
     struct sk_resolver *resolver;
     struct sk_endpoint bind;
+    const struct sk_proxy *proxy; /* NULL: none */
     uint32_t total_ms; /* for a whole request, look-ups and redirects included; of a range up to its
                           first byte */
     uint32_t slow_s;   /* a request that gets under 10 bytes/s (a range: 1,000) for as long is given

@@ -173,6 +173,11 @@ void sk_resolver_lookup(struct sk_resolver *resolver, const char *name, sk_resol
         fn(ctx, id, &literal, 1, NULL);
         return;
     }
+    if (resolver->proxy) {
+        int err = sk_proxy_alias(resolver->proxy, name, &literal);
+        fn(ctx, id, &literal, !err, err ? "not a name that the proxy can be asked for" : NULL);
+        return;
+    }
     struct lookup *lookup = sk_mem_alloc(sizeof *lookup);
     if (!lookup) {
         fn(ctx, id, NULL, 0, "out of memory");
@@ -222,6 +227,11 @@ int sk_resolver_init(struct sk_resolver *resolver, uv_loop_t *loop, const struct
     if (servers && ares_set_servers_ports_csv(resolver->channel, servers) != ARES_SUCCESS)
         return SKEP_ERR_INVALID;
     return 0;
+}
+
+void sk_resolver_init_proxy(struct sk_resolver *resolver, struct sk_proxy *proxy)
+{
+    *resolver = (struct sk_resolver){.proxy = proxy};
 }
 
 void sk_resolver_deinit(struct sk_resolver *resolver)

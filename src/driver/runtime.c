@@ -222,6 +222,8 @@ static void arm_tick(struct skep_runtime *runtime)
 
 void sk_runtime_settle(struct skep_runtime *runtime)
 {
+    if (!runtime->engine) /* the proxy is being tried */
+        return;
     sk_runtime_stamp(runtime);
     sk_runtime_drain(runtime);
     arm_tick(runtime);
@@ -361,6 +363,60 @@ static int open_sockets(struct skep_runtime *runtime, const struct skep_config *
     return err ? SKEP_ERR_NETWORK : serve_all(runtime, fds);
 }
 
+/* ---- behind a proxy ---- */
+
+/* One socket for its relay, of a port that nobody is told. */
+static int open_relayed(struct skep_runtime *runtime)
+{
+    enum sk_family family = runtime->proxy.endpoint.family;
+    int fd = sk_socket_serve(&runtime->bind, family, SOCK_DGRAM, 0);
+    if (fd < 0) {
+        say_unusable(runtime, "UDP", 0, fd);
+        return SKEP_ERR_NETWORK;
+    }
+    return sk_udp_add(&runtime->udp, runtime, fd, family);
+}
+
+static int open_proxy(struct skep_runtime *runtime, const struct skep_config *config)
+{
+    struct sk_endpoint endpoint;
+    struct sk_socks_account account;
+    char text[SK_ENDPOINT_TEXT_MAX];
+    if (sk_proxy_parse(config->socks, config->socks_account, &endpoint, &account)) {
+        snprintf(reason, sizeof reason, "the proxy is no [USER:PASSWORD@]ADDRESS:PORT");
+        return SKEP_ERR_INVALID;
+    }
+    runtime->port = SK_PROXY_PORT;
+    int err = sk_proxy_open(&runtime->proxy, runtime, &endpoint, &account);
+    if (err)
+        snprintf(reason, sizeof reason, "cannot use the proxy %s: %s",
+                 sk_endpoint_text(&endpoint, text), runtime->proxy.reason);
+    if (!err && runtime->proxy.state == SK_PROXY_UP)
+        return open_relayed(runtime);
+    if (!err && config->transports == SKEP_TRANSPORT_UTP) {
+        snprintf(reason, sizeof reason, "uTP alone needs UDP, and the proxy %s relays none: %s",
+                 sk_endpoint_text(&endpoint, text), runtime->proxy.reason);
+        return SKEP_ERR_NETWORK;
+    }
+    return err;
+}
+
+/* What the engine may do there. */
+static void restrict_to_proxy(const struct skep_runtime *runtime, struct skep_config *config)
+{
+    config->bind = NULL; /* it says how the proxy is reached, not where others see us */
+    config->no_listen = config->no_lsd = config->dht_read_only = true;
+    if (runtime->udp.count)
+        return;
+    config->no_udp = config->no_dht = true;
+    config->transports &= ~(unsigned)SKEP_TRANSPORT_UTP;
+}
+
+const char *skep_runtime_no_udp(const struct skep_runtime *runtime)
+{
+    return runtime->proxy.runtime && !runtime->udp.count ? runtime->proxy.reason : NULL;
+}
+
 static int parse_bind(const char *text, struct sk_endpoint *ret_bind)
 {
     uint8_t addr[16];
@@ -403,13 +459,15 @@ static int init_engine(struct skep_runtime *runtime, const struct skep_config *c
     own.port = runtime->port;
     if (runtime->store.write)
         own.save_dir = ""; /* there is a store, wherever it is */
+    if (config->socks)
+        restrict_to_proxy(runtime, &own);
     if (!own.seed && getrandom(&own.seed, sizeof own.seed, 0) != sizeof own.seed)
         return SKEP_ERR_CRYPTO;
     own.seed += !own.seed;
     int err = sk_engine_new(&own, sk_runtime_stamp(runtime), &runtime->engine);
     if (err)
         return err;
-    unsigned families = 0;
+    unsigned families = runtime->proxy.runtime ? SK_KRPC_WANT_V4 : 0;
     for (unsigned i = 0; i < runtime->udp.count; i++)
         families |=
             runtime->udp.sockets[i].family == SK_FAMILY_V6 ? SK_KRPC_WANT_V6 : SK_KRPC_WANT_V4;
@@ -418,21 +476,27 @@ static int init_engine(struct skep_runtime *runtime, const struct skep_config *c
 
 static int init_names(struct skep_runtime *runtime)
 {
-    int err = sk_resolver_init(&runtime->resolver, &runtime->loop, &runtime->bind, NULL);
+    bool proxied = runtime->proxy.runtime != NULL;
+    int err =
+        proxied ? 0 : sk_resolver_init(&runtime->resolver, &runtime->loop, &runtime->bind, NULL);
+    if (proxied)
+        sk_resolver_init_proxy(&runtime->resolver, &runtime->proxy);
     if (err) {
         snprintf(reason, sizeof reason, "cannot set up name look-up");
         return err;
     }
-    return sk_http_init(&runtime->http, &(struct sk_http_config){.loop = &runtime->loop,
-                                                                 .resolver = &runtime->resolver,
-                                                                 .bind = runtime->bind,
-                                                                 .total_ms = HTTP_TOTAL_MS,
-                                                                 .slow_s = HTTP_SLOW_S,
-                                                                 .fn = on_http,
-                                                                 .head = on_http_head,
-                                                                 .data = on_http_data,
-                                                                 .fed = on_http_fed,
-                                                                 .ctx = runtime});
+    return sk_http_init(&runtime->http,
+                        &(struct sk_http_config){.loop = &runtime->loop,
+                                                 .resolver = &runtime->resolver,
+                                                 .bind = runtime->bind,
+                                                 .proxy = proxied ? &runtime->proxy : NULL,
+                                                 .total_ms = HTTP_TOTAL_MS,
+                                                 .slow_s = HTTP_SLOW_S,
+                                                 .fn = on_http,
+                                                 .head = on_http_head,
+                                                 .data = on_http_data,
+                                                 .fed = on_http_fed,
+                                                 .ctx = runtime});
 }
 
 static int init_parts(struct skep_runtime *runtime, const struct skep_config *config)
@@ -444,10 +508,10 @@ static int init_parts(struct skep_runtime *runtime, const struct skep_config *co
         runtime->signals[i].data = runtime;
     }
     if ((err = sk_tcp_init(&runtime->tcp, runtime)) != 0 ||
-        (err = open_sockets(runtime, config)) != 0 || (err = init_names(runtime)) != 0 ||
-        (err = init_engine(runtime, config)) != 0)
+        (err = config->socks ? open_proxy(runtime, config) : open_sockets(runtime, config)) != 0 ||
+        (err = init_names(runtime)) != 0 || (err = init_engine(runtime, config)) != 0)
         return err;
-    if (!config->no_lsd)
+    if (!config->no_lsd && !config->socks)
         sk_udp_join_lsd(&runtime->udp, runtime);
     if (!config->save_dir || runtime->store.write)
         return 0;
@@ -509,6 +573,7 @@ void skep_runtime_free(struct skep_runtime *runtime)
     runtime->engine = NULL;
     sk_http_deinit(&runtime->http);
     sk_resolver_deinit(&runtime->resolver);
+    sk_proxy_deinit(&runtime->proxy);
     uv_walk(&runtime->loop, close_handle, NULL);
     while (uv_run(&runtime->loop, UV_RUN_DEFAULT) != 0)
         ; /* a stop that no run has obeyed yet ends this one early */

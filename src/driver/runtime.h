@@ -11,6 +11,7 @@
 
 #include "driver/disk.h"
 #include "driver/http.h"
+#include "driver/proxy.h"
 #include "driver/resolver.h"
 #include "driver/tcp.h"
 #include "driver/udp.h"
@@ -47,6 +48,7 @@ struct skep_runtime {
     void *signal_ctx;
     struct sk_tcp tcp;
     struct sk_udp udp;
+    struct sk_proxy proxy;
     struct sk_resolver resolver;
     struct sk_http http;
     struct sk_disk disk;

@@ -55,6 +55,7 @@ static void sweep(struct sk_tcp *tcp)
     while (tcp->dead.next != &tcp->dead) {
         struct sk_tcp_io *io = tcp->dead.next;
         tcp->dead.next = io->next;
+        sk_mem_free(io->socks);
         sk_mem_free(io);
     }
     ring_init(&tcp->dead);
@@ -80,18 +81,59 @@ enum sk_conn_failure sk_tcp_failure(int error)
     return SK_CONN_UNREACHABLE;
 }
 
-static void fail(struct sk_tcp *tcp, struct sk_conn *conn, int error)
+enum sk_conn_failure sk_tcp_proxy_failure(const struct sk_socks *socks)
+{
+    static const uint8_t told[] = {
+        [SK_SOCKS_NO_FAILURE] = SK_CONN_PROXY,
+        [SK_SOCKS_GENERAL] = SK_CONN_UNREACHABLE,
+        [SK_SOCKS_NOT_ALLOWED] = SK_CONN_PROXY,
+        [SK_SOCKS_NETWORK_UNREACHABLE] = SK_CONN_UNREACHABLE,
+        [SK_SOCKS_HOST_UNREACHABLE] = SK_CONN_UNREACHABLE,
+        [SK_SOCKS_REFUSED] = SK_CONN_REFUSED,
+        [SK_SOCKS_TTL_EXPIRED] = SK_CONN_TIMEOUT,
+        [SK_SOCKS_NO_COMMAND] = SK_CONN_PROXY,
+        [SK_SOCKS_NO_ADDRESS_TYPE] = SK_CONN_UNREACHABLE,
+    };
+    /* OpenSSH hangs up where it cannot connect. */
+    if (socks->stage == SK_SOCKS_REPLY)
+        return SK_CONN_UNREACHABLE;
+    return socks->failure < SK_ARRAY_LEN(told) ? told[socks->failure] : SK_CONN_PROXY;
+}
+
+static void fail_as(struct sk_tcp *tcp, struct sk_conn *conn, enum sk_conn_failure failure)
 {
     struct sk_tcp_io *io = conn->io;
     if (io) {
         io->connecting = false;
         io->ended = true;
     }
-    sk_engine_conn_failed(tcp->runtime->engine, conn, sk_tcp_failure(error), tcp->runtime->now_ns);
+    sk_engine_conn_failed(tcp->runtime->engine, conn, failure, tcp->runtime->now_ns);
+}
+
+static void fail(struct sk_tcp *tcp, struct sk_conn *conn, int error)
+{
+    enum sk_conn_failure failure = sk_tcp_failure(error);
+    bool own = failure == SK_CONN_LOCAL || !tcp->runtime->proxy.runtime;
+    fail_as(tcp, conn, own ? failure : SK_CONN_PROXY);
+}
+
+/* With a proxy it is the one that is connected to, whatever the peer's address. */
+static int begin_dialogue(struct sk_tcp *tcp, struct sk_tcp_io *io,
+                          const struct sk_endpoint *endpoint)
+{
+    struct sk_proxy *proxy = &tcp->runtime->proxy;
+    io->socks = sk_mem_alloc(sizeof *io->socks);
+    if (!io->socks)
+        return -ENOMEM;
+    return sk_socks_init(io->socks, SK_SOCKS_CONNECT, endpoint, sk_proxy_name(proxy, endpoint),
+                         &proxy->account)
+               ? -EAFNOSUPPORT
+               : 0;
 }
 
 void sk_tcp_connect(struct sk_tcp *tcp, struct sk_conn *conn, const struct sk_endpoint *endpoint)
 {
+    const struct sk_proxy *proxy = &tcp->runtime->proxy;
     struct sk_tcp_io *io = sk_mem_calloc(1, sizeof *io);
     conn->io = io;
     if (!io) {
@@ -101,6 +143,14 @@ void sk_tcp_connect(struct sk_tcp *tcp, struct sk_conn *conn, const struct sk_en
     io->conn = conn;
     io->connecting = true;
     ring_move(io, &tcp->open);
+    io->fd = -1;
+    int err = proxy->runtime ? begin_dialogue(tcp, io, endpoint) : 0;
+    if (err) {
+        fail(tcp, conn, -err);
+        return;
+    }
+    if (proxy->runtime)
+        endpoint = &proxy->endpoint;
     io->fd = sk_socket_dial(&tcp->runtime->bind, endpoint->family);
     if (io->fd < 0) {
         fail(tcp, conn, -io->fd);
@@ -108,7 +158,7 @@ void sk_tcp_connect(struct sk_tcp *tcp, struct sk_conn *conn, const struct sk_en
     }
     struct sockaddr_storage addr;
     socklen_t len = sk_endpoint_to_sockaddr(endpoint, &addr);
-    int err = connect(io->fd, (struct sockaddr *)&addr, len) == 0 ? 0 : -errno;
+    err = connect(io->fd, (struct sockaddr *)&addr, len) == 0 ? 0 : -errno;
     if (err == 0 || err == -EINPROGRESS)
         err = watch(tcp, io, EPOLL_CTL_ADD, edges);
     if (err)
@@ -173,12 +223,50 @@ static bool met_itself(const struct sk_tcp_io *io)
            sk_endpoint_equal(&own, &io->conn->endpoint);
 }
 
+/* Goes on with the dialogue; 1 when it is open, 0 when there is more to come, -1 when it failed.
+ * What is sent is too short for a new stream not to take it whole. */
+static int go_on(struct sk_tcp_io *io)
+{
+    struct sk_socks *socks = io->socks;
+    uint8_t bytes[SK_SOCKS_HEADER_MAX];
+    while (socks->stage != SK_SOCKS_OPEN && socks->stage != SK_SOCKS_FAILED) {
+        struct sk_bytes out = sk_socks_output(socks);
+        ssize_t n = out.n ? send(io->fd, out.p, out.n, MSG_NOSIGNAL) : 0;
+        sk_socks_sent(socks, n > 0 ? (size_t)n : 0);
+        n = recv(io->fd, bytes, sk_socks_wanted(socks), 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return 0;
+        if (n <= 0)
+            return -1;
+        sk_socks_input(socks, sk_bytes(bytes, (size_t)n));
+    }
+    return socks->stage == SK_SOCKS_OPEN ? 1 : -1;
+}
+
+/* Whether the proxy has connected us. */
+static bool finish_dialogue(struct sk_tcp *tcp, struct sk_tcp_io *io)
+{
+    int done = go_on(io);
+    if (done == 0)
+        return false;
+    enum sk_conn_failure failure = sk_tcp_proxy_failure(io->socks);
+    sk_mem_free(io->socks);
+    io->socks = NULL;
+    if (done > 0)
+        return true;
+    fail_as(tcp, io->conn, failure);
+    sk_runtime_drain(tcp->runtime);
+    return false;
+}
+
 /* Whether the connection is open now. */
 static bool finish_connect(struct sk_tcp *tcp, struct sk_tcp_io *io, uint32_t events)
 {
     struct skep_runtime *runtime = tcp->runtime;
     int error = 0;
-    if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+    if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP | (io->socks ? EPOLLIN : 0))))
         return false;
     if (events & (EPOLLERR | EPOLLHUP)) {
         socklen_t len = sizeof error;
@@ -187,13 +275,15 @@ static bool finish_connect(struct sk_tcp *tcp, struct sk_tcp_io *io, uint32_t ev
     /* These two come after the other side had accepted: it is open, and ends at once. */
     if (error == ECONNRESET || error == EPIPE)
         io->broken = true;
-    else if (error == 0 && met_itself(io))
+    else if (error == 0 && !io->socks && met_itself(io))
         error = ECONNREFUSED;
     if (error && !io->broken) {
         fail(tcp, io->conn, error);
         sk_runtime_drain(runtime);
         return false;
     }
+    if (io->socks && !finish_dialogue(tcp, io))
+        return false;
     io->connecting = false;
     sk_engine_conn_connected(runtime->engine, io->conn, runtime->now_ns);
     sk_runtime_drain(runtime);

@@ -6,7 +6,8 @@
  * the set is edge-triggered. After a short read nothing more waits (epoll(7)); where reading
  * stopped early (fairness, a pause) the entry is written again, which brings the edge back.
  *
- * States of a connection: connecting -> open -> gone. Whatever ends one is told to the engine,
+ * States of a connection: connecting (through a SOCKS proxy: to it, then by its dialogue) -> open
+ * -> gone. Whatever ends one is told to the engine,
  * whose SK_OUT_CLOSE then closes it. The memory of a connection outlives the batch of events in
  * which it was closed.
  *
@@ -17,6 +18,7 @@
 #define SK_DRIVER_TCP_H
 
 #include "engine/io.h"
+#include "proto/socks/socks.h"
 
 #include <uv.h>
 
@@ -31,6 +33,7 @@ struct sk_tcp_io {
     bool blocked; /* the kernel's buffer is full */
     bool broken;  /* sending failed or the other side reset: what was received is still read */
     bool ended;   /* the engine knows that it failed or came to its end */
+    struct sk_socks *socks; /* owned: the dialogue with the proxy, while connecting through one */
 };
 
 struct sk_tcp {
@@ -58,5 +61,7 @@ void sk_tcp_close(struct sk_tcp *tcp, struct sk_conn *conn);
 void sk_tcp_pause(struct sk_tcp *tcp, struct sk_conn *conn, bool paused);
 /* How an errno of connect() is called. */
 enum sk_conn_failure sk_tcp_failure(int error);
+/* The same for what a proxy says, or, where it hung up, how far it had come. */
+enum sk_conn_failure sk_tcp_proxy_failure(const struct sk_socks *socks);
 
 #endif

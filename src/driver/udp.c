@@ -7,6 +7,7 @@
 #include "driver/runtime.h"
 #include "driver/socket.h"
 #include "wire/lsd.h"
+#include "wire/socks.h"
 
 #include <errno.h>
 #include <ifaddrs.h>
@@ -30,8 +31,39 @@ struct sk_udp_batch {
     struct mmsghdr headers[SEND_MAX];
     struct iovec slots[SEND_MAX];
     struct sockaddr_storage to[SEND_MAX];
-    uint8_t bytes[SEND_MAX][SEND_BYTES_MAX];
+    uint8_t bytes[SEND_MAX][SEND_BYTES_MAX + SK_SOCKS_HEADER_MAX];
 };
+
+/* Takes the header off what the relay sent; whether it is from there and has one. */
+static bool unwrap(const struct sk_proxy *proxy, struct sk_endpoint *from,
+                   struct sk_bytes *datagram)
+{
+    size_t header;
+    if (proxy->state != SK_PROXY_UP || !sk_endpoint_equal(from, &proxy->relay) ||
+        sk_socks_read_header(*datagram, from, &header))
+        return false;
+    *datagram = sk_bytes(datagram->p + header, datagram->n - header);
+    return true;
+}
+
+static void feed(const struct sk_udp_socket *sock, struct sk_endpoint from,
+                 struct sk_bytes datagram, uint64_t now_ns)
+{
+    struct skep_runtime *runtime = sock->runtime;
+    const struct sk_proxy *proxy = &runtime->proxy;
+    struct sk_endpoint alias;
+    if (proxy->runtime && !unwrap(proxy, &from, &datagram))
+        return;
+    /* Streams are not made to names, and would answer twice. */
+    bool stream = datagram.n && (datagram.p[0] & 15) == 1;
+    for (size_t at = 0;
+         proxy->runtime && !stream && sk_proxy_next_alias(proxy, &from, now_ns, &at, &alias);) {
+        sock->input(runtime->engine, &alias, datagram, now_ns);
+        sk_runtime_drain(runtime);
+    }
+    sock->input(runtime->engine, &from, datagram, now_ns);
+    sk_runtime_drain(runtime);
+}
 
 /* Returns how many datagrams the kernel gave. */
 static int receive_batch(struct sk_udp_socket *sock)
@@ -55,9 +87,7 @@ static int receive_batch(struct sk_udp_socket *sock)
         if (headers[i].msg_hdr.msg_flags & MSG_TRUNC ||
             sk_endpoint_from_sockaddr((struct sockaddr *)&from[i], &endpoint) != 0)
             continue;
-        sock->input(runtime->engine, &endpoint, sk_bytes(slots[i].iov_base, headers[i].msg_len),
-                    now_ns);
-        sk_runtime_drain(runtime);
+        feed(sock, endpoint, sk_bytes(slots[i].iov_base, headers[i].msg_len), now_ns);
     }
     runtime->udp.receiving = false;
     sk_runtime_drain(runtime);
@@ -138,7 +168,8 @@ void sk_udp_deinit(struct sk_udp *udp)
 static const struct sk_udp_socket *shared(const struct sk_udp *udp, enum sk_family family)
 {
     for (unsigned i = 0; i < udp->count; i++)
-        if (udp->sockets[i].family == family && udp->sockets[i].input == sk_engine_udp_input)
+        if ((udp->sockets[i].family == family || udp->sockets[i].runtime->proxy.runtime) &&
+            udp->sockets[i].input == sk_engine_udp_input)
             return &udp->sockets[i];
     return NULL;
 }
@@ -164,13 +195,32 @@ void sk_udp_flush(struct sk_udp *udp)
             flush(&udp->sockets[i]);
 }
 
+/* The header that goes before a datagram to `to`, and where both go: with a proxy its relay. False:
+ * it cannot be sent. */
+static bool wrap(const struct sk_udp_socket *sock, const struct sk_endpoint *to, uint8_t *header,
+                 size_t *ret_n, const struct sk_endpoint **ret_to)
+{
+    struct sk_proxy *proxy = &sock->runtime->proxy;
+    *ret_n = 0;
+    *ret_to = to;
+    if (!proxy->runtime)
+        return true;
+    *ret_n = sk_proxy_wrap(proxy, to, sock->runtime->now_ns, header);
+    *ret_to = &proxy->relay;
+    return *ret_n > 0;
+}
+
 static void send_now(const struct sk_udp_socket *sock, const struct sk_endpoint *to,
                      struct sk_bytes datagram)
 {
     struct sockaddr_storage addr;
-    socklen_t len = sk_endpoint_to_sockaddr(to, &addr);
-    (void)sendto(sock->fd, datagram.p, datagram.n, MSG_DONTWAIT | MSG_NOSIGNAL,
-                 (struct sockaddr *)&addr, len);
+    uint8_t header[SK_SOCKS_HEADER_MAX];
+    struct iovec parts[] = {{header, 0}, {(void *)datagram.p, datagram.n}};
+    struct msghdr message = {.msg_name = &addr, .msg_iov = parts, .msg_iovlen = 2};
+    if (!wrap(sock, to, header, &parts[0].iov_len, &to))
+        return;
+    message.msg_namelen = sk_endpoint_to_sockaddr(to, &addr);
+    (void)sendmsg(sock->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_bytes datagram,
@@ -191,9 +241,13 @@ void sk_udp_send(struct sk_udp *udp, const struct sk_endpoint *to, struct sk_byt
     }
     if (batch->count == SEND_MAX)
         flush(sock);
-    unsigned i = batch->count++;
-    memcpy(batch->bytes[i], datagram.p, datagram.n);
-    batch->slots[i].iov_len = datagram.n;
+    unsigned i = batch->count;
+    size_t header;
+    if (!wrap(sock, to, batch->bytes[i], &header, &to))
+        return;
+    batch->count++;
+    memcpy(batch->bytes[i] + header, datagram.p, datagram.n);
+    batch->slots[i].iov_len = header + datagram.n;
     batch->headers[i].msg_hdr.msg_namelen = sk_endpoint_to_sockaddr(to, &batch->to[i]);
 }
 
@@ -289,7 +343,7 @@ void sk_udp_join_lsd(struct sk_udp *udp, struct skep_runtime *runtime)
 void sk_udp_send_lsd(struct sk_udp *udp, enum sk_family family, struct sk_bytes datagram)
 {
     const struct sk_udp_socket *sock = shared(udp, family);
-    if (!sock)
+    if (!sock || sock->runtime->proxy.runtime) /* multicast does not pass a proxy */
         return;
     unsigned indices[INTERFACES_MAX];
     unsigned count = interfaces(family, &sock->runtime->bind, INTERFACES_MAX, indices);

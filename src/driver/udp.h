@@ -6,6 +6,9 @@
  * for sk_udp_flush(), which comes when a batch of received ones was served, and after everything
  * else that made the engine send.
  *
+ * Behind a SOCKS proxy there is one socket, for both families: what it sends goes to the proxy's
+ * relay with a header in front, and what comes from anywhere else is dropped.
+ *
  * The LSD sockets only listen; announces leave from the shared port, so that they carry the bind
  * address too, once through each interface. Multicast loopback stays on, since other clients of
  * this host are to hear us; the engine knows its own announces by their cookie. What the kernel

@@ -16,6 +16,7 @@ static const struct {
 } outcomes[] = {
     {"refused", SK_OUTCOME_REFUSED},
     {"unreachable", SK_OUTCOME_UNREACHABLE},
+    {"proxy", SK_OUTCOME_UNREACHABLE},
     {"connect-timeout", SK_OUTCOME_TIMEOUT},
     {"handshake-timeout", SK_OUTCOME_TIMEOUT},
     {"silence", SK_OUTCOME_TIMEOUT},

@@ -472,6 +472,9 @@ static void on_event(struct skep_peer *peer, const struct sk_peer_event *event)
     case SK_PEER_EVENT_PEX:
         sk_discovery_pex(peer, event->pex, event->pex_count);
         break;
+    case SK_PEER_EVENT_HOLEPUNCH:
+        sk_punch_message(peer, &event->holepunch);
+        break;
     case SK_PEER_EVENT_DONT_HAVE:
         on_special(peer, event, SKEP_EVENT_MESSAGE, SKEP_MESSAGE_DONT_HAVE);
         break;
@@ -549,6 +552,7 @@ int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *
     ret_config->has_v2 = torrent->has_v2;
     ret_config->dht = sk_dht_torrent_tells(torrent);
     ret_config->no_pex = !sk_discovery_pex_allowed(torrent);
+    ret_config->holepunch = sk_punch_allowed(torrent);
     if (torrent->has_v1 && torrent->has_v2)
         memcpy(ret_config->info_hash_other, torrent->hash_v2, 20);
     if (torrent->metainfo) {
@@ -593,9 +597,8 @@ void sk_engine_conn_failed(struct skep_engine *engine, struct sk_conn *conn,
                            enum sk_conn_failure failure, uint64_t now_ns)
 {
     static const char *const reasons[] = {
-        [SK_CONN_REFUSED] = "refused",
-        [SK_CONN_UNREACHABLE] = "unreachable",
-        [SK_CONN_TIMEOUT] = "connect-timeout",
+        [SK_CONN_REFUSED] = "refused",         [SK_CONN_UNREACHABLE] = "unreachable",
+        [SK_CONN_TIMEOUT] = "connect-timeout", [SK_CONN_PROXY] = "proxy",
         [SK_CONN_LOCAL] = SK_DIAL_NO_SOCKETS,
     };
     struct skep_peer *peer = (struct skep_peer *)conn;

@@ -27,10 +27,15 @@ unsigned sk_dial_incoming_mse(const struct skep_engine *engine, bool *ret_requir
     return policies[engine->config.encryption].incoming;
 }
 
-static bool uses(const struct skep_engine *engine, unsigned mode)
+/* An address that only stands for a name (driver/proxy.h) is reached by a stream alone: what comes
+ * back by UDP comes from another. */
+static bool uses(const struct skep_engine *engine, const struct sk_endpoint *endpoint,
+                 unsigned mode)
 {
     unsigned transports =
         engine->config.transports ? engine->config.transports : SKEP_TRANSPORT_TCP;
+    if (sk_endpoint_is_alias(endpoint))
+        transports = SKEP_TRANSPORT_TCP;
     return transports & (mode & SK_DIAL_UTP ? SKEP_TRANSPORT_UTP : SKEP_TRANSPORT_TCP);
 }
 
@@ -40,8 +45,11 @@ static enum sk_dial_mode next_mode(const struct skep_engine *engine,
 {
     const uint8_t *order = policies[engine->config.encryption].order;
     for (unsigned i = 0; i < SK_ARRAY_LEN(policies[0].order) && order[i]; i++) {
-        if (uses(engine, order[i]) && (entry->mode_worked == order[i] ||
-                                       (!entry->mode_worked && !(entry->modes_tried & order[i]))))
+        if (entry->punch == SK_PUNCH_CALLED && !(order[i] & SK_DIAL_UTP))
+            continue; /* both call over uTP, at the same time */
+        if (uses(engine, &entry->endpoint, order[i]) &&
+            (entry->mode_worked == order[i] ||
+             (!entry->mode_worked && !(entry->modes_tried & order[i]))))
             return order[i];
     }
     return 0;
@@ -117,6 +125,16 @@ static bool back_off(struct skep_torrent *torrent, struct sk_book_entry *entry, 
     return wait_ns != SK_TIME_NEVER && !sk_peer_book_retry(&torrent->book, entry, now_ns + wait_ns);
 }
 
+/* Of this round nothing is left to try. */
+static void settle_failed(struct skep_torrent *torrent, struct sk_book_entry *entry,
+                          const char *reason, bool again, bool hung_up)
+{
+    if (torrent->state == SK_TORRENT_RUNNING && again && back_off(torrent, entry, hung_up))
+        tell_failed(torrent, entry, reason, false);
+    else
+        give_up(torrent, entry, reason);
+}
+
 void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
 {
     struct skep_engine *engine = peer->engine;
@@ -126,10 +144,17 @@ void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
     sk_conn_close(peer, reason, false);
     if (!mine)
         return;
+    if (entry->punch == SK_PUNCH_CALLED)
+        entry->punch = SK_PUNCH_DONE;
     if (torrent->state == SK_TORRENT_RUNNING && dial_again(peer, reason, handshake, unreached))
         return;
     if (unreached && peer->mode & SK_DIAL_UTP && entry->reason)
         reason = entry->reason; /* what TCP said tells more than a silence over uTP */
+    if (unreached && torrent->state == SK_TORRENT_RUNNING && sk_punch_ask(torrent, entry)) {
+        entry->reason = reason;
+        (void)sk_peer_book_retry(&torrent->book, entry, engine->now_ns + SK_PUNCH_WAIT_NS);
+        return;
+    }
     bool hung_up = strcmp(reason, sk_peer_reason_name(SK_PEER_REASON_EOF_EARLY)) == 0;
     if (hung_up && sk_identity_explains(peer))
         return;
@@ -137,11 +162,7 @@ void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
     if (handshake && engine->config.encryption == SKEP_ENCRYPTION_OFF &&
         (entry->pex_flags & SK_PEX_ENCRYPTION))
         reason = sk_peer_reason_name(SK_PEER_REASON_ENCRYPTED_ONLY);
-    if (torrent->state == SK_TORRENT_RUNNING && (handshake || unreached) &&
-        back_off(torrent, entry, hung_up))
-        tell_failed(torrent, entry, reason, false);
-    else
-        give_up(torrent, entry, reason);
+    settle_failed(torrent, entry, reason, handshake || unreached, hung_up);
 }
 
 static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)
@@ -152,6 +173,10 @@ static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)
         return;
     }
     enum sk_dial_mode mode = next_mode(engine, entry);
+    if (!mode && entry->punch == SK_PUNCH_ASKED) { /* no relay has introduced us */
+        settle_failed(torrent, entry, entry->reason, true, false);
+        return;
+    }
     struct skep_peer *peer = mode ? sk_conn_new(engine, &entry->endpoint, true) : NULL;
     if (!peer) {
         give_up(torrent, entry, mode ? "out of memory" : "closed");

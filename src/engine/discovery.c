@@ -61,6 +61,8 @@ void sk_discovery_pex(struct skep_peer *peer, const struct sk_pex_peer *peers, s
             if (may_tell(peer, &peers[i].endpoint))
                 peer->pex_new += sk_discovery_hear(torrent, &peers[i].endpoint, SK_SOURCE_PEX,
                                                    teller, peer->address, peers[i].flags);
+            if (peers[i].flags & SK_PEX_HOLEPUNCH)
+                sk_punch_told(peer, &peers[i].endpoint);
             continue;
         }
         char text[SK_ENDPOINT_TEXT_MAX];
@@ -168,6 +170,8 @@ int sk_discovery_add_tracker(struct skep_torrent *torrent, const char *url, bool
     for (size_t i = 0; i < torrent->trackers_count; i++)
         if (strcmp(sk_tracker_url(torrent->trackers[i]->machine), url) == 0)
             return 0;
+    if (engine->config.no_udp && strncasecmp(url, "udp:", 4) == 0)
+        return 0; /* nobody could ask it */
     enum sk_scope scope = url_scope(url);
     if (!strstr(url, "://") || !(given || may_ask(url, scope)))
         return SKEP_ERR_INVALID;

@@ -117,7 +117,7 @@ struct skep_peer {
     uint32_t choker_number;
     bool in_choker;
     struct sk_bitfield metadata_asked; /* pieces of the info dictionary that it waits for */
-    struct sk_give_quota metadata_quota, hashes_quota, leaves_quota;
+    struct sk_give_quota metadata_quota, hashes_quota, leaves_quota, punch_quota, relay_quota;
     struct sk_hash_range leaves_range; /* it waits for these */
     uint64_t leaves_id;                /* the disk reads their piece; 0 not */
     struct sk_book_entry *pex_entry;   /* the address that others are told; NULL not yet */
@@ -532,7 +532,18 @@ void sk_have_give_stored(struct skep_torrent *torrent, uint32_t piece);
 void sk_have_give_timer(struct skep_torrent *torrent);
 void sk_have_give_deinit(struct skep_torrent *torrent);
 
+/* punch.c */
+#define SK_PUNCH_WAIT_NS (3 * SK_SECOND_NS) /* a relay's answer takes at most so long */
+bool sk_punch_allowed(const struct skep_torrent *torrent);
+/* PEX said that this address can be punched. */
+void sk_punch_told(struct skep_peer *by, const struct sk_endpoint *endpoint);
+/* Asks for an introduction; false where nobody can be asked, or somebody was. */
+bool sk_punch_ask(struct skep_torrent *torrent, struct sk_book_entry *entry);
+void sk_punch_message(struct skep_peer *peer, const struct sk_holepunch *message);
+
 /* pex_give.c */
+/* Whether the address that we know it by is one that it listens on. */
+bool sk_pex_listens(const struct skep_peer *peer);
 void sk_pex_give_opened(struct skep_peer *peer);
 void sk_pex_give_closed(struct skep_peer *peer); /* it was open */
 void sk_pex_give_timer(struct skep_torrent *torrent);

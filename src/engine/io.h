@@ -78,6 +78,7 @@ enum sk_conn_failure {
     SK_CONN_UNREACHABLE, /* no route, network down, forbidden by the host */
     SK_CONN_TIMEOUT,
     SK_CONN_LOCAL, /* our side: no descriptors or ports left; tried again later */
+    SK_CONN_PROXY, /* the SOCKS proxy could not be used */
 };
 
 /* The next thing to do: 1, or 0 when there is none. */

@@ -36,8 +36,7 @@ static bool is_allowed(const struct skep_torrent *torrent)
     return torrent->metainfo && sk_discovery_pex_allowed(torrent);
 }
 
-/* Whether the address that we know it by is one that it listens on. */
-static bool listens(const struct skep_peer *peer)
+bool sk_pex_listens(const struct skep_peer *peer)
 {
     const struct sk_book_entry *entry = peer->entry;
     return peer->conn.outgoing || entry->sources != SK_SOURCE_INCOMING ||
@@ -51,6 +50,7 @@ static uint8_t flags_of(const struct skep_peer *peer)
     return (uint8_t)((seed ? SK_PEX_SEED : 0) |
                      (view->mse || view->extension.encryption ? SK_PEX_ENCRYPTION : 0) |
                      (peer->is_stream ? SK_PEX_UTP : 0) |
+                     (view->extension.ids[SK_EXT_HOLEPUNCH] ? SK_PEX_HOLEPUNCH : 0) |
                      (peer->conn.outgoing ? SK_PEX_REACHABLE : 0));
 }
 
@@ -120,7 +120,7 @@ static size_t list_peers(struct skep_torrent *torrent, struct skep_peer **ret_pe
 {
     size_t count = 0;
     for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next) {
-        if (!is_open(peer, torrent) || !listens(peer))
+        if (!is_open(peer, torrent) || !sk_pex_listens(peer))
             continue;
         if (!peer->pex_entry) {
             peer->pex_entry = peer->entry;

@@ -243,6 +243,7 @@ uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_e
                              [SK_DIAL_END_LOST] = {8, 5 * SK_SECOND_NS}},
     };
     bool lasting = book->persistence == SK_PERSIST_LONG;
+    entry->punch = SK_PUNCH_NONE;
     if (useful && lasting)
         entry->rounds = 0;
     uint64_t wait_ns = policies[book->persistence][end].first_ns << SK_MIN(entry->rounds, 8);

@@ -6,7 +6,7 @@
  *                  -> WAITING / DONE                      (DONE: not dialled any more; `reason`)
  *   SKIPPED: our own rules forbid it (a low port, an address that its source may not point us to).
  *
- * Memory: about 260 bytes an address, at most SK_BOOK_ADDRESSES_MAX. Of one IP at most
+ * Memory: about 290 bytes an address, at most SK_BOOK_ADDRESSES_MAX. Of one IP at most
  * SK_BOOK_PORTS_PER_IP_MAX ports are dialled when strangers told them, so that nobody can make us
  * hammer a victim.
  */
@@ -38,6 +38,14 @@ enum sk_dial_mode {
 #define SK_DIAL_UTP (SK_DIAL_UTP_PLAIN | SK_DIAL_UTP_MSE)
 #define SK_DIAL_ENCRYPTED (SK_DIAL_MSE | SK_DIAL_UTP_MSE)
 
+/* Being introduced to it by somebody who is connected to both (BEP 55). */
+enum sk_punch_state {
+    SK_PUNCH_NONE,
+    SK_PUNCH_ASKED,  /* a relay was; it waits for the answer */
+    SK_PUNCH_CALLED, /* it calls us now, and is called over uTP alone */
+    SK_PUNCH_DONE,   /* once a round */
+};
+
 struct sk_book_entry {
     struct sk_endpoint endpoint;
     enum sk_dial_state state;
@@ -47,14 +55,16 @@ struct sk_book_entry {
     uint32_t told[SK_SOURCE_COUNT];     /* how often */
     uint8_t pex_flags;                  /* all that PEX said of it, or-ed */
     uint8_t modes_tried, mode_worked;   /* enum sk_dial_mode; 0 = none yet */
-    uint32_t dials;                     /* attempts so far */
-    uint8_t rounds;                     /* failed in a row: each tries all that may be tried */
-    uint64_t gave_up_ns;                /* when back_off() had enough of it; 0 not */
-    uint8_t starved;                    /* attempts that our own system had no socket for */
-    const char *reason;                 /* why it failed or is skipped; static, or NULL */
-    struct sk_endpoint same_as;         /* another address of the same peer; family NONE */
-    void *owner;                        /* the engine's peer while DIALING or OPEN */
-    struct sk_timer retry;              /* in the dial queue while NEW or WAITING */
+    enum sk_punch_state punch;
+    struct sk_endpoint relay;   /* who last said by PEX that it can be; family NONE */
+    uint32_t dials;             /* attempts so far */
+    uint8_t rounds;             /* failed in a row: each tries all that may be tried */
+    uint64_t gave_up_ns;        /* when back_off() had enough of it; 0 not */
+    uint8_t starved;            /* attempts that our own system had no socket for */
+    const char *reason;         /* why it failed or is skipped; static, or NULL */
+    struct sk_endpoint same_as; /* another address of the same peer; family NONE */
+    void *owner;                /* the engine's peer while DIALING or OPEN */
+    struct sk_timer retry;      /* in the dial queue while NEW or WAITING */
 };
 
 /* How a round of attempts at an address, or the connection that came of it, ended. */

@@ -1,7 +1,7 @@
 /*
  * The extension protocol's handshake (BEP 10), with the keys of BEP 9 (metadata_size), 11
- * (ut_pex), 21 (upload_only), 54 (lt_donthave) and 55 (ut_holepunch), and the messages of BEP 9
- * and 11.
+ * (ut_pex), 21 (upload_only), 54 (lt_donthave) and 55 (ut_holepunch), and the messages of BEP 9,
+ * 11 and 55.
  *
  * Dictionaries from peers need not be sorted (deployed clients do not all sort), and bytes after
  * them are passed over. Values of a wrong type or out of range count as absent; nothing here
@@ -90,5 +90,28 @@ int sk_pex_read(struct sk_bytes payload, struct sk_pex_peer *ret_peers, size_t m
                 size_t *ret_count);
 /* Appends the payload with all keys, empty ones too; peers keep their order within each. */
 int sk_pex_write(struct sk_buf *buf, const struct sk_pex_peer *peers, size_t count);
+
+/* BEP 55: ut_holepunch messages. */
+enum sk_holepunch_kind {
+    SK_HOLEPUNCH_RENDEZVOUS = 0, /* to a relay: introduce us to this endpoint */
+    SK_HOLEPUNCH_CONNECT = 1,    /* from a relay: call this endpoint over uTP, now */
+    SK_HOLEPUNCH_ERROR = 2,      /* from a relay: it cannot */
+};
+enum sk_holepunch_error {
+    SK_HOLEPUNCH_NO_ERROR = 0,
+    SK_HOLEPUNCH_NO_SUCH_PEER = 1,
+    SK_HOLEPUNCH_NOT_CONNECTED = 2,
+    SK_HOLEPUNCH_NO_SUPPORT = 3,
+    SK_HOLEPUNCH_NO_SELF = 4,
+};
+struct sk_holepunch {
+    enum sk_holepunch_kind kind;
+    struct sk_endpoint endpoint; /* as it came: its port may be 0 */
+    uint32_t error;              /* enum sk_holepunch_error, or a number of theirs */
+};
+/* SKEP_ERR_MALFORMED; SKEP_ERR_UNSUPPORTED for an unknown msg_type (to be passed over). libtorrent
+ * leaves the error out where there is none: it counts as 0. */
+int sk_holepunch_read(struct sk_bytes payload, struct sk_holepunch *ret_message);
+int sk_holepunch_write(struct sk_buf *buf, const struct sk_holepunch *message);
 
 #endif

@@ -480,6 +480,57 @@ static void test_pex_round_trip(void **state)
 }
 
 /* Nothing is half written to a buffer that is too small. */
+/* Bytes as in the BEP; and as libtorrent writes them, which leaves an error of 0 out. */
+static void test_holepunch(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t n;
+        enum sk_holepunch_kind kind;
+        const char *endpoint;
+        uint32_t error;
+    } examples[] = {
+        {"\0\0\12\0\0\1\x1a\xe1\0\0\0\0", 12, SK_HOLEPUNCH_RENDEZVOUS, "10.0.0.1:6881", 0},
+        {"\1\1\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x1a\xe1\0\0\0\0", 24, SK_HOLEPUNCH_CONNECT,
+         "[2001:db8::1]:6881", 0},
+        {"\2\0\12\0\0\1\x1a\xe1\0\0\0\4", 12, SK_HOLEPUNCH_ERROR, "10.0.0.1:6881",
+         SK_HOLEPUNCH_NO_SELF},
+        {"\2\0\12\0\0\1\x1a\xe1\1\2\3\4", 12, SK_HOLEPUNCH_ERROR, "10.0.0.1:6881", 0x01020304},
+        {"\1\0\12\0\0\1\x1a\xe1", 8, SK_HOLEPUNCH_CONNECT, "10.0.0.1:6881", 0},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(examples); i++) {
+        struct sk_bytes bytes = sk_bytes(examples[i].bytes, examples[i].n);
+        struct sk_holepunch message;
+        struct sk_endpoint endpoint;
+        struct sk_buf buf;
+        assert_int_equal(sk_holepunch_read(bytes, &message), 0);
+        assert_int_equal(message.kind, examples[i].kind);
+        assert_int_equal(sk_endpoint_parse(examples[i].endpoint, 0, &endpoint), 0);
+        assert_true(sk_endpoint_equal(&message.endpoint, &endpoint));
+        assert_int_equal(message.error, examples[i].error);
+        sk_buf_init(&buf, 1000);
+        assert_int_equal(sk_holepunch_write(&buf, &message), 0);
+        assert_int_equal(buf.n, message.endpoint.family == SK_FAMILY_V6 ? 24 : 12);
+        assert_memory_equal(buf.p, bytes.p, bytes.n);
+        sk_buf_deinit(&buf);
+    }
+}
+
+static void test_holepunch_hostile(void **state)
+{
+    static const char v6[] = "\1\1\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x1a\xe1";
+    struct sk_holepunch message;
+    for (size_t n = 0; n < 20; n++)
+        assert_int_equal(sk_holepunch_read(sk_bytes(v6, n), &message), SKEP_ERR_MALFORMED);
+    assert_int_equal(sk_holepunch_read(sk_bytes("\0\0\1\2\3\4\5", 7), &message),
+                     SKEP_ERR_MALFORMED);
+    assert_int_equal(sk_holepunch_read(sk_bytes("\0\2\1\2\3\4\5\6", 8), &message),
+                     SKEP_ERR_MALFORMED);
+    assert_int_equal(sk_holepunch_read(sk_bytes("\3\0\1\2\3\4\5\6", 8), &message),
+                     SKEP_ERR_UNSUPPORTED);
+    assert_int_equal(sk_holepunch_read(sk_bytes("\3\377", 2), &message), SKEP_ERR_UNSUPPORTED);
+}
+
 static void test_write_to_full(void **state)
 {
     const struct sk_extension_handshake handshake = {.client = sk_bytes_text("skep")};
@@ -494,6 +545,10 @@ static void test_write_to_full(void **state)
         sk_buf_deinit(&buf);
         assert_int_equal(sk_metadata_message_write(&buf, &message), SKEP_ERR_LIMIT);
         assert_int_equal(buf.n, 0);
+        sk_buf_deinit(&buf);
+        assert_int_equal(
+            sk_holepunch_write(&buf, &(struct sk_holepunch){.endpoint = peer.endpoint}),
+            max < 24 ? SKEP_ERR_LIMIT : 0);
         sk_buf_deinit(&buf);
         assert_int_equal(sk_pex_write(&buf, &peer, 1), SKEP_ERR_LIMIT);
         assert_int_equal(buf.n, 0);
@@ -524,6 +579,8 @@ int main(void)
         cmocka_unit_test(test_pex_mapped),
         cmocka_unit_test(test_pex_malformed),
         cmocka_unit_test(test_pex_round_trip),
+        cmocka_unit_test(test_holepunch),
+        cmocka_unit_test(test_holepunch_hostile),
         cmocka_unit_test(test_write_to_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,6 @@
 /* Scenario files of skep lab: what each word does, and what each mistake is answered with. */
 #include "base/assert.h"
 #include "base/mem.h"
-#include "cmd/cmd.h"
 #include "cmd/lab_scenario.h"
 
 #include <skep/err.h>
@@ -12,12 +11,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-/* In place of the program's: nothing here complains. */
-void sk_complain(const char *format, ...)
-{
-    fail_msg("%s", format);
-}
 
 static struct sk_lab_scenario *parse(const char *text)
 {

@@ -464,6 +464,36 @@ static void test_extensions(void **state)
     }
 }
 
+/* Only who wants holepunch messages is told of them; who broke their form is no peer. */
+static void test_holepunch(void **state)
+{
+    static const struct {
+        size_t n;
+        enum sk_peer_state state;
+        uint32_t told;
+    } cases[] = {{12, SK_PEER_OPEN, 1}, {7, SK_PEER_CLOSED, 0}};
+    uint8_t bytes[] = {SK_HOLEPUNCH_CONNECT, 0, 10, 0, 0, 1, 0x1a, 0xe1, 0, 0, 0, 0};
+    for (size_t i = 0; i < 2 * SK_ARRAY_LEN(cases); i++) {
+        size_t which = i % SK_ARRAY_LEN(cases);
+        bool wants = i >= SK_ARRAY_LEN(cases);
+        struct sk_peer_config config = test_config("a");
+        struct side side;
+        config.holepunch = wants;
+        open_by_hand(&side, &config, 0);
+        struct sk_msg msg = {.kind = SK_MSG_EXTENDED,
+                             .extended_id = SK_EXT_HOLEPUNCH,
+                             .data = sk_bytes(bytes, cases[which].n)};
+        feed_message(&side, &msg, SK_SECOND_NS);
+        assert_int_equal(side.counts[SK_PEER_EVENT_HOLEPUNCH], wants ? cases[which].told : 0);
+        assert_int_equal(sk_peer_view(side.peer)->state, wants ? cases[which].state : SK_PEER_OPEN);
+        struct sk_holepunch answer = {.kind = SK_HOLEPUNCH_ERROR};
+        assert_int_equal(sk_peer_send_holepunch(side.peer, &answer),
+                         sk_peer_view(side.peer)->state == SK_PEER_OPEN ? SKEP_ERR_UNSUPPORTED
+                                                                        : SKEP_ERR_STATE);
+        sk_peer_free(side.peer);
+    }
+}
+
 /* A second handshake changes what it names; id 0 switches an extension off. */
 static void test_extension_handshake_again(void **state)
 {
@@ -632,6 +662,7 @@ int main(void)
         cmocka_unit_test(test_forgiving_ends),
         cmocka_unit_test(test_hashes),
         cmocka_unit_test(test_extensions),
+        cmocka_unit_test(test_holepunch),
         cmocka_unit_test(test_extension_handshake_again),
         cmocka_unit_test(test_dont_have_drops),
         cmocka_unit_test(test_late_bitfield),

@@ -587,6 +587,8 @@ static bool tell_follow(struct sk_peer *peer, struct sk_peer_event *ret_event)
         sk_extension_handshake_read(peer->msg.data, &ret_event->extended);
     else if (peer->follow == SK_PEER_EVENT_METADATA)
         sk_metadata_message_read(peer->msg.data, &ret_event->metadata);
+    else if (peer->follow == SK_PEER_EVENT_HOLEPUNCH)
+        sk_holepunch_read(peer->msg.data, &ret_event->holepunch);
     peer->follow = SK_PEER_NO_EVENT;
     return true;
 }

@@ -108,6 +108,7 @@ struct sk_peer_config {
     unsigned mse;
     bool mse_required;  /* incoming: refuse plain handshakes */
     bool no_pex;        /* BEP 11: peers are not to be told to us */
+    bool holepunch;     /* BEP 55: its messages are wanted */
     bool dht;           /* BEP 5: we have a DHT node, and say so */
     bool quiet;         /* the extension handshake is left to the owner */
     const char *client; /* our "v"; static text */
@@ -122,6 +123,7 @@ enum sk_peer_event_kind {
     SK_PEER_EVENT_EXTENDED,    /* their extension handshake (may come again): `extended` */
     SK_PEER_EVENT_METADATA,    /* `metadata` */
     SK_PEER_EVENT_PEX,         /* `pex`, `pex_count` */
+    SK_PEER_EVENT_HOLEPUNCH,   /* BEP 55: `holepunch` */
     SK_PEER_EVENT_DONT_HAVE,   /* BEP 54: msg.index */
     SK_PEER_EVENT_UPLOAD_ONLY, /* `upload_only` */
     SK_PEER_EVENT_BLOCK,       /* a block that was asked for: msg.index, begin, data; rtt_ns */
@@ -137,6 +139,7 @@ struct sk_peer_event {
     struct sk_metadata_message metadata;
     const struct sk_pex_peer *pex;
     size_t pex_count;
+    struct sk_holepunch holepunch;
     int upload_only;
     uint64_t rtt_ns; /* BLOCK: since its request was sent */
     enum sk_peer_reason reason;
@@ -244,6 +247,7 @@ int sk_peer_send_message(struct sk_peer *peer, const struct sk_msg *msg);
 /* Extension messages: SKEP_ERR_UNSUPPORTED where they did not ask for such. */
 int sk_peer_send_metadata(struct sk_peer *peer, const struct sk_metadata_message *message);
 int sk_peer_send_pex(struct sk_peer *peer, const struct sk_pex_peer *peers, size_t count);
+int sk_peer_send_holepunch(struct sk_peer *peer, const struct sk_holepunch *message);
 /* Our extension handshake again, with metadata_size (>= 0) and upload_only (-1, 0, 1) as given. It
  * goes out by itself at OPEN unless config.quiet. */
 int sk_peer_send_extension_handshake(struct sk_peer *peer, int64_t metadata_size, int upload_only);

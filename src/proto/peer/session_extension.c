@@ -7,6 +7,7 @@
 /* What messages that a client sends now and then cost against SK_PEER_IDLE_MESSAGES_MAX. */
 #define HANDSHAKE_WEIGHT 10
 #define PEX_WEIGHT 5
+#define HOLEPUNCH_WEIGHT 5
 
 static void keep_client(struct sk_peer *peer, struct sk_bytes client)
 {
@@ -109,6 +110,20 @@ static enum sk_peer_violation take_pex(struct sk_peer *peer)
     return SK_PEER_VIOLATION_NONE;
 }
 
+static enum sk_peer_violation take_holepunch(struct sk_peer *peer)
+{
+    struct sk_holepunch message;
+    sk_peer_useless(peer, HOLEPUNCH_WEIGHT);
+    if (!peer->config.holepunch)
+        return SK_PEER_VIOLATION_NONE;
+    int err = sk_holepunch_read(peer->msg.data, &message);
+    if (err == SKEP_ERR_MALFORMED)
+        return SK_PEER_VIOLATION_EXTENSION;
+    if (!err)
+        peer->follow = SK_PEER_EVENT_HOLEPUNCH;
+    return SK_PEER_VIOLATION_NONE;
+}
+
 static enum sk_peer_violation take_dont_have(struct sk_peer *peer)
 {
     if (peer->msg.data.n != 4)
@@ -144,6 +159,7 @@ void sk_peer_take_extended(struct sk_peer *peer)
         [SK_EXT_PEX] = take_pex,
         [SK_EXT_DONT_HAVE] = take_dont_have,
         [SK_EXT_UPLOAD_ONLY] = take_upload_only,
+        [SK_EXT_HOLEPUNCH] = take_holepunch,
     };
     uint8_t id = peer->msg.extended_id;
     if (id >= SK_ARRAY_LEN(takers)) {

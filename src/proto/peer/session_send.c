@@ -114,6 +114,11 @@ static int write_metadata(struct sk_buf *buf, const void *what)
     return sk_metadata_message_write(buf, what);
 }
 
+static int write_holepunch(struct sk_buf *buf, const void *what)
+{
+    return sk_holepunch_write(buf, what);
+}
+
 struct pex_list {
     const struct sk_pex_peer *peers;
     size_t count;
@@ -136,10 +141,12 @@ int sk_peer_put_extension_handshake(struct sk_peer *peer, int64_t metadata_size,
         .upload_only = upload_only,
         .encryption = peer->config.mse != 0,
     };
-    for (unsigned e = SK_EXT_METADATA; e <= SK_EXT_UPLOAD_ONLY; e++)
+    for (unsigned e = SK_EXT_METADATA; e < SK_EXT_COUNT; e++)
         handshake.ids[e] = (uint8_t)e;
     if (peer->config.no_pex)
         handshake.ids[SK_EXT_PEX] = 0;
+    if (!peer->config.holepunch)
+        handshake.ids[SK_EXT_HOLEPUNCH] = 0;
     return put_extended(peer, SK_EXT_HANDSHAKE, write_handshake, &handshake);
 }
 
@@ -302,6 +309,14 @@ int sk_peer_send_pex(struct sk_peer *peer, const struct sk_pex_peer *peers, size
     if (!id)
         return SKEP_ERR_UNSUPPORTED;
     return put_extended(peer, id, write_pex, &(struct pex_list){peers, count});
+}
+
+int sk_peer_send_holepunch(struct sk_peer *peer, const struct sk_holepunch *message)
+{
+    if (!is_open(peer))
+        return SKEP_ERR_STATE;
+    uint8_t id = peer->view.extension.ids[SK_EXT_HOLEPUNCH];
+    return id ? put_extended(peer, id, write_holepunch, message) : SKEP_ERR_UNSUPPORTED;
 }
 
 int sk_peer_send_extension_handshake(struct sk_peer *peer, int64_t metadata_size, int upload_only)
