@@ -134,6 +134,11 @@ void sk_conn_close(struct skep_peer *peer, const char *reason, bool theirs)
     if (peer->conn.outgoing && peer->stage == SK_STAGE_CONNECTING)
         engine->half_open--;
     peer->stage = SK_STAGE_CLOSING;
+    if (peer->rival) {
+        struct skep_peer *rival = peer->rival;
+        sk_dial_end_race(peer);
+        sk_conn_close(rival, reason, false);
+    }
     sk_heap_remove(&engine->timers, &peer->timer.base);
     if (peer->paused)
         engine->paused_count--;
@@ -514,7 +519,7 @@ static void drain(struct skep_peer *peer)
 void sk_conn_on_timer(struct skep_peer *peer)
 {
     if (peer->stage == SK_STAGE_CONNECTING) {
-        sk_dial_failed(peer, "connect-timeout", false);
+        sk_dial_on_timer(peer);
         return;
     }
     if (peer->stage != SK_STAGE_TALKING)
@@ -587,6 +592,7 @@ void sk_engine_conn_connected(struct skep_engine *engine, struct sk_conn *conn, 
     engine->half_open--;
     peer->stage = SK_STAGE_TALKING;
     peer->connect_ns = SK_MAX(now_ns - peer->dial_ns, UINT64_C(1));
+    sk_dial_won(peer);
     sk_heap_remove(&engine->timers, &peer->timer.base);
     if (start_session(peer))
         sk_dial_failed(peer, "out of memory", false);

@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-/* The handshakes that each policy tries, in order: over TCP first, then over uTP. */
+/*
+ * The handshakes that each policy tries, in order: over TCP first, then over uTP. Where TCP is
+ * silent for SK_ENGINE_HEAD_START_NS, uTP is tried beside it; the first that is through goes on.
+ */
 static const struct {
     uint8_t order[4];
     unsigned incoming; /* SK_MSE_... that incoming MSE may select */
@@ -39,20 +42,26 @@ static bool uses(const struct skep_engine *engine, const struct sk_endpoint *end
     return transports & (mode & SK_DIAL_UTP ? SKEP_TRANSPORT_UTP : SKEP_TRANSPORT_TCP);
 }
 
-/* How to dial this address next; 0 where all was tried. */
+/* How to dial this address next, by one of these modes; 0 where all were tried. */
 static enum sk_dial_mode next_mode(const struct skep_engine *engine,
-                                   const struct sk_book_entry *entry)
+                                   const struct sk_book_entry *entry, unsigned among)
 {
     const uint8_t *order = policies[engine->config.encryption].order;
     for (unsigned i = 0; i < SK_ARRAY_LEN(policies[0].order) && order[i]; i++) {
         if (entry->punch == SK_PUNCH_CALLED && !(order[i] & SK_DIAL_UTP))
             continue; /* both call over uTP, at the same time */
-        if (uses(engine, &entry->endpoint, order[i]) &&
+        if (order[i] & among && uses(engine, &entry->endpoint, order[i]) &&
             (entry->mode_worked == order[i] ||
              (!entry->mode_worked && !(entry->modes_tried & order[i]))))
             return order[i];
     }
     return 0;
+}
+
+/* All handshakes over the transport of this mode. */
+static unsigned transport_of(enum sk_dial_mode mode)
+{
+    return mode & SK_DIAL_UTP ? SK_DIAL_UTP : SK_DIAL_TCP;
 }
 
 /*
@@ -87,8 +96,9 @@ static bool dial_again(const struct skep_peer *peer, const char *reason, bool ha
         at_ns += peer->torrent->metainfo ? 0 : SK_SECOND_NS;
     } else {
         if (unreached) /* another handshake does not help, another transport may */
-            entry->modes_tried |= peer->mode & SK_DIAL_UTP ? SK_DIAL_UTP : SK_DIAL_TCP;
-        if (!(handshake || unreached) || entry->mode_worked || !next_mode(engine, entry))
+            entry->modes_tried |= (uint8_t)transport_of(peer->mode);
+        if (!(handshake || unreached) || entry->mode_worked ||
+            !next_mode(engine, entry, SK_DIAL_TCP | SK_DIAL_UTP))
             return false;
         if (peer->mode & SK_DIAL_TCP)
             entry->reason = reason;
@@ -135,8 +145,111 @@ static void settle_failed(struct skep_torrent *torrent, struct sk_book_entry *en
         give_up(torrent, entry, reason);
 }
 
+/* ---- both transports at once ---- */
+
+void sk_dial_end_race(struct skep_peer *peer)
+{
+    peer->rival->rival = NULL;
+    peer->rival = NULL;
+    peer->engine->races--;
+}
+
+void sk_dial_won(struct skep_peer *peer)
+{
+    struct skep_peer *rival = peer->rival;
+    if (!rival)
+        return;
+    /* If nothing comes of this one either, the other may still be tried. */
+    peer->entry->modes_tried &= (uint8_t)~rival->mode;
+    if (sk_conn_owns_entry(rival))
+        peer->entry->owner = peer;
+    sk_dial_end_race(peer);
+    sk_conn_close(rival, "local", false);
+}
+
+/* One of two failed, and all hangs on the other. */
+static void leave_race(struct skep_peer *peer, const char *reason)
+{
+    struct sk_book_entry *entry = peer->entry;
+    if (sk_conn_owns_entry(peer))
+        entry->owner = peer->rival;
+    if (strcmp(reason, SK_DIAL_NO_SOCKETS) == 0)
+        entry->modes_tried &= (uint8_t)~peer->mode;
+    else
+        entry->modes_tried |= (uint8_t)transport_of(peer->mode);
+    if (peer->mode & SK_DIAL_TCP)
+        entry->reason = reason;
+    sk_dial_end_race(peer);
+    sk_conn_close(peer, reason, false);
+}
+
+/* One attempt; NULL without memory. */
+static struct skep_peer *attempt(struct skep_torrent *torrent, struct sk_book_entry *entry,
+                                 enum sk_dial_mode mode)
+{
+    struct skep_engine *engine = torrent->engine;
+    struct skep_peer *peer = sk_conn_new(engine, &entry->endpoint, true);
+    if (!peer)
+        return NULL;
+    peer->torrent = torrent;
+    peer->entry = entry;
+    peer->mode = mode;
+    peer->stage = SK_STAGE_CONNECTING;
+    entry->modes_tried |= (uint8_t)mode;
+    engine->half_open++;
+    sk_engine_set_timer(engine, &peer->timer, SK_TIMER_PEER, engine->now_ns + SK_ENGINE_CONNECT_NS);
+    if (mode & SK_DIAL_UTP)
+        sk_streams_connect(peer);
+    else
+        sk_engine_push(engine, &(struct sk_out){.kind = SK_OUT_CONNECT,
+                                                .conn = &peer->conn,
+                                                .endpoint = entry->endpoint});
+    return peer;
+}
+
+static void tell_dialed(const struct skep_peer *peer)
+{
+    sk_engine_emit(peer->engine,
+                   &(struct skep_event){.kind = SKEP_EVENT_DIALED,
+                                        .torrent = peer->torrent,
+                                        .text = peer->address,
+                                        .flags = (peer->mode & SK_DIAL_ENCRYPTED) != 0});
+}
+
+/* TCP had its head start and did not answer yet: uTP is tried beside it (RFC 8305). */
+static void start_race(struct skep_peer *peer)
+{
+    struct skep_engine *engine = peer->engine;
+    struct sk_book_entry *entry = peer->entry;
+    sk_engine_set_timer(engine, &peer->timer, SK_TIMER_PEER, peer->dial_ns + SK_ENGINE_CONNECT_NS);
+    enum sk_dial_mode mode = next_mode(engine, entry, SK_DIAL_UTP);
+    bool wanted = mode && sk_conn_owns_entry(peer);
+    struct skep_peer *rival = wanted ? attempt(peer->torrent, entry, mode) : NULL;
+    if (!rival)
+        return;
+    peer->rival = rival;
+    rival->rival = peer;
+    engine->races++;
+    tell_dialed(rival);
+}
+
+void sk_dial_on_timer(struct skep_peer *peer)
+{
+    bool no_stream = peer->is_stream && !peer->stream;
+    if (no_stream || peer->engine->now_ns >= peer->dial_ns + SK_ENGINE_CONNECT_NS)
+        sk_dial_failed(peer, "connect-timeout", false);
+    else
+        start_race(peer);
+}
+
+/* ---- one dial ---- */
+
 void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake)
 {
+    if (peer->rival) {
+        leave_race(peer, reason);
+        return;
+    }
     struct skep_engine *engine = peer->engine;
     struct skep_torrent *torrent = peer->torrent;
     struct sk_book_entry *entry = peer->entry;
@@ -172,34 +285,21 @@ static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)
         give_up(torrent, entry, "banned");
         return;
     }
-    enum sk_dial_mode mode = next_mode(engine, entry);
+    enum sk_dial_mode mode = next_mode(engine, entry, SK_DIAL_TCP | SK_DIAL_UTP);
     if (!mode && entry->punch == SK_PUNCH_ASKED) { /* no relay has introduced us */
         settle_failed(torrent, entry, entry->reason, true, false);
         return;
     }
-    struct skep_peer *peer = mode ? sk_conn_new(engine, &entry->endpoint, true) : NULL;
+    struct skep_peer *peer = mode ? attempt(torrent, entry, mode) : NULL;
     if (!peer) {
         give_up(torrent, entry, mode ? "out of memory" : "closed");
         return;
     }
-    peer->torrent = torrent;
-    peer->entry = entry;
-    peer->mode = mode;
-    peer->stage = SK_STAGE_CONNECTING;
     entry->owner = peer;
-    entry->modes_tried |= (uint8_t)mode;
-    engine->half_open++;
-    sk_engine_set_timer(engine, &peer->timer, SK_TIMER_PEER, engine->now_ns + SK_ENGINE_CONNECT_NS);
-    if (mode & SK_DIAL_UTP)
-        sk_streams_connect(peer);
-    else
-        sk_engine_push(engine, &(struct sk_out){.kind = SK_OUT_CONNECT,
-                                                .conn = &peer->conn,
-                                                .endpoint = entry->endpoint});
-    sk_engine_emit(engine, &(struct skep_event){.kind = SKEP_EVENT_DIALED,
-                                                .torrent = torrent,
-                                                .text = peer->address,
-                                                .flags = (mode & SK_DIAL_ENCRYPTED) != 0});
+    if (mode & SK_DIAL_TCP && next_mode(engine, entry, SK_DIAL_UTP))
+        sk_engine_set_timer(engine, &peer->timer, SK_TIMER_PEER,
+                            engine->now_ns + SK_ENGINE_HEAD_START_NS);
+    tell_dialed(peer);
 }
 
 /*
@@ -220,10 +320,11 @@ static uint64_t take_token(struct skep_engine *engine, const struct sk_endpoint 
     return 0;
 }
 
+/* The two of a race are one dial, of which one connection at most will come. */
 static bool has_room(const struct skep_engine *engine)
 {
-    return engine->half_open < SK_ENGINE_HALF_OPEN_MAX &&
-           engine->peers_count < engine->config.connections_max;
+    return engine->half_open - engine->races < SK_ENGINE_HALF_OPEN_MAX &&
+           engine->peers_count - engine->races < engine->config.connections_max;
 }
 
 static void pump_torrent(struct skep_torrent *torrent)

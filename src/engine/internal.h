@@ -43,6 +43,7 @@
 #include <skep/engine.h>
 
 #define SK_ENGINE_CONNECT_NS (10 * SK_SECOND_NS)
+#define SK_ENGINE_HEAD_START_NS (3 * SK_SECOND_NS / 10) /* of TCP before uTP, as in RFC 8305 */
 #define SK_ENGINE_USEFUL_NS (60 * SK_SECOND_NS) /* a connection that lasts so long is of use */
 #define SK_ENGINE_LSD_NS (300 * SK_SECOND_NS)
 
@@ -99,6 +100,8 @@ struct skep_peer {
     struct sk_engine_timer timer;
     enum sk_stage stage;
     enum sk_dial_mode mode; /* outgoing: the handshake in use */
+    struct skep_peer
+        *rival; /* connecting: the attempt at the same address by the other transport */
     bool opened, send_queued, paused;
     bool was_reset;    /* the other side ended it with a reset */
     bool close_lost;   /* SK_OUT_CLOSE found no memory to wait in */
@@ -301,6 +304,7 @@ struct skep_engine {
     struct sk_heap timers;
     struct skep_peer *peers; /* list */
     uint32_t peers_count, incoming_count, half_open;
+    uint32_t races; /* pairs of rivals */
     uint32_t closes_lost;
     struct skep_torrent *torrents[SK_ENGINE_TORRENTS_MAX];
     uint32_t torrents_count;
@@ -389,6 +393,12 @@ void sk_identity_left(struct skep_peer *peer);
 void sk_dial_pump(struct skep_engine *engine);
 /* An outgoing attempt that never opened came to nothing. */
 void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake);
+/* One that is connecting: its head start, or its time, is over. */
+void sk_dial_on_timer(struct skep_peer *peer);
+/* It is connected: its rival, if there is one, goes. */
+void sk_dial_won(struct skep_peer *peer);
+/* It and its rival are none any more; nothing else is done to them. */
+void sk_dial_end_race(struct skep_peer *peer);
 unsigned sk_dial_incoming_mse(const struct skep_engine *engine, bool *ret_required);
 
 /* torrent.c */

@@ -239,6 +239,142 @@ static void test_nobody(void **state)
     }
 }
 
+/* ---- both at once ---- */
+
+static struct world *racing(bool accepts, bool deaf)
+{
+    struct world *world = dialling(SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP, accepts);
+    far.remote->answer = NO_ANSWER;
+    far.deaf = deaf;
+    world_start(world);
+    world_run(world, 0.29);
+    assert_int_equal(world_count(world, SKEP_EVENT_DIALED, far_address), 1);
+    assert_int_equal(far.syns, 0);
+    world_run(world, 0.015); /* the SYN is sent, and has not arrived */
+    assert_int_equal(world_count(world, SKEP_EVENT_DIALED, far_address), 2);
+    assert_int_equal(world->engine->races, 1);
+    assert_int_equal(world->engine->peers_count, 2);
+    return world;
+}
+
+/* It ended with one connection, over this transport, and nothing was told of the other. */
+static void assert_won(const struct world *world, bool utp)
+{
+    assert_int_equal(world_count(world, SKEP_EVENT_OPEN, far_address), 1);
+    assert_int_equal(world_count(world, SKEP_EVENT_CLOSED, far_address), 0);
+    assert_int_equal(world_count(world, SKEP_EVENT_FAILED, far_address), 0);
+    assert_int_equal(world->engine->peers_count, 1);
+    assert_int_equal(world->engine->races, 0);
+    assert_int_equal(skep_peer_utp(world->engine->peers), utp);
+}
+
+static void test_utp_wins(void **state)
+{
+    struct world *world = racing(true, false);
+    world_run(world, 0.1);
+    assert_won(world, true);
+    world_run(world, 30);
+    assert_won(world, true);
+    assert_int_equal(far.remote->dials, 1);
+    done(world);
+}
+
+static void test_tcp_wins(void **state)
+{
+    struct world *world = racing(true, false);
+    far.remote->answer = CONNECTS;
+    world_run(world, 30);
+    assert_won(world, false);
+    assert_int_equal(far.syns, 1);
+    assert_null(far.conn);
+    done(world);
+}
+
+/* TCP wins and then hangs up: the other, which was sent away, is asked after all. */
+static void test_winner_hangs_up(void **state)
+{
+    struct world *world = racing(true, false);
+    far.remote->answer = CONNECTS;
+    far.remote->hangs_up = true;
+    world_run(world, 30);
+    assert_won(world, true);
+    assert_int_equal(far.remote->mse, 1);
+    assert_int_equal(far.remote->plain, 1);
+    done(world);
+}
+
+static void test_utp_drops_out(void **state)
+{
+    struct world *world = racing(false, false);
+    world_run(world, 0.1);
+    assert_int_equal(world->engine->races, 0);
+    assert_int_equal(world->engine->peers_count, 1);
+    far.remote->answer = CONNECTS;
+    world_run(world, 30);
+    assert_won(world, false);
+    done(world);
+}
+
+static void test_tcp_drops_out(void **state)
+{
+    struct world *world = racing(true, true);
+    far.remote->answer = REFUSES;
+    world_run(world, 1);
+    assert_int_equal(world->engine->peers_count, 1);
+    far.deaf = false; /* the second SYN */
+    world_run(world, 5);
+    assert_won(world, true);
+    done(world);
+}
+
+/* A silent peer costs no more than over TCP alone, and fails once, by what TCP said. */
+static void test_race_without_winner(void **state)
+{
+    static const struct {
+        enum remote_answer tcp;
+        bool deaf;
+        double seconds;
+        const char *reason;
+    } cases[] = {
+        {NO_ANSWER, true, 10, "connect-timeout"},
+        {NO_ANSWER, false, 10, "connect-timeout"},
+        {REFUSES, true, 7.3, "refused"},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
+        struct world *world = racing(false, cases[i].deaf);
+        far.remote->answer = cases[i].tcp;
+        world_run(world, cases[i].seconds - 0.4);
+        assert_int_equal(world_count(world, SKEP_EVENT_FAILED, far_address), 0);
+        world_run(world, 0.2);
+        assert_failed(world, far_address, cases[i].reason);
+        assert_int_equal(world_count(world, SKEP_EVENT_FAILED, far_address), 1);
+        assert_int_equal(world->engine->peers_count, 0);
+        world_run(world, 60);
+        assert_int_equal(world_count(world, SKEP_EVENT_DIALED, far_address), 2);
+        done(world);
+    }
+}
+
+/* The two are one dial where connections are counted. */
+static void test_race_is_one_dial(void **state)
+{
+    const struct skep_config config = {.no_lsd = true,
+                                       .connections_max = 1,
+                                       .transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP};
+    struct world *world = fresh(&config, true);
+    assert_int_equal(skep_torrent_add_peer(world->torrent, far_address), 0);
+    far.remote->answer = NO_ANSWER;
+    far.deaf = true;
+    world_start(world);
+    world_run(world, 1);
+    assert_int_equal(world->engine->peers_count, 2);
+    skep_torrent_stop(world->torrent, world->now_ns); /* in the middle of it */
+    world_run(world, 0);
+    assert_int_equal(world->engine->peers_count, 0);
+    assert_int_equal(world->engine->races, 0);
+    done(world);
+}
+
 /* ---- taking ---- */
 
 static struct world *taken(void)
@@ -343,10 +479,21 @@ static void test_blocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dials),         cmocka_unit_test(test_after_tcp),
-        cmocka_unit_test(test_tcp_is_enough), cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_takes),         cmocka_unit_test(test_handshake_apart),
-        cmocka_unit_test(test_reset),         cmocka_unit_test(test_takes_nobody),
+        cmocka_unit_test(test_dials),
+        cmocka_unit_test(test_after_tcp),
+        cmocka_unit_test(test_tcp_is_enough),
+        cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_utp_wins),
+        cmocka_unit_test(test_tcp_wins),
+        cmocka_unit_test(test_winner_hangs_up),
+        cmocka_unit_test(test_utp_drops_out),
+        cmocka_unit_test(test_tcp_drops_out),
+        cmocka_unit_test(test_race_without_winner),
+        cmocka_unit_test(test_race_is_one_dial),
+        cmocka_unit_test(test_takes),
+        cmocka_unit_test(test_handshake_apart),
+        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_takes_nobody),
         cmocka_unit_test(test_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
