@@ -28,6 +28,9 @@ static void check(const struct sk_magnet *magnet)
     check_addresses(magnet->sources, magnet->sources_count, SK_METAINFO_TRACKERS_MAX);
     check_addresses(magnet->peers, magnet->peers_count, SK_MAGNET_PEERS_MAX);
     for (size_t i = 0; i < magnet->select_count; i++) {
+        SK_ASSERT(sk_magnet_selects(magnet, magnet->select[i].first));
+        SK_ASSERT(sk_magnet_selects(magnet, magnet->select[i].last));
+        SK_ASSERT(!sk_magnet_selects(magnet, magnet->select[i].last + 1));
         SK_ASSERT(magnet->select[i].first <= magnet->select[i].last);
         SK_ASSERT(magnet->select[i].last < SK_METAINFO_FILES_MAX);
         if (i)

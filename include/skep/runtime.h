@@ -32,12 +32,13 @@ struct skep_config {
     bool no_trackers, no_pex, no_lsd, no_dht;
     bool no_udp; /* nothing can be sent by UDP: no uTP, no DHT, no tracker over UDP */
     enum skep_encryption encryption;
-    unsigned transports; /* enum skep_transport: how peers are dialled, TCP first; 0 = TCP alone.
+    unsigned transports; /* enum skep_transport: how peers are dialled; both: uTP where TCP does not
+                            answer within 0.3 s, the first through goes on; 0 = TCP alone.
                             Who comes in may use TCP, and uTP where it is among these */
     uint32_t connections_max; /* 0 = 2,000 */
     bool lasting; /* addresses that fail are dialled again, with back-off, for as long as it runs;
                      else (an audit) only those that hung up, once */
-    uint32_t connect_rate;       /* new connections a second to public addresses; 0 = 200 */
+    uint32_t connect_rate;       /* public addresses dialled a second; 0 = 200 */
     uint64_t rate_limit_bytes_s; /* download; 0 = none */
     const char *save_dir;        /* pieces given to skep_torrent_store() go here; NULL = nowhere */
     bool give;                   /* serve stored pieces */

@@ -73,8 +73,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         limits->preview = true;
         return 0;
     case KEY_SELECT:
-        expect(sk_selection_parse(arg, &limits->selection), "--select", arg,
-               "numbers of files and ranges, such as 1,3-5 or 7-");
+        expect(sk_selection_parse(arg, &limits->selection), "--select", arg, SK_SELECTION_EXPECTED);
         return 0;
     case KEY_FILE:
         expect(sk_parse_count(arg, UINT32_MAX, &get->file) && get->file, "--file", arg,

@@ -8,6 +8,7 @@
 #include "wire/metainfo.h"
 
 #define SK_SELECTION_RANGES_MAX 256
+#define SK_SELECTION_EXPECTED "numbers of files and ranges, such as 1,3-5 or 7-"
 
 /* count 0: all files. */
 struct sk_selection {

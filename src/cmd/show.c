@@ -3,19 +3,23 @@
 #include <skep/err.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "cmd/cmd.h"
+#include "cmd/selection.h"
 #include "cmd/target.h"
+#include "wire/metainfo_write.h"
 
 #include <argp.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
 
-enum { KEY_FORMAT = 1000, KEY_FILES };
+enum { KEY_FORMAT = 1000, KEY_FILES, KEY_MAGNET, KEY_SELECT };
 
 struct arguments {
     const char *target;
-    bool json, all_files;
+    bool json, all_files, magnet;
+    struct sk_selection selection;
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -31,6 +35,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_FILES:
         arguments->all_files = true;
+        return 0;
+    case KEY_MAGNET:
+        arguments->magnet = true;
+        return 0;
+    case KEY_SELECT:
+        if (!sk_selection_parse(arg, &arguments->selection)) {
+            sk_complain("--select='%.80s': expected " SK_SELECTION_EXPECTED, arg);
+            exit(SK_EXIT_USAGE);
+        }
         return 0;
     case ARGP_KEY_ARG:
         if (arguments->target) {
@@ -50,6 +63,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_option options[] = {
     {"format", KEY_FORMAT, "FORMAT", 0, "text (default) or json", 0},
     {"files", KEY_FILES, NULL, 0, "list all files, however many", 0},
+    {"magnet", KEY_MAGNET, NULL, 0, "only the magnet link of a .torrent", 0},
+    {"select", KEY_SELECT, "LIST", 0, "with --magnet: a link to these files: 1,3-5", 0},
     {0},
 };
 
@@ -116,20 +131,74 @@ static int load(const char *text, struct sk_show *show)
     return code;
 }
 
-static int print(const struct sk_show *show, bool json)
+/* Appends which files the link is to (BEP 53), by their indices, where padding counts. */
+static void put_selection(const struct sk_metainfo *m, const struct sk_selection *selection,
+                          struct sk_buf *link)
 {
-    int err = json ? sk_show_json(show, stdout) : 0;
+    const char *before = "&so=";
+    uint32_t number = 0;
+    for (uint32_t i = 0; i < m->files_count; i++) {
+        if (m->files[i].flags & SK_FILE_PADDING || !sk_selection_has(selection, ++number))
+            continue;
+        sk_buf_printf(link, "%s%u", before, i);
+        before = ",";
+        uint32_t last = i;
+        while (last + 1 < m->files_count && !(m->files[last + 1].flags & SK_FILE_PADDING) &&
+               sk_selection_has(selection, number + 1)) {
+            last++;
+            number++;
+        }
+        if (last > i)
+            sk_buf_printf(link, "-%u", last);
+        i = last;
+    }
+}
+
+static int print_magnet(const struct sk_metainfo *m, const struct sk_selection *selection)
+{
+    struct sk_buf link;
+    sk_buf_init(&link, 8 * SK_MAGNET_BYTES_MAX);
+    int err = sk_metainfo_write_magnet(m, &link);
+    if (selection->count)
+        put_selection(m, selection, &link);
+    if (!err && !link.failed)
+        printf("%.*s\n", (int)link.n, (const char *)link.p);
+    else
+        err = SKEP_ERR_NOMEM;
+    sk_buf_deinit(&link);
+    return err;
+}
+
+static int print(const struct sk_show *show, const struct arguments *arguments)
+{
+    int err = arguments->magnet ? print_magnet(show->torrent, &arguments->selection)
+              : arguments->json ? sk_show_json(show, stdout)
+                                : 0;
     if (err) {
         sk_complain("%s", skep_err_text(err));
         return SK_EXIT_FAILED;
     }
-    if (!json)
+    if (!arguments->json && !arguments->magnet)
         sk_show_text(show, stdout);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         sk_complain("standard output: %s", strerror(errno));
         return SK_EXIT_STORAGE;
     }
     return SK_EXIT_DONE;
+}
+
+/* Whether there is what --magnet needs; an exit code. */
+static int check_magnet(const struct arguments *arguments, const struct sk_show *show)
+{
+    if (arguments->magnet && !show->torrent) {
+        sk_complain("show: --magnet is for a .torrent file");
+        return SK_EXIT_USAGE;
+    }
+    uint32_t beyond = show->torrent ? sk_selection_beyond(&arguments->selection, show->torrent) : 0;
+    if (beyond)
+        sk_complain("%.200s: has no file %u (skep show --files lists them)", show->torrent->name,
+                    beyond);
+    return beyond ? SK_EXIT_USAGE : SK_EXIT_DONE;
 }
 
 int sk_cmd_show(int argc, char **argv)
@@ -141,10 +210,16 @@ int sk_cmd_show(int argc, char **argv)
     argp_err_exit_status = SK_EXIT_USAGE;
     if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0)
         return SK_EXIT_USAGE;
+    if (arguments.selection.count && !arguments.magnet) {
+        sk_complain("show: --select goes with --magnet");
+        return SK_EXIT_USAGE;
+    }
     int code = load(arguments.target, &show);
     show.all_files = arguments.all_files;
     if (!code)
-        code = print(&show, arguments.json);
+        code = check_magnet(&arguments, &show);
+    if (!code)
+        code = print(&show, &arguments);
     sk_metainfo_free(show.torrent);
     sk_magnet_free(show.magnet);
     return code;

@@ -225,6 +225,22 @@ static bool is_known(const struct sk_transfer *transfer, const uint8_t hash[20])
     return false;
 }
 
+/* What the link selects holds where the command line has no say. */
+static int keep_link(struct sk_transfer_torrent *t, const struct sk_target *target)
+{
+    const struct sk_transfer *transfer = t->transfer;
+    const char *text = (const char *)target->bytes.p;
+    if (target->kind != SK_TARGET_LINK || transfer->limits.selection.count ||
+        transfer->limits.only_seed)
+        return SK_EXIT_DONE;
+    int err = sk_magnet_parse(text, &t->link, NULL);
+    if (!err && !t->link->select_count) {
+        sk_magnet_free(t->link);
+        t->link = NULL;
+    }
+    return err == SKEP_ERR_NOMEM ? sk_complain_err(err) : SK_EXIT_DONE; /* else a mere hash */
+}
+
 static int add_target(struct sk_transfer *transfer, struct sk_target *target, const char *text)
 {
     struct sk_transfer_torrent *t = &transfer->torrents[transfer->count];
@@ -245,6 +261,8 @@ static int add_target(struct sk_transfer *transfer, struct sk_target *target, co
     t->root = -1;
     if (!code)
         code = sk_target_add(target, skep_runtime_engine(transfer->runtime), &t->torrent);
+    if (!code)
+        code = keep_link(t, target);
     if (code)
         return code;
     sk_hex_encode(skep_torrent_info_hash(t->torrent), SK_SHA1_SIZE, t->hex);
@@ -349,8 +367,10 @@ int sk_transfer_run(struct sk_transfer *transfer, char **targets, size_t count)
     }
     transfer->started_ns = skep_runtime_now(transfer->runtime);
     code = with_runtime(transfer, targets, count);
-    for (size_t i = 0; i < transfer->count; i++)
+    for (size_t i = 0; i < transfer->count; i++) {
         sk_transfer_disk_end(&transfer->torrents[i]);
+        sk_magnet_free(transfer->torrents[i].link);
+    }
     if (!transfer->options.net.no_dht)
         sk_dht_nodes_save(&transfer->nodes, skep_runtime_engine(transfer->runtime), false);
     skep_runtime_free(transfer->runtime);

@@ -23,6 +23,7 @@
 #include "driver/hashing.h"
 #include "engine/downloader.h"
 #include "store/resume.h"
+#include "wire/magnet.h"
 
 enum sk_transfer_stage {
     SK_TRANSFER_METADATA,
@@ -50,6 +51,7 @@ struct sk_transfer_torrent {
     struct skep_torrent *torrent;
     struct sk_downloader *downloader;
     char hex[2 * SK_SHA1_SIZE + 1]; /* its info-hash */
+    struct sk_magnet *link;         /* that selects files (BEP 53), with no --select; NULL */
     struct sk_resume *resume;       /* NULL: nothing is remembered */
     /* While CHECKING: */
     struct sk_hashing *hashing;

@@ -165,11 +165,31 @@ static void want_file(struct sk_picker *picker, const struct sk_metainfo *m,
 }
 
 /* Whether file `i` is wanted; *number counts those that have one. */
-static bool is_wanted(const struct sk_transfer_torrent *t, const struct sk_file *file,
-                      uint32_t *number)
+static bool is_wanted(const struct sk_transfer_torrent *t, uint32_t i, uint32_t *number)
 {
-    return !(file->flags & SK_FILE_PADDING) &&
-           sk_selection_has(&t->transfer->limits.selection, ++*number);
+    if (torrent_of(t)->files[i].flags & SK_FILE_PADDING)
+        return false;
+    ++*number;
+    return t->link ? sk_magnet_selects(t->link, i)
+                   : sk_selection_has(&t->transfer->limits.selection, *number);
+}
+
+/* Only the files that are wanted. Whether there is one. */
+static bool want_files(const struct sk_transfer_torrent *t)
+{
+    const struct sk_transfer_limits *limits = &t->transfer->limits;
+    const struct sk_metainfo *m = torrent_of(t);
+    struct sk_picker *picker = sk_downloader_picker(t->downloader);
+    uint32_t number = 0, wanted = 0;
+    for (uint32_t piece = 0; piece < m->pieces && (limits->selection.count || t->link); piece++)
+        sk_picker_set_priority(picker, piece, 0);
+    for (uint32_t i = 0; i < m->files_count; i++) {
+        if (!is_wanted(t, i, &number))
+            continue;
+        want_file(picker, m, &m->files[i], limits->preview);
+        wanted++;
+    }
+    return wanted > 0;
 }
 
 /* Complains; an exit code. */
@@ -177,8 +197,7 @@ static int want(struct sk_transfer_torrent *t)
 {
     const struct sk_transfer_limits *limits = &t->transfer->limits;
     const struct sk_metainfo *m = torrent_of(t);
-    struct sk_picker *picker = sk_downloader_picker(t->downloader);
-    uint32_t beyond = sk_selection_beyond(&limits->selection, m), number = 0;
+    uint32_t beyond = sk_selection_beyond(&limits->selection, m);
     if (t->transfer->stream)
         return sk_transfer_stream_ready(t->transfer->stream, t);
     if (beyond) {
@@ -187,14 +206,11 @@ static int want(struct sk_transfer_torrent *t)
                     sk_transfer_name(t), beyond, files, files == 1 ? "" : "s");
         return SK_EXIT_USAGE;
     }
-    if (!limits->selection.count && !limits->preview)
+    if ((!limits->selection.count && !limits->preview && !t->link) || want_files(t))
         return SK_EXIT_DONE;
-    for (uint32_t piece = 0; piece < m->pieces && limits->selection.count; piece++)
-        sk_picker_set_priority(picker, piece, 0);
-    for (uint32_t i = 0; i < m->files_count; i++)
-        if (is_wanted(t, &m->files[i], &number))
-            want_file(picker, m, &m->files[i], limits->preview);
-    return SK_EXIT_DONE;
+    sk_complain("%.200s: has none of the files that its link selects (so=); --select says others",
+                sk_transfer_name(t));
+    return SK_EXIT_USAGE;
 }
 
 void sk_transfer_make_empty(struct sk_transfer_torrent *t)
@@ -204,7 +220,7 @@ void sk_transfer_make_empty(struct sk_transfer_torrent *t)
     int root = open(t->transfer->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (uint32_t i = 0; i < m->files_count && root >= 0; i++) {
         char path[PATH_MAX];
-        if (!is_wanted(t, &m->files[i], &number) || !is_kept(&m->files[i]) || m->files[i].length)
+        if (!is_wanted(t, i, &number) || !is_kept(&m->files[i]) || m->files[i].length)
             continue;
         put_path(m, i, path);
         int file = sk_path_open(root, path, true);

@@ -414,6 +414,20 @@ int sk_magnet_from_hash(const char *hex, struct sk_magnet **ret_magnet)
     return 0;
 }
 
+bool sk_magnet_selects(const struct sk_magnet *magnet, uint32_t file)
+{
+    size_t low = 0, high = magnet->select_count; /* the first range that ends at it or behind it */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (magnet->select[middle].last < file)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return !magnet->select_count ||
+           (low < magnet->select_count && magnet->select[low].first <= file);
+}
+
 static void free_texts(char **list, size_t count)
 {
     for (size_t i = 0; i < count; i++)

@@ -53,6 +53,8 @@ int sk_magnet_parse_pointer(const char *uri, struct sk_magnet **ret_magnet,
 /* A magnet of nothing but an info-hash in 40 or 64 hex digits (or 32 base32). SKEP_ERR_INVALID
  * where the text is anything else, SKEP_ERR_NOMEM. */
 int sk_magnet_from_hash(const char *hex, struct sk_magnet **ret_magnet);
+/* Whether the link selects this file (an index); one that selects none at all selects all. */
+bool sk_magnet_selects(const struct sk_magnet *magnet, uint32_t file);
 void sk_magnet_free(struct sk_magnet *magnet);
 
 #endif

@@ -236,6 +236,27 @@ def test_selection():
                                                            here / "x"))
 
 
+def test_selection_of_a_link():
+    with folder() as here:
+        for kind in "v1", "hybrid":  # with padding, which has indices and no numbers
+            source, torrent = make(here, kind)
+            link = skep.run("show", "--magnet", "--select=2-3,5", torrent).stdout.strip()
+            assert "&so=" in link, link
+            with seeding(here, source, torrent) as peer:
+                to = here / f"to-{kind}"
+                about = get(here, link, peer, to=to)
+                assert about["complete"], about
+                assert_same(source, to, ["b.txt", "empty", "sub/d.bin"])
+                assert not (to / "orchard/a.bin").exists() or kind == "v1"
+                over = here / f"over-{kind}"  # the command line knows better
+                assert get(here, link, peer, "--select=1", to=over)["complete"]
+                assert_same(source, over, ["a.bin"])
+                assert not (over / "orchard/sub/d.bin").exists()
+                none = link.split("&so=")[0] + "&so=77-99"
+                said = refused(USAGE, *arguments(here, none, peer, "-o", here / "none"))
+                assert "none of the files" in said, said
+
+
 def stream(here, torrent, *options, code=DONE):
     env = {**skep.environment(), "TMPDIR": str(here)}
     done = subprocess.run([skep.SKEP, *map(str, arguments(here, torrent, "-o", "-", *options))],

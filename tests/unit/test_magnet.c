@@ -166,6 +166,25 @@ static void selections_are_merged(void **state)
     }
 }
 
+static void selects_by_index(void **state)
+{
+    static const struct {
+        const char *so, *wanted; /* of files 0 to 9 */
+    } cases[] = {
+        {"", "1111111111"},        {"&so=0", "1000000000"},     {"&so=0,2,4,6-8", "1010101110"},
+        {"&so=9,5", "0000010001"}, {"&so=20-30", "0000000000"}, {"&so=3-99", "0001111111"},
+        {"&so=bad", "1111111111"},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
+        char uri[200];
+        snprintf(uri, sizeof uri, "%s%s", LINK, cases[i].so);
+        struct sk_magnet *m = parse(uri);
+        for (uint32_t file = 0; file < 10; file++)
+            assert_int_equal(sk_magnet_selects(m, file), cases[i].wanted[file] == '1');
+        sk_magnet_free(m);
+    }
+}
+
 static void more_than_the_limits(void **state)
 {
     char *uri = malloc(SK_MAGNET_BYTES_MAX + 2), *at = uri;
@@ -291,6 +310,7 @@ int main(void)
         cmocka_unit_test(reads_parameters),
         cmocka_unit_test(passes_over_broken_parameters),
         cmocka_unit_test(selections_are_merged),
+        cmocka_unit_test(selects_by_index),
         cmocka_unit_test(more_than_the_limits),
         cmocka_unit_test(from_hashes),
         cmocka_unit_test(points_to_an_item_of_the_dht),
