@@ -381,6 +381,8 @@ static void load_dht(struct audit *audit)
 static int with_runtime(struct audit *audit, struct sk_target *target)
 {
     load_dht(audit);
+    if (!audit->options.net.transports)
+        audit->options.net.transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP;
     int code = sk_options_open(&audit->options, &audit->runtime);
     if (code)
         return code;

@@ -128,7 +128,8 @@ def check_all(tap, lab):
     seed = check_transfers(tap, lab, "off")
     check_transfers(tap, lab, "require")
     other = lab.libtorrent("lt-tcp", True, transport="tcp", encryption="off")
-    audit(tap, lab, "both", [seed, other], ["utp", "tcp"], "--transport=tcp,utp")
+    audit(tap, lab, "both", [seed, other], ["utp", "tcp"])
+    audit(tap, lab, "tcp", [seed, other], [None, "tcp"], "--transport=tcp")
     audit(tap, lab, "utp", [seed, other], ["utp", None], "--transport=utp")
     tap.note(f"all: {time.monotonic() - start:.1f} s")
 
