@@ -58,7 +58,10 @@
 #define SK_ENGINE_CONNECTIONS_MIN 16  /* kept on trying for, however short of sockets */
 #define SK_ENGINE_PEX_NEW_MAX 2000    /* addresses that one connection can add to the book */
 #define SK_ENGINE_ALLOWED_FAST_MAX 64 /* allowed-fast pieces kept of one peer */
-#define SK_ENGINE_LEAVES_MAX 64       /* v2 pieces whose block hashes are kept */
+#define SK_ENGINE_FAST_GIVE_MAX 10    /* pieces one may have while choked, if it has no more, */
+#define SK_ENGINE_FAST_GIVE_SHARE 8   /* at most one in so many of the torrent's, */
+#define SK_ENGINE_FAST_GIVE_BYTES_MAX (64u << 20) /* and of all peers so much a minute */
+#define SK_ENGINE_LEAVES_MAX 64                   /* v2 pieces whose block hashes are kept */
 /* Requests of one peer that wait, and how many we say we take: Transmission sends about as
  * many a second, so that its rate is that of this number. */
 #define SK_ENGINE_GIVE_QUEUE_MAX 2048

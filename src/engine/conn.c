@@ -325,6 +325,8 @@ static void on_message(struct skep_peer *peer, const struct sk_msg *msg)
     case SK_MSG_HAVE_NONE:
         if (peer->torrent->metainfo)
             emit_peer(peer, SKEP_EVENT_HAVE_SET);
+        if (peer->stage == SK_STAGE_TALKING)
+            sk_fast_give_told(peer);
         sk_layers_peer(peer);
         break;
     case SK_MSG_HASHES:
@@ -741,8 +743,10 @@ void sk_conn_apply_metadata(struct skep_torrent *torrent)
             continue;
         }
         const struct sk_peer_view *view = sk_peer_view(peer->session);
-        if (view->has_bitfield && view->state == SK_PEER_OPEN)
+        if (view->has_bitfield && view->state == SK_PEER_OPEN) {
+            sk_fast_give_told(peer);
             emit_peer(peer, SKEP_EVENT_HAVE_SET);
+        }
         drain(peer);
     }
 }

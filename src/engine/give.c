@@ -175,13 +175,19 @@ static void reject(struct skep_peer *peer, const struct sk_give_request *request
 
 void sk_give_drop_requests(struct skep_peer *peer)
 {
-    for (uint32_t i = 0; i < peer->give_count; i++)
-        reject(peer, &peer->give[i]);
-    /* What is being read has to find its places. */
-    for (uint32_t i = 0; i < peer->give_run; i++)
-        peer->give[i].dropped = true;
-    peer->give_count = peer->give_run;
-    if (!peer->give_run) { /* many may be choked: none of them keeps a queue */
+    uint32_t kept = peer->give_run; /* what is being read has to find its places */
+    for (uint32_t i = 0; i < peer->give_count; i++) {
+        struct sk_give_request *request = &peer->give[i];
+        bool keep = !request->dropped && sk_fast_give_take(peer, request->piece, request->length);
+        if (!keep && !request->dropped)
+            reject(peer, request);
+        if (i < peer->give_run)
+            request->dropped = !keep;
+        else if (keep)
+            peer->give[kept++] = *request;
+    }
+    peer->give_count = kept;
+    if (!kept) { /* many may be choked: none of them keeps a queue */
         sk_mem_free(peer->give);
         peer->give = NULL;
     }
@@ -190,10 +196,11 @@ void sk_give_drop_requests(struct skep_peer *peer)
 static void on_request(struct skep_peer *peer, const struct sk_msg *msg)
 {
     struct skep_torrent *torrent = peer->torrent;
-    bool refuse = !sk_give_on(torrent) || !torrent->metainfo ||
-                  sk_peer_view(peer->session)->choking ||
-                  !sk_bitfield_has(&torrent->stored, msg->index) ||
-                  peer->give_count == SK_ENGINE_GIVE_QUEUE_MAX;
+    bool refuse =
+        !sk_give_on(torrent) || !torrent->metainfo ||
+        !sk_bitfield_has(&torrent->stored, msg->index) ||
+        peer->give_count == SK_ENGINE_GIVE_QUEUE_MAX ||
+        (sk_peer_view(peer->session)->choking && !sk_fast_give_take(peer, msg->index, msg->length));
     if (!refuse && !peer->give)
         peer->give = sk_mem_alloc(SK_ENGINE_GIVE_QUEUE_MAX * sizeof *peer->give);
     struct sk_give_request request = {

@@ -17,6 +17,7 @@
  * web.c         ranges of files from web seeds (BEP 19)
  * give.c        stored pieces served to others
  * choking.c     to whom
+ * fast_give.c   pieces for those that are choked (BEP 6)
  * metadata_give.c  the info dictionary given to peers (BEP 9)
  * hashes_give.c    hashes of v2 trees given to peers (BEP 52)
  * have_give.c      pieces that we have, told to peers
@@ -82,6 +83,12 @@ struct sk_give_quota {
     uint64_t since_ns, given;
 };
 
+/* What one may have while it is choked, and how many bytes of each it was given so. */
+struct sk_fast_give {
+    uint32_t pieces[SK_ENGINE_FAST_GIVE_MAX], given[SK_ENGINE_FAST_GIVE_MAX];
+    uint32_t count;
+};
+
 /* A request of theirs that waits for the disk. */
 struct sk_give_request {
     uint32_t piece, begin, length;
@@ -117,6 +124,7 @@ struct skep_peer {
     uint32_t give_count;
     uint32_t give_run;    /* so many at the head are being read */
     uint64_t give_served; /* where it is in the turn: bytes, see give.c */
+    struct sk_fast_give fast_give;
     uint32_t choker_number;
     bool in_choker;
     struct sk_bitfield metadata_asked; /* pieces of the info dictionary that it waits for */
@@ -251,6 +259,7 @@ struct skep_torrent {
     struct sk_pex_give pex;
     struct sk_have_give have;
     uint64_t given, taken; /* block bytes */
+    struct sk_give_quota fast_quota;
     uint32_t open;
     uint32_t names_waiting; /* of peers, being looked up */
     char **web_seeds;       /* of its magnet link */
@@ -519,6 +528,11 @@ void sk_give_timer(struct skep_engine *engine);
 bool sk_give_has_room(const struct skep_peer *peer);
 /* Takes n of what it may have, max in a SK_GIVE_QUOTA_NS; false where that is used up. */
 bool sk_give_quota(struct sk_give_quota *quota, uint64_t n, uint64_t max, uint64_t now_ns);
+
+/* fast_give.c */
+void sk_fast_give_told(struct skep_peer *peer); /* it told what it has, or we learnt what that is */
+/* Whether it may have so many bytes of this piece although it is choked. Counts them. */
+bool sk_fast_give_take(struct skep_peer *peer, uint32_t piece, uint32_t length);
 
 /* metadata_give.c */
 void sk_metadata_give(struct skep_peer *peer, uint32_t piece); /* it asked for this one */

@@ -209,6 +209,130 @@ static void ask_while_choked(struct link *link, const struct sk_peer_event *even
             (void)sk_peer_send_request(link->session, piece, 0, 16384, 1);
 }
 
+/* ---- while choked (BEP 6) ---- */
+
+static struct {
+    uint32_t told[16], count;
+} fast;
+
+/* Asks for all of what it is allowed, and for one more; says never that it is interested. */
+static void take_fast(struct link *link, const struct sk_peer_event *event)
+{
+    if (event->kind != SK_PEER_EVENT_MESSAGE || event->msg.kind != SK_MSG_ALLOWED_FAST)
+        return;
+    fast.told[fast.count++ % SK_ARRAY_LEN(fast.told)] = event->msg.index;
+    for (uint32_t begin = 0; begin < 2 * 16384; begin += 16384)
+        (void)sk_peer_send_request(link->session, event->msg.index, begin, 16384, 1);
+}
+
+static uint32_t not_allowed(void)
+{
+    uint32_t piece = 0;
+    for (uint32_t i = 0; i < fast.count; i++)
+        if (fast.told[i] == piece) {
+            piece++;
+            i = UINT32_MAX; /* from the first again */
+        }
+    return piece;
+}
+
+static struct world *fast_world(uint32_t holds, struct remote **ret_remote)
+{
+    struct world *world = &world_memory;
+    fast.count = 0;
+    world_init(world, &(struct skep_config){.no_lsd = true, .save_dir = "/there", .give = true});
+    world_content(world, 96, 32768, true, false);
+    world_add_file(world, NULL, 0);
+    for (uint32_t i = 0; i < 96; i++)
+        skep_torrent_has_stored(world->torrent, i);
+    *ret_remote = world_peer(world, "10.0.0.1:7000");
+    world_hold(*ret_remote, 0, holds);
+    (*ret_remote)->on_event = take_fast;
+    world_start(world);
+    world_run(world, 1);
+    return world;
+}
+
+static void test_allowed_fast(void **state)
+{
+    struct remote *remote;
+    struct world *world = fast_world(0, &remote);
+    struct sk_peer *session = world->links->session;
+    assert_true(sk_peer_view(session)->choked);
+    assert_int_equal(fast.count, 10);
+    const uint64_t all = 10 * 32768;
+    assert_int_equal(remote->got_bytes, all);
+    /* Each of them once, and no others. */
+    (void)sk_peer_send_request(session, fast.told[0], 0, 16384, 1);
+    (void)sk_peer_send_request(session, not_allowed(), 0, 16384, 1);
+    world_run(world, 1);
+    assert_int_equal(remote->got_bytes, all);
+    assert_int_equal(sk_peer_view(session)->requests_pending, 0);
+    world_deinit(world);
+}
+
+static void test_fast_only_for_the_new(void **state)
+{
+    struct remote *remote;
+    struct world *world = fast_world(10, &remote);
+    assert_int_equal(fast.count, 10);
+    world_deinit(world);
+    world = fast_world(11, &remote);
+    assert_int_equal(fast.count, 0);
+    world_deinit(world);
+    /* One that says that it got on. */
+    world = fast_world(0, &remote);
+    struct skep_peer *peer = (struct skep_peer *)world->links->conn;
+    memset(peer->fast_give.given, 0, sizeof peer->fast_give.given);
+    for (uint32_t i = 0; i < 11; i++)
+        (void)sk_peer_send_have(world->links->session, i);
+    (void)sk_peer_send_request(world->links->session, fast.told[0], 0, 16384, 1);
+    world_run(world, 1);
+    assert_int_equal(remote->got_bytes, 10 * 32768);
+    world_deinit(world);
+}
+
+static void test_fast_quota(void **state)
+{
+    struct remote *remote;
+    struct world *world = fast_world(0, &remote);
+    struct skep_peer *peer = (struct skep_peer *)world->links->conn;
+    for (uint64_t given = 10 * 32768; given < SK_ENGINE_FAST_GIVE_BYTES_MAX; given += 32768) {
+        peer->fast_give.given[0] = 0;
+        assert_true(sk_fast_give_take(peer, fast.told[0], 32768));
+    }
+    peer->fast_give.given[0] = 0;
+    assert_false(sk_fast_give_take(peer, fast.told[0], 1));
+    world_run(world, 61);
+    assert_true(sk_fast_give_take(peer, fast.told[0], 1));
+    world_deinit(world);
+}
+
+/* What waits when it is choked goes on where it is allowed. */
+static void test_fast_outlives_choke(void **state)
+{
+    struct remote *remote;
+    struct world *world = fast_world(0, &remote);
+    struct link *link = world->links;
+    struct skep_peer *peer = (struct skep_peer *)link->conn;
+    memset(peer->fast_give.given, 0, sizeof peer->fast_give.given);
+    world->disk_s = 0.5;
+    (void)sk_peer_send_interest(link->session, true);
+    world_run(world, 0.1);
+    assert_false(sk_peer_view(link->session)->choked);
+    uint64_t before = remote->got_bytes;
+    for (uint32_t i = 0; i < 3; i++)
+        (void)sk_peer_send_request(link->session, i == 1 ? not_allowed() : fast.told[i], 0, 16384,
+                                   1);
+    world_run(world, 0.1);
+    (void)sk_peer_send_interest(link->session, false);
+    world_run(world, 5);
+    assert_true(sk_peer_view(link->session)->choked);
+    assert_int_equal(remote->got_bytes - before, 2 * 16384);
+    assert_int_equal(sk_peer_view(link->session)->requests_pending, 0);
+    world_deinit(world);
+}
+
 /* Nothing is read for one who is choked, or for a piece that we do not have. */
 static void test_refusals(void **state)
 {
@@ -242,7 +366,7 @@ static void test_read_outlives_connection(void **state)
     world_run(world, 1);
     assert_int_equal(world->engine->asks.count, 0);
     struct remote *other = leecher(world, 2);
-    world_run(world, 1);
+    world_run(world, 0.5); /* the first one is dialled again later */
     assert_int_equal(world->reads, 2);
     static uint8_t bytes[16384];
     sk_engine_disk_read(world->engine, old, 0, sk_bytes(bytes, sizeof bytes), world->now_ns);
@@ -565,6 +689,10 @@ int main(void)
         cmocka_unit_test(test_give),
         cmocka_unit_test(test_give_disk_fails),
         cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_allowed_fast),
+        cmocka_unit_test(test_fast_only_for_the_new),
+        cmocka_unit_test(test_fast_quota),
+        cmocka_unit_test(test_fast_outlives_choke),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_read_outlives_connection),
         cmocka_unit_test(test_slow_reader),
