@@ -77,6 +77,7 @@
 #define SK_PICKER_DEADLINES_MAX 1024       /* pieces that are needed at a time */
 #define SK_DOWNLOADER_LEFT_MAX 256         /* givers that left and may yet turn out to have lied */
 #define SK_CHOKER_PEERS_MAX 18000          /* as many as there are connections */
+#define SK_SUPERSEED_PATIENCE_NS (60 * SK_SECOND_NS) /* until who passes nothing on gets more */
 #define SK_SUSPECTS_MAX 64                 /* wrong pieces of several givers remembered */
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
 

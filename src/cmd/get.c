@@ -27,6 +27,7 @@ enum {
     KEY_SLOTS,
     KEY_WEB_SEED,
     KEY_NO_WEB_SEEDS,
+    KEY_SUPER_SEED,
 };
 
 struct get {
@@ -114,6 +115,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_NO_WEB_SEEDS:
         get->transfer.no_web_seeds = true;
         return 0;
+    case KEY_SUPER_SEED:
+        net->super_seed = true;
+        return 0;
     case ARGP_KEY_ARG:
         return sk_texts_add(&get->targets, arg) ? ENOMEM : 0;
     default:
@@ -168,6 +172,8 @@ static const struct argp_option seed_options[] = {
     {"up-limit", KEY_UP_LIMIT, "RATE", 0, "give at most so many bytes a second", 2},
     {"slots", KEY_SLOTS, "N", 0, "give to so many peers at a time (default: by the rate)", 2},
     {"peer-limit", KEY_PEER_LIMIT, "N", 0, "be connected to at most so many peers", 2},
+    {"super-seed", KEY_SUPER_SEED, NULL, 0, "the first and only seed: give each piece once first",
+     2},
     {0},
 };
 

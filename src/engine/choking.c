@@ -152,6 +152,7 @@ void sk_choking_timer(struct skep_torrent *torrent)
         return;
     sk_choker_tick(torrent->choker, torrent->engine->now_ns);
     carry_out(torrent);
+    sk_super_give_tick(torrent);
 }
 
 void sk_choking_deinit(struct skep_torrent *torrent)

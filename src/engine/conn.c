@@ -103,6 +103,7 @@ static void forget_open(struct skep_peer *peer)
     sk_metadata_peer_gone(peer);
     sk_layers_peer_gone(peer);
     sk_choking_closed(peer);
+    sk_super_give_closed(peer);
     sk_pex_give_closed(peer);
 }
 
@@ -325,9 +326,14 @@ static void on_message(struct skep_peer *peer, const struct sk_msg *msg)
     case SK_MSG_HAVE_NONE:
         if (peer->torrent->metainfo)
             emit_peer(peer, SKEP_EVENT_HAVE_SET);
-        if (peer->stage == SK_STAGE_TALKING)
+        if (peer->stage == SK_STAGE_TALKING) {
             sk_fast_give_told(peer);
+            sk_super_give_told(peer);
+        }
         sk_layers_peer(peer);
+        break;
+    case SK_MSG_HAVE:
+        sk_super_give_have(peer, msg->index);
         break;
     case SK_MSG_HASHES:
     case SK_MSG_HASH_REJECT:
@@ -742,6 +748,7 @@ void sk_conn_apply_metadata(struct skep_torrent *torrent)
             sk_conn_close(peer, "out of memory", false);
             continue;
         }
+        sk_super_give_told(peer);
         const struct sk_peer_view *view = sk_peer_view(peer->session);
         if (view->has_bitfield && view->state == SK_PEER_OPEN) {
             sk_fast_give_told(peer);

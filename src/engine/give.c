@@ -26,10 +26,11 @@ void sk_give_opened(struct skep_peer *peer)
     const struct sk_bitfield *stored = &peer->torrent->stored;
     struct sk_bitfield none = {.count = stored->count ? stored->count : 1};
     bool fast = sk_peer_view(peer->session)->fast;
-    if (sk_give_on(peer->torrent) && stored->set)
+    if (sk_give_on(peer->torrent) && stored->set && !sk_super_give_on(peer->torrent))
         (void)sk_peer_send_bitfield(peer->session, stored);
     else if (fast)
         (void)sk_peer_send_bitfield(peer->session, &none);
+    sk_super_give_told(peer);
     sk_choking_opened(peer);
     sk_have_give_opened(peer);
     sk_pex_give_opened(peer);
@@ -199,7 +200,7 @@ static void on_request(struct skep_peer *peer, const struct sk_msg *msg)
     bool refuse =
         !sk_give_on(torrent) || !torrent->metainfo ||
         !sk_bitfield_has(&torrent->stored, msg->index) ||
-        peer->give_count == SK_ENGINE_GIVE_QUEUE_MAX ||
+        peer->give_count == SK_ENGINE_GIVE_QUEUE_MAX || sk_super_give_hides(peer, msg->index) ||
         (sk_peer_view(peer->session)->choking && !sk_fast_give_take(peer, msg->index, msg->length));
     if (!refuse && !peer->give)
         peer->give = sk_mem_alloc(SK_ENGINE_GIVE_QUEUE_MAX * sizeof *peer->give);
@@ -262,7 +263,10 @@ void sk_give_stored(struct skep_torrent *torrent, uint32_t piece)
 {
     if (!sk_bitfield_add(&torrent->stored, piece) || !sk_give_on(torrent))
         return;
-    sk_have_give_stored(torrent, piece);
+    if (sk_super_give_on(torrent))
+        sk_super_give_stored(torrent);
+    else
+        sk_have_give_stored(torrent, piece);
     sk_choking_stored(torrent);
     if (sk_bitfield_full(&torrent->stored))
         sk_metadata_give_tell_all(torrent);

@@ -17,6 +17,7 @@
  * web.c         ranges of files from web seeds (BEP 19)
  * give.c        stored pieces served to others
  * choking.c     to whom
+ * super_give.c  which pieces they are told of (BEP 16)
  * fast_give.c   pieces for those that are choked (BEP 6)
  * metadata_give.c  the info dictionary given to peers (BEP 9)
  * hashes_give.c    hashes of v2 trees given to peers (BEP 52)
@@ -38,6 +39,7 @@
 #include "proto/utp/utp.h"
 #include "swarm/choker.h"
 #include "swarm/peer_book.h"
+#include "swarm/superseed.h"
 #include "wire/magnet.h"
 #include "wire/metainfo.h"
 
@@ -125,6 +127,7 @@ struct skep_peer {
     uint32_t give_run;    /* so many at the head are being read */
     uint64_t give_served; /* where it is in the turn: bytes, see give.c */
     struct sk_fast_give fast_give;
+    struct sk_superseed_peer *super; /* NULL: it is told of everything, or not open */
     uint32_t choker_number;
     bool in_choker;
     struct sk_bitfield metadata_asked; /* pieces of the info dictionary that it waits for */
@@ -249,8 +252,9 @@ struct skep_torrent {
     struct sk_layer_fetch layers;
     struct sk_leaves leaves[SK_ENGINE_LEAVES_MAX];
     uint32_t leaves_next;
-    struct sk_bitfield stored; /* pieces on our disk, served with config.give */
-    struct sk_choker *choker;  /* NULL: nothing is served */
+    struct sk_bitfield stored;      /* pieces on our disk, served with config.give */
+    struct sk_superseed *superseed; /* NULL: no super-seeding, or nobody came yet */
+    struct sk_choker *choker;       /* NULL: nothing is served */
     struct sk_engine_timer choker_timer;
     struct skep_peer **choker_peers; /* by their number there; NULL: free */
     uint32_t choker_capacity;
@@ -528,6 +532,18 @@ void sk_give_timer(struct skep_engine *engine);
 bool sk_give_has_room(const struct skep_peer *peer);
 /* Takes n of what it may have, max in a SK_GIVE_QUOTA_NS; false where that is used up. */
 bool sk_give_quota(struct sk_give_quota *quota, uint64_t n, uint64_t max, uint64_t now_ns);
+
+/* super_give.c */
+bool sk_super_give_on(const struct skep_torrent *torrent);
+void sk_super_give_closed(struct skep_peer *peer); /* it was open */
+/* It is open, or told all that it has, or the metadata came. Waits until all three are so, but for
+ * those who need not tell it. */
+void sk_super_give_told(struct skep_peer *peer);
+void sk_super_give_have(struct skep_peer *peer, uint32_t piece);
+void sk_super_give_stored(struct skep_torrent *torrent); /* one more piece is there */
+void sk_super_give_tick(struct skep_torrent *torrent);   /* with each round of the choker */
+/* Whether it was not told that we have this piece. */
+bool sk_super_give_hides(const struct skep_peer *peer, uint32_t piece);
 
 /* fast_give.c */
 void sk_fast_give_told(struct skep_peer *peer); /* it told what it has, or we learnt what that is */

@@ -20,7 +20,7 @@ int sk_metadata_give_tell(struct skep_peer *peer)
 {
     const struct skep_torrent *torrent = peer->torrent;
     struct sk_bytes info = dictionary(torrent);
-    bool complete = info.n && sk_bitfield_full(&torrent->stored);
+    bool complete = info.n && sk_bitfield_full(&torrent->stored) && !sk_super_give_on(torrent);
     if (!sk_peer_view(peer->session)->extended)
         return 0;
     int err = sk_peer_send_extension_handshake(peer->session, (int64_t)info.n, complete ? 1 : -1);

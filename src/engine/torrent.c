@@ -36,6 +36,7 @@ void sk_torrent_free(struct skep_torrent *torrent)
     sk_layers_deinit(torrent);
     sk_leaves_deinit(torrent);
     sk_choking_deinit(torrent);
+    sk_superseed_free(torrent->superseed);
     sk_hashes_give_deinit(torrent);
     sk_pex_give_deinit(torrent);
     sk_have_give_deinit(torrent);

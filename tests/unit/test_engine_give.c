@@ -2,7 +2,7 @@
  * Pieces that were stored and are given to others, and the bound on what is taken: the disk, slots,
  * requests that outlive their connection, and pauses in reading.
  */
-#include "engine_world.h"
+#include "share_world.h"
 
 #define PIECE 65536u
 #define SLOTS 8
@@ -207,6 +207,83 @@ static void ask_while_choked(struct link *link, const struct sk_peer_event *even
     if (event->kind == SK_PEER_EVENT_EXTENDED)
         for (uint32_t piece = 0; piece < 3; piece++)
             (void)sk_peer_send_request(link->session, piece, 0, 16384, 1);
+}
+
+/* ---- super-seeding (BEP 16) ---- */
+
+static struct {
+    bool bitfield, upload_only;
+    uint32_t haves, asked, fast;
+    uint32_t told[8];
+} super;
+
+/* Takes what it is told of, and asks for what it is not. */
+static void take_super(struct link *link, const struct sk_peer_event *event)
+{
+    if (event->kind == SK_PEER_EVENT_EXTENDED)
+        super.upload_only |= event->extended.upload_only > 0;
+    if (event->kind == SK_PEER_EVENT_BLOCK && event->msg.begin + 16384 == PIECE)
+        (void)sk_peer_send_have(link->session, event->msg.index);
+    if (event->kind != SK_PEER_EVENT_MESSAGE)
+        return;
+    super.bitfield |= event->msg.kind == SK_MSG_BITFIELD || event->msg.kind == SK_MSG_HAVE_ALL;
+    super.fast += event->msg.kind == SK_MSG_ALLOWED_FAST;
+    if (event->msg.kind == SK_MSG_HAVE) {
+        super.told[super.haves++ % SK_ARRAY_LEN(super.told)] = event->msg.index;
+        (void)sk_peer_send_interest(link->session, true);
+    }
+    while (!sk_peer_view(link->session)->choked && super.asked < super.haves) {
+        uint32_t piece = super.told[super.asked++ % SK_ARRAY_LEN(super.told)];
+        for (uint32_t begin = 0; begin < PIECE; begin += 16384)
+            (void)sk_peer_send_request(link->session, piece, begin, 16384, 1);
+    }
+}
+
+static void test_super_seed(void **state)
+{
+    struct world *world = &world_memory;
+    memset(&super, 0, sizeof super);
+    world_init(world, &(struct skep_config){
+                          .no_lsd = true, .save_dir = "/there", .give = true, .super_seed = true});
+    world_content(world, 90, PIECE, true, false);
+    world_add_file(world, NULL, 0);
+    world_start(world);
+    struct remote *first = leecher(world, 1), *second = leecher(world, 2);
+    first->on_event = take_super;
+    second->on_event = NULL;
+    world_run(world, 1);
+    assert_int_equal(super.haves, 0);
+    for (uint32_t i = 0; i < 90; i++)
+        skep_torrent_has_stored(world->torrent, i);
+    world_run(world, 1);
+    assert_false(super.bitfield || super.upload_only);
+    assert_int_equal(super.fast, 0);
+    assert_int_equal(super.haves, 2);
+    assert_int_equal(first->got_bytes, 2 * PIECE);
+    /* What it was not told of it does not get. */
+    struct sk_peer *session = share_session(world, first);
+    uint32_t other = 0;
+    while (other == super.told[0] || other == super.told[1])
+        other++;
+    (void)sk_peer_send_request(session, other, 0, 16384, 1);
+    world_run(world, 1);
+    assert_int_equal(first->got_bytes, 2 * PIECE);
+    assert_int_equal(sk_peer_view(session)->requests_pending, 0);
+    /* It passes one on, and gets another. */
+    (void)sk_peer_send_have(share_session(world, second), super.told[0]);
+    world_run(world, 1);
+    assert_int_equal(super.haves, 3);
+    assert_int_equal(first->got_bytes, 3 * PIECE);
+    /* The other one it keeps, as this one. In the end it gets more all the same. */
+    world_run(world, 75);
+    assert_int_equal(super.haves, 5);
+    /* It has nobody to pass on to any more. */
+    for (struct link *link = world->links; link; link = link->next)
+        link->ended |= link->remote == second;
+    second->answer = REFUSES;
+    world_run(world, 1);
+    assert_true(super.haves > 80);
+    world_deinit(world);
 }
 
 /* ---- while choked (BEP 6) ---- */
@@ -689,6 +766,7 @@ int main(void)
         cmocka_unit_test(test_give),
         cmocka_unit_test(test_give_disk_fails),
         cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_super_seed),
         cmocka_unit_test(test_allowed_fast),
         cmocka_unit_test(test_fast_only_for_the_new),
         cmocka_unit_test(test_fast_quota),
