@@ -28,6 +28,7 @@ enum {
     KEY_WEB_SEED,
     KEY_NO_WEB_SEEDS,
     KEY_SUPER_SEED,
+    KEY_PREALLOCATE,
 };
 
 struct get {
@@ -115,6 +116,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_NO_WEB_SEEDS:
         get->transfer.no_web_seeds = true;
         return 0;
+    case KEY_PREALLOCATE:
+        limits->preallocate = true;
+        return 0;
     case KEY_SUPER_SEED:
         net->super_seed = true;
         return 0;
@@ -134,6 +138,7 @@ static const struct argp_option get_options[] = {
     {"preview", KEY_PREVIEW, NULL, 0, "the first and last piece of each file before all others", 1},
     {"file", KEY_FILE, "N", 0, "with -o -: which file (default: the only one)", 1},
     {"from", KEY_FROM, "BYTES", 0, "with -o -: from this byte of the file on", 1},
+    {"preallocate", KEY_PREALLOCATE, NULL, 0, "reserve room for all of it on the disk first", 1},
     {"on-done", KEY_ON_DONE, "PROGRAM", 0,
      "run this with info-hash, name and path once a torrent is complete", 1},
     {"verify", KEY_VERIFY, NULL, 0, "only say what is here and right; nothing is changed", 1},
@@ -219,6 +224,8 @@ static const char *clash(const struct get *get)
          "--webseed: of one TARGET at a time"},
         {get->transfer.web_seeds.count && get->verify, "--verify asks no web seed"},
         {stream && get->targets.count > 1, "-o -: one TARGET at a time"},
+        {get->transfer.limits.preallocate && (stream || get->verify),
+         "--preallocate: for downloads to a directory"},
         {stream && get->verify, "--verify: -o - is no directory"},
         {stream && get->transfer.options.format == SK_FORMAT_JSON,
          "-o -: standard output is for the file, --format=json too"},

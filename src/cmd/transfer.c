@@ -68,6 +68,9 @@ static void advance(struct sk_transfer_torrent *t, uint64_t now_ns)
     case SK_TRANSFER_CHECKING:
         sk_transfer_check(t);
         break;
+    case SK_TRANSFER_ALLOCATING:
+        sk_transfer_allocate(t);
+        break;
     case SK_TRANSFER_DOWNLOADING:
         sk_downloader_tick(t->downloader, now_ns);
         sk_downloader_status(t->downloader, &status);

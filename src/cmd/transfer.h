@@ -3,10 +3,11 @@
  *
  * A transfer is one runtime with several torrents. Each goes through
  *
- *   METADATA -> CHECKING (what is on the disk is hashed) -> DOWNLOADING -> SEEDING -> ENDED
+ *   METADATA -> CHECKING (what is on the disk is hashed) -> ALLOCATING -> DOWNLOADING -> SEEDING
+ *            -> ENDED
  *
  * or ends in FAILED. CHECKING is passed over where the resume file vouches for the pieces
- * (store/resume.h), or where nothing is there yet.
+ * (store/resume.h), or where nothing is there yet; ALLOCATING without --preallocate.
  *
  * transfer.c         the run: torrents, signals, time
  * transfer_disk.c    what is there already, what is wanted, what is remembered
@@ -20,6 +21,7 @@
 #include "cmd/dht_nodes.h"
 #include "cmd/selection.h"
 #include "cmd/target.h"
+#include "driver/allocation.h"
 #include "driver/hashing.h"
 #include "engine/downloader.h"
 #include "store/resume.h"
@@ -28,6 +30,7 @@
 enum sk_transfer_stage {
     SK_TRANSFER_METADATA,
     SK_TRANSFER_CHECKING,
+    SK_TRANSFER_ALLOCATING,
     SK_TRANSFER_DOWNLOADING,
     SK_TRANSFER_SEEDING,
     SK_TRANSFER_ENDED,
@@ -55,8 +58,10 @@ struct sk_transfer_torrent {
     struct sk_resume *resume;       /* NULL: nothing is remembered */
     /* While CHECKING: */
     struct sk_hashing *hashing;
-    int root;         /* the directory */
-    uint8_t *checked; /* enum sk_hashing_piece, by piece */
+    int root;                         /* the directory; also while ALLOCATING */
+    uint8_t *checked;                 /* enum sk_hashing_piece, by piece */
+    struct sk_allocation *allocation; /* while ALLOCATING */
+    uint64_t allocation_bytes;        /* all there are to be */
     enum sk_transfer_stage stage;
     int code;             /* FAILED: the exit code */
     uint64_t done_ns;     /* when it was complete */
@@ -73,6 +78,7 @@ struct sk_transfer_limits {
     double seed_ratio; /* and until it has given so many times its size; < 0: no matter */
     bool only_seed;    /* what is missing is not fetched */
     enum sk_picker_order order;
+    bool preallocate;
     bool preview; /* the first and last piece of each file before all others */
     struct sk_selection selection;
 };
@@ -113,6 +119,8 @@ void sk_transfer_ready(void *ctx);
 void sk_transfer_stored(uint32_t piece, void *ctx);
 /* While CHECKING: whether it is over. */
 void sk_transfer_check(struct sk_transfer_torrent *t);
+/* While ALLOCATING: whether it is over. */
+void sk_transfer_allocate(struct sk_transfer_torrent *t);
 /* Complete: files without a byte are made, which no piece has brought. */
 void sk_transfer_make_empty(struct sk_transfer_torrent *t);
 /* Writing failed with this error of the downloader's: says why. */

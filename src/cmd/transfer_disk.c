@@ -242,7 +242,7 @@ static void have_piece(struct sk_transfer_torrent *t, uint32_t piece)
 }
 
 /* What was found is there, the rest is fetched, or not. */
-static void go(struct sk_transfer_torrent *t)
+static void fetch(struct sk_transfer_torrent *t)
 {
     struct sk_picker *picker = sk_downloader_picker(t->downloader);
     uint32_t pieces = skep_torrent_pieces(t->torrent);
@@ -260,16 +260,92 @@ static void go(struct sk_transfer_torrent *t)
     sk_downloader_go(t->downloader, skep_runtime_now(t->transfer->runtime));
 }
 
+static void drop_root(struct sk_transfer_torrent *t)
+{
+    if (t->root >= 0)
+        close(t->root);
+    t->root = -1;
+}
+
 static void drop_check(struct sk_transfer_torrent *t)
 {
     if (!t->checked)
         return;
     sk_hashing_free(t->hashing);
     sk_mem_free(t->checked);
-    if (t->root >= 0)
-        close(t->root);
+    drop_root(t);
     t->hashing = NULL;
     t->checked = NULL;
+}
+
+static void drop_allocation(struct sk_transfer_torrent *t)
+{
+    sk_allocation_free(t->allocation);
+    t->allocation = NULL;
+    drop_root(t);
+}
+
+/* Those that are wanted. NULL without memory. */
+static struct sk_allocation_file *list_files(const struct sk_transfer_torrent *t, size_t *ret_count,
+                                             uint64_t *ret_bytes)
+{
+    const struct sk_metainfo *m = torrent_of(t);
+    struct sk_allocation_file *files = sk_mem_calloc(m->files_count, sizeof *files);
+    uint32_t number = 0;
+    *ret_count = *ret_bytes = 0;
+    for (uint32_t i = 0; i < m->files_count && files; i++) {
+        char path[PATH_MAX];
+        if (!is_wanted(t, i, &number) || !is_kept(&m->files[i]) || !m->files[i].length)
+            continue;
+        put_path(m, i, path);
+        struct sk_allocation_file file = {sk_mem_strdup(path), m->files[i].length};
+        if (!file.path)
+            continue; /* one that grows as it is written */
+        files[(*ret_count)++] = file;
+        *ret_bytes += file.length;
+    }
+    return files;
+}
+
+/* What was found is there; the rest is fetched, once it has its room if it should. */
+static void go(struct sk_transfer_torrent *t)
+{
+    size_t count = 0;
+    struct sk_allocation_file *files =
+        t->transfer->limits.preallocate ? list_files(t, &count, &t->allocation_bytes) : NULL;
+    if (!files) {
+        fetch(t);
+        return;
+    }
+    t->root = open(t->transfer->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (sk_allocation_new(t->root, files, count, &t->allocation)) {
+        drop_root(t);
+        sk_complain("%.200s: no room is reserved for it: %s", sk_transfer_name(t),
+                    skep_err_text(SKEP_ERR_NOMEM));
+        fetch(t);
+        return;
+    }
+    t->stage = SK_TRANSFER_ALLOCATING;
+}
+
+void sk_transfer_allocate(struct sk_transfer_torrent *t)
+{
+    const char *path;
+    uint64_t bytes;
+    int error;
+    enum sk_allocation_state state = sk_allocation_look(t->allocation, &bytes, &error, &path);
+    if (state == SK_ALLOCATION_RUNNING)
+        return;
+    if (state == SK_ALLOCATION_FAILED) {
+        sk_transfer_live_clear(t->transfer->live);
+        sk_complain("%.200s: no room in %.300s for %.300s: %s%s", sk_transfer_name(t),
+                    t->transfer->directory, path, strerror(error),
+                    error == ENOSPC || error == EDQUOT ? "; free some and run the same again" : "");
+        sk_transfer_fail(t, SK_EXIT_STORAGE);
+    }
+    drop_allocation(t);
+    if (state == SK_ALLOCATION_DONE)
+        fetch(t);
 }
 
 static void remember_failed(struct sk_transfer_torrent *t)
@@ -380,6 +456,7 @@ void sk_transfer_stored(uint32_t piece, void *ctx)
 void sk_transfer_disk_end(struct sk_transfer_torrent *t)
 {
     drop_check(t);
+    drop_allocation(t);
     sk_resume_close(t->resume);
     t->resume = NULL;
 }

@@ -17,11 +17,9 @@
 #define LINE_MAX_BYTES 1024
 
 const char *const sk_transfer_stages[] = {
-    [SK_TRANSFER_METADATA] = "metadata",
-    [SK_TRANSFER_CHECKING] = "checking",
-    [SK_TRANSFER_DOWNLOADING] = "downloading",
-    [SK_TRANSFER_SEEDING] = "seeding",
-    [SK_TRANSFER_ENDED] = "ended",
+    [SK_TRANSFER_METADATA] = "metadata",     [SK_TRANSFER_CHECKING] = "checking",
+    [SK_TRANSFER_ALLOCATING] = "allocating", [SK_TRANSFER_DOWNLOADING] = "downloading",
+    [SK_TRANSFER_SEEDING] = "seeding",       [SK_TRANSFER_ENDED] = "ended",
     [SK_TRANSFER_FAILED] = "failed",
 };
 

@@ -88,6 +88,13 @@ static double share_of(const struct sk_transfer_torrent *t, const struct sk_pick
         sk_hashing_wait(t->hashing, 0, &progress);
         return progress.bytes_total ? (double)progress.bytes / (double)progress.bytes_total : 0;
     }
+    if (t->stage == SK_TRANSFER_ALLOCATING) {
+        uint64_t bytes;
+        int error;
+        const char *path;
+        (void)sk_allocation_look(t->allocation, &bytes, &error, &path);
+        return t->allocation_bytes ? (double)bytes / (double)t->allocation_bytes : 0;
+    }
     if (!counts->bytes_wanted)
         return t->stage > SK_TRANSFER_DOWNLOADING;
     return (double)counts->bytes_have / (double)counts->bytes_wanted;
@@ -115,6 +122,8 @@ static const char *say_stage(const struct row *row, char ret_text[2 * SK_TRANSFE
     switch (row->t->stage) {
     case SK_TRANSFER_CHECKING:
         return "checking what is here";
+    case SK_TRANSFER_ALLOCATING:
+        return "reserving room on the disk";
     case SK_TRANSFER_SEEDING:
         return "seeding";
     case SK_TRANSFER_ENDED:

@@ -334,6 +334,50 @@ def test_storage():
         refused(STORAGE, *arguments(here, torrent, "-o", torrent))
 
 
+def test_preallocate():
+    def blocks(path):
+        return path.stat().st_blocks * 512
+
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        place = here / "to/orchard"
+        # Nobody gives anything: it is reserved all the same, and only what is wanted.
+        about = get(here, torrent, "--preallocate", "--select=1-3", "--time=1", code=NOTHING)
+        assert about["stage"] == "downloading", about
+        assert (place / "a.bin").stat().st_size == TREE["a.bin"]
+        assert blocks(place / "a.bin") >= TREE["a.bin"]
+        assert not (place / "sub").exists()
+        with seeding(here, source, torrent) as peer:
+            assert get(here, torrent, peer, "--preallocate")["complete"]
+            assert_same(source, here / "to")
+            assert get(here, torrent, "--preallocate", "--time=9")["received"] == 0
+        for options in ["-o", "-"], ["--verify"]:
+            refused(USAGE, *arguments(here, torrent, "--preallocate", *options),
+                    stdout=subprocess.DEVNULL if "-" in options else subprocess.PIPE)
+
+
+def test_preallocate_without_room():
+    """On a file system of its own that is too small; a part is there already."""
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        to = here / "to"
+        to.mkdir()
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE - 8 * PIECE}", "tmpfs", to],
+                               stderr=subprocess.PIPE)
+        if mount.returncode:
+            return  # needs the right to do so
+        try:
+            with seeding(here, source, torrent) as peer:
+                assert get(here, torrent, peer, "--select=4")["complete"]
+                before = shutil.disk_usage(to).used
+                about = get(here, torrent, peer, "--preallocate", code=STORAGE)
+                assert "no room in" in about["stderr"] and "a.bin" in about["stderr"], about
+                assert_same(source, to, ["sub/c.bin"])
+                assert shutil.disk_usage(to).used - before <= 2 * PIECE
+        finally:
+            subprocess.run(["umount", to], check=True)
+
+
 def test_several_targets():
     with folder() as here:
         source, torrent = make(here, "v1")
