@@ -300,11 +300,26 @@ void sk_disk_read(struct sk_disk *disk, uint64_t id, uint32_t torrent, uint64_t 
         disk->fn(disk->ctx, id, false, err, sk_bytes(NULL, 0));
 }
 
+/* Makes the directory, and those above it, where they are not there. 0, or -1 with errno. */
+static int make_directory(const char *directory)
+{
+    int made = mkdir(directory, 0777);
+    char *above = made != 0 && errno == ENOENT ? sk_mem_strdup(directory) : NULL;
+    if (!above)
+        return made != 0 && errno == EEXIST ? 0 : made;
+    for (char *slash = above + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+        *slash = 0;
+        (void)mkdir(above, 0777); /* the last one says why not */
+    }
+    sk_mem_free(above);
+    return mkdir(directory, 0777) == 0 || errno == EEXIST ? 0 : -1;
+}
+
 int sk_disk_init(struct sk_disk *disk, uv_loop_t *loop, const struct skep_engine *engine,
                  const char *directory, sk_disk_fn fn, void *ctx)
 {
     *disk = (struct sk_disk){.engine = engine, .fn = fn, .ctx = ctx};
-    if (mkdir(directory, 0777) != 0 && errno != EEXIST)
+    if (make_directory(directory) != 0)
         return SKEP_ERR_IO;
     /* The user's own choice: links in it are followed. */
     disk->root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -378,6 +378,16 @@ def test_preallocate_without_room():
             subprocess.run(["umount", to], check=True)
 
 
+def test_directories_above():
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        with seeding(here, source, torrent) as peer:
+            assert get(here, torrent, peer, to="not/there//yet/")["complete"]
+        assert_same(source, here / "not/there/yet")
+        (here / "file").write_text("in the way")
+        assert "file" in refused(STORAGE, *arguments(here, torrent, "-o", here / "file/x/y"))
+
+
 def test_several_targets():
     with folder() as here:
         source, torrent = make(here, "v1")

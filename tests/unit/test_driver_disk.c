@@ -328,9 +328,18 @@ static void test_unusable_root(void **state)
     put_file(f, "file", "");
     assert_int_equal(SKEP_ERR_IO, sk_disk_init(&disk, &f->loop, NULL, in(f, "file"), on_disk, f));
     assert_int_equal(ENOTDIR, errno);
-    assert_int_equal(SKEP_ERR_IO, sk_disk_init(&disk, &f->loop, NULL, in(f, "no/way"), on_disk, f));
-    assert_int_equal(ENOENT, errno);
+    assert_int_equal(SKEP_ERR_IO, sk_disk_init(&disk, &f->loop, NULL, in(f, "file/way"), on_disk, f));
+    assert_int_equal(ENOTDIR, errno);
     sk_disk_deinit(&disk);
+}
+
+static void test_makes_directories(void **state)
+{
+    struct fixture *f = *state;
+    struct sk_disk disk;
+    assert_int_equal(0, sk_disk_init(&disk, &f->loop, NULL, in(f, "these//are/made/"), on_disk, f));
+    sk_disk_deinit(&disk);
+    assert_int_equal(0, access(in(f, "these/are/made"), W_OK));
 }
 
 static void test_without_a_directory(void **state)
@@ -363,6 +372,7 @@ int main(void)
         TEST(test_full_device),
         TEST(test_queue_is_bounded),
         TEST(test_unusable_root),
+        TEST(test_makes_directories),
         TEST(test_without_a_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
