@@ -166,9 +166,9 @@ int skep_torrent_keep(struct skep_torrent *torrent, uint32_t piece, const void *
  * SKEP_ERR_INVALID. */
 int skep_torrent_has_stored(struct skep_torrent *torrent, uint32_t piece);
 
-/* Nobody at this IP address ("ip:port", of loopback this port) is dialled or let in again while the
- * torrent runs, and who is connected goes: as skep_peer_ban(), for who has left. SKEP_ERR_INVALID,
- * SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
+/* Nobody at this IP address ("ip:port", of loopback this port, of public IPv6 its /64) is dialled
+ * or let in again while the torrent runs, and who is connected goes: as skep_peer_ban(), for who
+ * has left. SKEP_ERR_INVALID, SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
 int skep_torrent_ban(struct skep_torrent *torrent, const char *address);
 
 /* What is known of a peer. Texts live as long as the peer; client is "" before it is known. */

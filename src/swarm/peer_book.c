@@ -177,12 +177,18 @@ int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpo
     return 0;
 }
 
-/* Many hosts share the loopback's addresses in a lab, nobody elsewhere. */
+/*
+ * Many hosts share the loopback's addresses in a lab, nobody elsewhere. Whoever has one IPv6
+ * address mostly has the whole /64; on one's own network it is the neighbours'.
+ */
 static struct sk_endpoint ban_key(const struct sk_endpoint *endpoint)
 {
     struct sk_endpoint key = *endpoint;
-    if (sk_endpoint_scope(endpoint) != SK_SCOPE_LOOPBACK)
+    enum sk_scope scope = sk_endpoint_scope(endpoint);
+    if (scope != SK_SCOPE_LOOPBACK)
         key.port = 0;
+    if (scope == SK_SCOPE_PUBLIC && endpoint->family == SK_FAMILY_V6)
+        memset(key.addr + 8, 0, 8);
     return key;
 }
 

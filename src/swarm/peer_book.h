@@ -107,8 +107,8 @@ int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpo
                       struct sk_book_entry **ret_entry, bool *ret_new);
 struct sk_book_entry *sk_peer_book_find(const struct sk_peer_book *book,
                                         const struct sk_endpoint *endpoint);
-/* Whoever is at this IP address (on the loopback: at this port of it) is not dialled, and should
- * not be let in. SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
+/* Whoever is at this IP address (on the loopback: at this port of it; of public IPv6 addresses: in
+ * this /64) is not dialled, and should not be let in. SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
 int sk_peer_book_ban(struct sk_peer_book *book, const struct sk_endpoint *endpoint);
 bool sk_peer_book_is_banned(const struct sk_peer_book *book, const struct sk_endpoint *endpoint);
 /* The next address that is due, as it is; NULL where none is. */

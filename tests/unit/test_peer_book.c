@@ -274,6 +274,35 @@ static void test_full(void **state)
     sk_peer_book_deinit(&book);
 }
 
+static void test_ban(void **state)
+{
+    static const struct {
+        const char *banned, *address;
+        bool is;
+    } cases[] = {
+        {"80.0.0.1:7000", "80.0.0.1:9", true},
+        {"80.0.0.1:7000", "80.0.0.2:7000", false},
+        {"127.0.0.1:7000", "127.0.0.1:7000", true},
+        {"127.0.0.1:7000", "127.0.0.1:7001", false},
+        {"[2a00:1:2:3::1]:7000", "[2a00:1:2:3:ffff::9]:80", true},
+        {"[2a00:1:2:3::1]:7000", "[2a00:1:2:4::1]:7000", false},
+        {"[fd00:1:2:3::1]:7000", "[fd00:1:2:3::1]:80", true}, /* one's own network */
+        {"[fd00:1:2:3::1]:7000", "[fd00:1:2:3::2]:7000", false},
+        {"[fe80::1]:7000", "[fe80::2]:7000", false},
+        {"[::1]:7000", "[::1]:7001", false},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
+        struct sk_peer_book book;
+        struct sk_endpoint banned = at(cases[i].banned), address = at(cases[i].address);
+        sk_peer_book_init(&book, 1);
+        assert_false(sk_peer_book_is_banned(&book, &address));
+        assert_int_equal(sk_peer_book_ban(&book, &banned), 0);
+        assert_true(sk_peer_book_is_banned(&book, &banned));
+        assert_int_equal(sk_peer_book_is_banned(&book, &address), cases[i].is);
+        sk_peer_book_deinit(&book);
+    }
+}
+
 /* Each allocation fails in turn: either the call says so and nothing is there, or the entry is
  * there, not dialled, and says why. */
 static void test_no_memory(void **state)
@@ -316,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_ports_of_one_address),
         cmocka_unit_test(test_incoming),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_ban),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
