@@ -166,6 +166,10 @@ int skep_torrent_keep(struct skep_torrent *torrent, uint32_t piece, const void *
  * SKEP_ERR_INVALID. */
 int skep_torrent_has_stored(struct skep_torrent *torrent, uint32_t piece);
 
+/* Nothing more of it is wanted, though there is more (a partial seed, BEP 21), or again is: peers
+ * and trackers are told, and peers are unchoked as a seed does it. */
+void skep_torrent_set_upload_only(struct skep_torrent *torrent, bool upload_only);
+
 /* Nobody at this IP address ("ip:port", of loopback this port, of public IPv6 its /64) is dialled
  * or let in again while the torrent runs, and who is connected goes: as skep_peer_ban(), for who
  * has left. SKEP_ERR_INVALID, SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */

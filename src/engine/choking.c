@@ -45,9 +45,9 @@ static int number_peer(struct skep_torrent *torrent, struct skep_peer *peer)
     return 0;
 }
 
-bool sk_choking_whole(const struct skep_torrent *torrent)
+bool sk_choking_seeds(const struct skep_torrent *torrent)
 {
-    return torrent->stored.set && sk_bitfield_full(&torrent->stored);
+    return torrent->stored.set && (sk_bitfield_full(&torrent->stored) || torrent->upload_only == 1);
 }
 
 static bool start(struct skep_torrent *torrent)
@@ -62,7 +62,7 @@ static bool start(struct skep_torrent *torrent)
         return true;
     if (sk_choker_new(&config, engine->now_ns, &torrent->choker))
         return false;
-    sk_choker_set_seeding(torrent->choker, sk_choking_whole(torrent));
+    sk_choker_set_seeding(torrent->choker, sk_choking_seeds(torrent));
     return true;
 }
 
@@ -140,10 +140,15 @@ void sk_choking_stored(struct skep_torrent *torrent)
         if (peer && peer->opened && sk_peer_view(peer->session)->peer_interested)
             sk_choker_interested(torrent->choker, i, true, torrent->engine->now_ns);
     }
-    if (sk_choking_whole(torrent))
-        sk_choker_set_seeding(torrent->choker, true);
-    if (first || sk_choking_whole(torrent))
+    sk_choking_set_seeding(torrent);
+    if (first || sk_choking_seeds(torrent))
         carry_out(torrent);
+}
+
+void sk_choking_set_seeding(struct skep_torrent *torrent)
+{
+    if (torrent->choker)
+        sk_choker_set_seeding(torrent->choker, sk_choking_seeds(torrent));
 }
 
 void sk_choking_timer(struct skep_torrent *torrent)

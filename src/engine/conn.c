@@ -63,10 +63,11 @@ bool sk_conn_owns_entry(const struct skep_peer *peer)
     return peer->entry && peer->entry->owner == peer;
 }
 
-static bool both_whole(const struct skep_peer *peer)
+/* Neither has anything for the other. */
+static bool both_seed(const struct skep_peer *peer)
 {
     const struct sk_bitfield *have = &sk_peer_view(peer->session)->have;
-    return sk_choking_whole(peer->torrent) && have->count && sk_bitfield_full(have);
+    return sk_choking_seeds(peer->torrent) && have->count && sk_bitfield_full(have);
 }
 
 /* They ended it: dialled again, unless neither side has anything to gain. */
@@ -76,7 +77,7 @@ static bool redial(struct skep_peer *peer)
     struct sk_book_entry *entry = peer->entry;
     uint64_t now_ns = peer->engine->now_ns;
     bool dialable = peer->conn.outgoing || entry->sources != SK_SOURCE_INCOMING;
-    if (!dialable || torrent->state != SK_TORRENT_RUNNING || both_whole(peer))
+    if (!dialable || torrent->state != SK_TORRENT_RUNNING || both_seed(peer))
         return false;
     bool useful =
         now_ns - peer->opened_ns >= SK_ENGINE_USEFUL_NS || sk_peer_view(peer->session)->payload_in;

@@ -356,7 +356,8 @@ void sk_discovery_tracker_timer(struct sk_engine_tracker *tracker)
 {
     struct skep_torrent *torrent = tracker->torrent;
     if (!torrent->engine->serving) {
-        sk_tracker_progress(tracker->machine, torrent->given, torrent->taken, left_of(torrent));
+        sk_tracker_progress(tracker->machine, torrent->given, torrent->taken, left_of(torrent),
+                            sk_choking_seeds(torrent) && !sk_bitfield_full(&torrent->stored));
         if (torrent->state == SK_TORRENT_STOPPED && !tracker->stopped)
             stop(tracker);
         sk_tracker_tick(tracker->machine, torrent->engine->now_ns);

@@ -92,6 +92,7 @@ void sk_downloader_review(struct sk_downloader *downloader, uint64_t now_ns)
         downloader->state = SK_DOWNLOADER_RUNNING;
     else if (sk_downloader_running(downloader) && sk_picker_done(downloader->picker))
         downloader->state = SK_DOWNLOADER_DONE;
+    skep_torrent_set_upload_only(downloader->torrent, downloader->state == SK_DOWNLOADER_DONE);
     for (uint32_t i = 0; i < downloader->peers_capacity; i++)
         if (downloader->peers[i])
             review(downloader, downloader->peers[i]);

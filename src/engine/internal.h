@@ -252,7 +252,8 @@ struct skep_torrent {
     struct sk_layer_fetch layers;
     struct sk_leaves leaves[SK_ENGINE_LEAVES_MAX];
     uint32_t leaves_next;
-    struct sk_bitfield stored;      /* pieces on our disk, served with config.give */
+    struct sk_bitfield stored; /* pieces on our disk, served with config.give */
+    int upload_only; /* what is said of it while it is not whole: 1, 0, -1 nothing (BEP 21) */
     struct sk_superseed *superseed; /* NULL: no super-seeding, or nobody came yet */
     struct sk_choker *choker;       /* NULL: nothing is served */
     struct sk_engine_timer choker_timer;
@@ -590,7 +591,9 @@ void sk_pex_give_timer(struct skep_torrent *torrent);
 void sk_pex_give_deinit(struct skep_torrent *torrent);
 
 /* choking.c */
-bool sk_choking_whole(const struct skep_torrent *torrent); /* every piece is stored */
+/* Something is stored, and nothing more is wanted. */
+bool sk_choking_seeds(const struct skep_torrent *torrent);
+void sk_choking_set_seeding(struct skep_torrent *torrent); /* that has changed */
 void sk_choking_opened(struct skep_peer *peer);
 void sk_choking_closed(struct skep_peer *peer); /* it was open */
 void sk_choking_interested(struct skep_peer *peer, bool interested);

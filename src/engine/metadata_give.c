@@ -16,14 +16,22 @@ static struct sk_bytes dictionary(const struct skep_torrent *torrent)
     return given ? torrent->metainfo->info : sk_bytes(NULL, 0);
 }
 
+/* 1: nothing is wanted of anybody; 0: again it is; -1: nothing is said of that. */
+static int upload_only(const struct skep_torrent *torrent)
+{
+    if (!dictionary(torrent).n || sk_super_give_on(torrent))
+        return -1;
+    return sk_bitfield_full(&torrent->stored) ? 1 : torrent->upload_only;
+}
+
 int sk_metadata_give_tell(struct skep_peer *peer)
 {
     const struct skep_torrent *torrent = peer->torrent;
     struct sk_bytes info = dictionary(torrent);
-    bool complete = info.n && sk_bitfield_full(&torrent->stored) && !sk_super_give_on(torrent);
     if (!sk_peer_view(peer->session)->extended)
         return 0;
-    int err = sk_peer_send_extension_handshake(peer->session, (int64_t)info.n, complete ? 1 : -1);
+    int err =
+        sk_peer_send_extension_handshake(peer->session, (int64_t)info.n, upload_only(torrent));
     sk_conn_touch(peer);
     return err;
 }

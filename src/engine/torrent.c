@@ -60,6 +60,7 @@ static int new_torrent(struct skep_engine *engine, const uint8_t info_hash[20],
     if (!torrent)
         return SKEP_ERR_NOMEM;
     torrent->engine = engine;
+    torrent->upload_only = -1;
     torrent->number = engine->torrents_count;
     memcpy(torrent->info_hash, info_hash, 20);
     sk_peer_book_init(&torrent->book, sk_prng_u64(&engine->prng));
@@ -246,6 +247,17 @@ void skep_torrent_completed(struct skep_torrent *torrent)
 {
     if (torrent->metainfo && sk_bitfield_full(&torrent->stored))
         sk_discovery_completed(torrent);
+}
+
+void skep_torrent_set_upload_only(struct skep_torrent *torrent, bool upload_only)
+{
+    int before = torrent->upload_only, now = upload_only ? 1 : SK_MIN(before, 0);
+    torrent->upload_only = now;
+    if (now == before)
+        return;
+    sk_choking_set_seeding(torrent);
+    if (torrent->metainfo && !sk_bitfield_full(&torrent->stored))
+        sk_metadata_give_tell_all(torrent);
 }
 
 bool skep_torrent_stopped(const struct skep_torrent *torrent)

@@ -68,6 +68,8 @@ int sk_tracker_http_announce_url(struct sk_buf *buf, const char *url,
         sk_buf_printf(buf, "&numwant=%d", announce->want);
     if (announce->event != SK_ANNOUNCE_NONE)
         sk_buf_printf(buf, "&event=%s", event_names[announce->event]);
+    else if (announce->partial_seed)
+        sk_buf_text(buf, "&event=paused");
     if (announce->tracker_id.n) {
         sk_buf_text(buf, "&trackerid=");
         put_escaped(buf, announce->tracker_id);

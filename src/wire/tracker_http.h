@@ -8,7 +8,8 @@
 
 /*
  * Appends the full address of an announce: `url` with the query added (after '?' or '&' as the url
- * has one already), all bytes escaped, compact=1, no_peer_id=1, numwant, key, event, trackerid.
+ * has one already), all bytes escaped, compact=1, no_peer_id=1, numwant, key, event (that of
+ * BEP 21 too, where there is no other), trackerid.
  * The text is NUL-terminated (the NUL is not counted in buf->n).
  */
 int sk_tracker_http_announce_url(struct sk_buf *buf, const char *url,

@@ -20,6 +20,8 @@ struct sk_announce {
     uint8_t peer_id[20];
     uint64_t uploaded, downloaded, left; /* bytes; left UINT64_MAX = not known yet */
     enum sk_announce_event event;
+    bool partial_seed; /* lacks something and wants nothing (BEP 21): said over HTTP, without event
+                        */
     uint32_t key;
     int32_t want;               /* how many peers; -1 = the tracker's default */
     uint16_t port;              /* where we listen */

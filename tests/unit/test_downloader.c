@@ -397,11 +397,13 @@ static void test_ready(void **state)
     sk_downloader_go(download.downloader, download.world.now_ns);
     download_run(5);
     assert_int_equal(download_state(), SK_DOWNLOADER_DONE);
+    assert_int_equal(download.world.torrent->upload_only, 1);
     assert_int_equal(seed->requested, 3 * 4);
     for (uint32_t piece = 4; piece < 8; piece++)
         sk_picker_set_priority(download.downloader->picker, piece, SK_PICKER_PRIORITY_NORMAL);
     sk_downloader_review(download.downloader, download.world.now_ns);
     assert_int_equal(download_state(), SK_DOWNLOADER_RUNNING);
+    assert_int_equal(download.world.torrent->upload_only, 0);
     download_run(5);
     assert_int_equal(download_state(), SK_DOWNLOADER_DONE);
     assert_int_equal(seed->requested, 6 * 4 + 2);

@@ -84,14 +84,15 @@ static void count_turns(struct world *world)
     }
 }
 
-/* All was there before anybody came: we are a seed, and they take turns. */
-static void test_seed_from_the_start(void **state)
+static void take_turns(uint32_t stored, bool upload_only)
 {
     struct world *world = fresh(2);
     struct remote *remotes[5];
+    memset(unchoked_s, 0, sizeof unchoked_s);
     world_start(world);
-    for (uint32_t piece = 0; piece < PIECES; piece++)
+    for (uint32_t piece = 0; piece < stored; piece++)
         assert_int_equal(skep_torrent_has_stored(world->torrent, piece), 0);
+    skep_torrent_set_upload_only(world->torrent, upload_only);
     for (unsigned i = 0; i < 5; i++)
         remotes[i] = leecher(world, i + 1);
     unchoked_most_s = 0;
@@ -106,11 +107,24 @@ static void test_seed_from_the_start(void **state)
     world_deinit(world);
 }
 
+/* All was there before anybody came: we are a seed, and they take turns. */
+static void test_seed_from_the_start(void **state)
+{
+    take_turns(PIECES, false);
+}
+
+/* So are we where nothing more is wanted than there is. */
+static void test_partial_seed(void **state)
+{
+    take_turns(1, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interested_before_there_is_anything),
         cmocka_unit_test(test_seed_from_the_start),
+        cmocka_unit_test(test_partial_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

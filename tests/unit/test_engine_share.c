@@ -182,6 +182,31 @@ static void test_upload_only(void **state)
     world_deinit(world);
 }
 
+/* Nothing more is wanted, though there is more; and then again it is. */
+static void test_partial_seed(void **state)
+{
+    struct world *world = &world_memory;
+    struct remote *early = begin(world, 4, PIECE, false, NULL);
+    skep_torrent_set_upload_only(world->torrent, false);
+    world_run(world, 1);
+    assert_int_equal(sk_peer_view(share_session(world, early))->upload_only, -1);
+    assert_int_equal(skep_torrent_has_stored(world->torrent, 0), 0);
+    skep_torrent_set_upload_only(world->torrent, true);
+    struct remote *late = leech(world, "10.0.0.2:7000");
+    world_run(world, 1);
+    assert_int_equal(sk_peer_view(share_session(world, early))->upload_only, 1);
+    assert_int_equal(sk_peer_view(share_session(world, late))->upload_only, 1);
+    skep_torrent_set_upload_only(world->torrent, false);
+    world_run(world, 1);
+    assert_int_equal(sk_peer_view(share_session(world, early))->upload_only, 0);
+    assert_int_equal(sk_peer_view(share_session(world, late))->upload_only, 0);
+    for (uint32_t i = 1; i < 4; i++)
+        assert_int_equal(skep_torrent_has_stored(world->torrent, i), 0);
+    world_run(world, 1);
+    assert_int_equal(sk_peer_view(share_session(world, early))->upload_only, 1);
+    world_deinit(world);
+}
+
 /* ---- peers ---- */
 
 static void hear_pex(struct link *link, const struct sk_peer_event *event)
@@ -412,6 +437,26 @@ static void answer_tracker(struct world *world)
     world_run(world, 1);
 }
 
+/* Each announce without another event says it (BEP 21). */
+static void test_paused(void **state)
+{
+    static const char *const trackers[] = {"http://83.1.1.1/announce"};
+    struct world *world = &world_memory;
+    open_world(4, PIECE, true, false, NULL);
+    world_add_file(world, trackers, 1);
+    assert_int_equal(skep_torrent_has_stored(world->torrent, 0), 0);
+    skep_torrent_set_upload_only(world->torrent, true);
+    world_start(world);
+    world_run(world, 1);
+    assert_non_null(strstr(world->http_url, "event=started"));
+    answer_tracker(world);
+    answer_tracker(world); /* the scrape */
+    world_run(world, 1801);
+    assert_non_null(strstr(world->http_url, "event=paused"));
+    assert_null(strstr(world->http_url, "left=0"));
+    world_deinit(world);
+}
+
 static void test_completed(void **state)
 {
     static const char *const trackers[] = {"http://83.1.1.1/announce"};
@@ -450,21 +495,15 @@ static void test_completed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metadata),
-        cmocka_unit_test(test_metadata_of_an_audit),
-        cmocka_unit_test(test_metadata_quota),
-        cmocka_unit_test(test_metadata_unread),
-        cmocka_unit_test(test_metadata_later),
-        cmocka_unit_test(test_upload_only),
-        cmocka_unit_test(test_pex),
-        cmocka_unit_test(test_pex_short_visit),
-        cmocka_unit_test(test_pex_return),
-        cmocka_unit_test(test_pex_many),
-        cmocka_unit_test(test_pex_incoming),
-        cmocka_unit_test(test_pex_scope),
-        cmocka_unit_test(test_pex_off),
-        cmocka_unit_test(test_private),
-        cmocka_unit_test(test_completed),
+        cmocka_unit_test(test_metadata),        cmocka_unit_test(test_metadata_of_an_audit),
+        cmocka_unit_test(test_metadata_quota),  cmocka_unit_test(test_metadata_unread),
+        cmocka_unit_test(test_metadata_later),  cmocka_unit_test(test_upload_only),
+        cmocka_unit_test(test_partial_seed),    cmocka_unit_test(test_pex),
+        cmocka_unit_test(test_pex_short_visit), cmocka_unit_test(test_pex_return),
+        cmocka_unit_test(test_pex_many),        cmocka_unit_test(test_pex_incoming),
+        cmocka_unit_test(test_pex_scope),       cmocka_unit_test(test_pex_off),
+        cmocka_unit_test(test_private),         cmocka_unit_test(test_completed),
+        cmocka_unit_test(test_paused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,20 @@ static void test_announce_url_optional_parts(void **state)
     assert_non_null(strstr((char *)buf.p, "&left=16384&"));
     assert_non_null(strstr((char *)buf.p, "&trackerid=a%26b%3Dc"));
     sk_buf_deinit(&buf);
+    static const struct {
+        enum sk_announce_event event;
+        const char *said;
+    } events[] = {{SK_ANNOUNCE_NONE, "&event=paused"},
+                  {SK_ANNOUNCE_STARTED, "&event=started"},
+                  {SK_ANNOUNCE_STOPPED, "&event=stopped"}};
+    announce.partial_seed = true;
+    for (size_t i = 0; i < SK_ARRAY_LEN(events); i++) {
+        announce.event = events[i].event;
+        sk_buf_init(&buf, 4096);
+        assert_int_equal(0, sk_tracker_http_announce_url(&buf, "http://t/a", &announce));
+        assert_non_null(strstr((char *)buf.p, events[i].said));
+        sk_buf_deinit(&buf);
+    }
     sk_buf_init(&buf, 100);
     assert_true(sk_tracker_http_announce_url(&buf, "http://t/a", &announce) < 0);
     sk_buf_deinit(&buf);

@@ -80,7 +80,7 @@ static void test_http_announces_and_repeats(void **state)
     assert_int_equal(SK_TRACKER_WAITING, sk_tracker_state(tracker));
     assert_int_equal(now + 60 * S, sk_tracker_next_draw_ns(tracker));
 
-    sk_tracker_progress(tracker, 1, 2, 3);
+    sk_tracker_progress(tracker, 1, 2, 3, false);
     wait_s(60);
     take(SK_TRACKER_OUT_HTTP_GET);
     assert_null(strstr(out.url, "event="));
@@ -344,7 +344,7 @@ static void test_completed(void **state)
 {
     make_http_announced();
     now += 3 * S;
-    sk_tracker_progress(tracker, 1, 2, 0);
+    sk_tracker_progress(tracker, 1, 2, 0, false);
     sk_tracker_completed(tracker, now);
     wait_s(0);
     take(SK_TRACKER_OUT_HTTP_GET);

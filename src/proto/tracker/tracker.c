@@ -144,8 +144,9 @@ void sk_tracker_free(struct sk_tracker *tracker)
 }
 
 void sk_tracker_progress(struct sk_tracker *tracker, uint64_t uploaded, uint64_t downloaded,
-                         uint64_t left)
+                         uint64_t left, bool partial_seed)
 {
+    tracker->announce.partial_seed = partial_seed;
     tracker->announce.uploaded = uploaded;
     tracker->announce.downloaded = downloaded;
     tracker->announce.left = left;

@@ -120,7 +120,7 @@ void sk_tracker_free(struct sk_tracker *tracker);
 
 /* What later announces say of the transfer. */
 void sk_tracker_progress(struct sk_tracker *tracker, uint64_t uploaded, uint64_t downloaded,
-                         uint64_t left);
+                         uint64_t left, bool partial_seed);
 
 /*
  * The download has become complete: said in an announce of its own, as soon as a started one was
