@@ -55,13 +55,13 @@
 #define SK_ENGINE_SLOTS_MAX 4        /* states that hooks keep on a peer */
 #define SK_ENGINE_HALF_OPEN_MAX 1000 /* connections being made at a time */
 #define SK_ENGINE_CONNECTIONS_MAX 18000
-#define SK_ENGINE_CONNECTIONS_MIN 16  /* kept on trying for, however short of sockets */
-#define SK_ENGINE_PEX_NEW_MAX 2000    /* addresses that one connection can add to the book */
-#define SK_ENGINE_ALLOWED_FAST_MAX 64 /* allowed-fast pieces kept of one peer */
-#define SK_ENGINE_FAST_GIVE_MAX 10    /* pieces one may have while choked, if it has no more, */
-#define SK_ENGINE_FAST_GIVE_SHARE 8   /* at most one in so many of the torrent's, */
-#define SK_ENGINE_FAST_GIVE_BYTES_MAX (64u << 20) /* and of all peers so much a minute */
-#define SK_ENGINE_LEAVES_MAX 64                   /* v2 pieces whose block hashes are kept */
+#define SK_ENGINE_CONNECTIONS_MIN 16     /* kept on trying for, however short of sockets */
+#define SK_ENGINE_PEX_NEW_MAX 2000       /* addresses that one connection can add to the book */
+#define SK_ENGINE_ALLOWED_FAST_MAX 64    /* allowed-fast pieces kept of one peer */
+#define SK_ENGINE_FAST_GIVE_MAX 10       /* pieces who has no more may have while choked, */
+#define SK_ENGINE_FAST_GIVE_SHARE 8      /* at most one in so many of the torrent's, */
+#define SK_ENGINE_FAST_BYTES (64u << 20) /* and of all peers so much a minute */
+#define SK_ENGINE_LEAVES_MAX 64          /* v2 pieces whose block hashes are kept */
 /* Requests of one peer that wait, and how many we say we take: Transmission sends about as
  * many a second, so that its rate is that of this number. */
 #define SK_ENGINE_GIVE_QUEUE_MAX 2048
@@ -77,7 +77,6 @@
 #define SK_PICKER_DEADLINES_MAX 1024       /* pieces that are needed at a time */
 #define SK_DOWNLOADER_LEFT_MAX 256         /* givers that left and may yet turn out to have lied */
 #define SK_CHOKER_PEERS_MAX 18000          /* as many as there are connections */
-#define SK_SUPERSEED_PATIENCE_NS (60 * SK_SECOND_NS) /* until who passes nothing on gets more */
 #define SK_SUSPECTS_MAX 64                 /* wrong pieces of several givers remembered */
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
 

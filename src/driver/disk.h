@@ -49,7 +49,8 @@ struct sk_disk {
     struct sk_disk_file files[SK_DISK_FILES_MAX];
 };
 
-/* Makes the directory, and those above it, where they are not there. SKEP_ERR_IO (errno says why), SKEP_ERR_NOMEM. */
+/* Makes the directory, and those above it, where they are not there. SKEP_ERR_IO (errno says why),
+ * SKEP_ERR_NOMEM. */
 int sk_disk_init(struct sk_disk *disk, uv_loop_t *loop, const struct skep_engine *engine,
                  const char *directory, sk_disk_fn fn, void *ctx);
 /* Only when `jobs` is 0. */

@@ -36,7 +36,7 @@ bool sk_fast_give_take(struct skep_peer *peer, uint32_t piece, uint32_t length)
         i++;
     if (i == fast->count || !is_new(peer) ||
         length > peer->torrent->metainfo->piece_size - fast->given[i] ||
-        !sk_give_quota(&peer->torrent->fast_quota, length, SK_ENGINE_FAST_GIVE_BYTES_MAX,
+        !sk_give_quota(&peer->torrent->fast_quota, length, SK_ENGINE_FAST_BYTES,
                        peer->engine->now_ns))
         return false;
     fast->given[i] += length;

@@ -3,8 +3,6 @@
 #include <skep/err.h>
 
 #include "base/assert.h"
-#include "base/heap.h"
-#include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/prng.h"

@@ -16,6 +16,9 @@
 #define SK_SWARM_SUPERSEED_H
 
 #include "base/bitfield.h"
+#include "base/heap.h"
+
+#define SK_SUPERSEED_PATIENCE_NS (60 * SK_SECOND_NS)
 
 struct sk_superseed;
 struct sk_superseed_peer;

@@ -328,7 +328,8 @@ static void test_unusable_root(void **state)
     put_file(f, "file", "");
     assert_int_equal(SKEP_ERR_IO, sk_disk_init(&disk, &f->loop, NULL, in(f, "file"), on_disk, f));
     assert_int_equal(ENOTDIR, errno);
-    assert_int_equal(SKEP_ERR_IO, sk_disk_init(&disk, &f->loop, NULL, in(f, "file/way"), on_disk, f));
+    assert_int_equal(SKEP_ERR_IO,
+                     sk_disk_init(&disk, &f->loop, NULL, in(f, "file/way"), on_disk, f));
     assert_int_equal(ENOTDIR, errno);
     sk_disk_deinit(&disk);
 }

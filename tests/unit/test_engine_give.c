@@ -374,7 +374,7 @@ static void test_fast_quota(void **state)
     struct remote *remote;
     struct world *world = fast_world(0, &remote);
     struct skep_peer *peer = (struct skep_peer *)world->links->conn;
-    for (uint64_t given = 10 * 32768; given < SK_ENGINE_FAST_GIVE_BYTES_MAX; given += 32768) {
+    for (uint64_t given = 10 * 32768; given < SK_ENGINE_FAST_BYTES; given += 32768) {
         peer->fast_give.given[0] = 0;
         assert_true(sk_fast_give_take(peer, fast.told[0], 32768));
     }

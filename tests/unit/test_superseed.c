@@ -1,6 +1,4 @@
 /* Super-seeding (BEP 16): each piece once first, the next when one was passed on. */
-#include "base/heap.h"
-#include "base/limits.h"
 #include "base/prng.h"
 #include "swarm/superseed.h"
 
