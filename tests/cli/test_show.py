@@ -87,6 +87,19 @@ def test_json_of_torrents_says_what_libtorrent_reads():
         assert files == {(f["size"], f["root"]) for f in expected["files"] if not f["padding"]}
 
 
+def test_magnet_link_of_a_torrent():
+    data = torrent([[b"a"], [b"b"], [b"c"], [b"d"], [b"e"]], announce=b"http://t/a")
+    for select, so in (None, None), ("1", "0"), ("2-3,5", "1-2,4"), ("4-", "3-4"), ("3,1,2", "0-2"):
+        options = ["--magnet", *([f"--select={select}"] if select else [])]
+        link, = text(*options, "-", data=data).splitlines()
+        assert link.startswith("magnet:?xt=urn:btih:") and "tr=http%3A%2F%2Ft%2Fa" in link, link
+        assert link.partition("&so=")[2] == (so or ""), link
+    refused(2, "--magnet", "--select=6", "-", data=data)
+    refused(2, "--select=1", "-", data=data)
+    refused(2, "--magnet", "--select=0", "-", data=data)
+    refused(2, "--magnet", V1)
+
+
 def test_json_of_magnets():
     link = f"magnet:?xt=urn:btih:{V1}&dn=a%20b&tr=http://t/&tr=udp://u:1&x.pe=1.2.3.4:5&so=0,2-4"
     got = document(link)

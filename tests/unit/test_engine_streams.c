@@ -300,6 +300,7 @@ static void test_winner_hangs_up(void **state)
     assert_won(world, true);
     assert_int_equal(far.remote->mse, 1);
     assert_int_equal(far.remote->plain, 1);
+    assert_true(skep_peer_encrypted(world->engine->peers)); /* the handshake that was cut short */
     done(world);
 }
 
@@ -359,15 +360,20 @@ static void test_race_without_winner(void **state)
 static void test_race_is_one_dial(void **state)
 {
     const struct skep_config config = {.no_lsd = true,
-                                       .connections_max = 1,
+                                       .connections_max = 2,
                                        .transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP};
     struct world *world = fresh(&config, true);
     assert_int_equal(skep_torrent_add_peer(world->torrent, far_address), 0);
     far.remote->answer = NO_ANSWER;
     far.deaf = true;
     world_start(world);
-    world_run(world, 1);
+    world_run(world, 0.5);
     assert_int_equal(world->engine->peers_count, 2);
+    struct remote *other = world_peer(world, "10.0.0.2:7000");
+    other->answer = NO_ANSWER;
+    world_run(world, 0.2);
+    assert_int_equal(other->dials, 1);
+    assert_int_equal(world->engine->peers_count, 3);
     skep_torrent_stop(world->torrent, world->now_ns); /* in the middle of it */
     world_run(world, 0);
     assert_int_equal(world->engine->peers_count, 0);
