@@ -339,7 +339,7 @@ static void test_race_without_winner(void **state)
     } cases[] = {
         {NO_ANSWER, true, 10, "connect-timeout"},
         {NO_ANSWER, false, 10, "connect-timeout"},
-        {REFUSES, true, 7.3, "refused"},
+        {REFUSES, true, 3.3, "refused"},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
         struct world *world = racing(false, cases[i].deaf);

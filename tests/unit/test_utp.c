@@ -135,7 +135,7 @@ static void test_connect_times_out(void **state)
     world_init(&world, 3, NULL);
     world.passes = nothing_passes;
     world_connect(&world);
-    world_run(&world, 6900 * MS);
+    world_run(&world, 2900 * MS);
     assert_int_equal(world.sides[0].closed, 0);
     world_run(&world, 200 * MS);
     assert_int_equal(world.sides[0].closed, 1);

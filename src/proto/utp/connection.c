@@ -256,7 +256,8 @@ static bool on_timeout(struct sk_utp *utp, struct sk_utp_conn *conn)
     else if (!count_timeout(conn))
         return false;
     conn->forced = true;
-    conn->doublings += conn->doublings < SK_UTP_DOUBLINGS_MAX;
+    if (conn->state != SK_UTP_CONN_CONNECTING) /* nothing is known of a path to be spared */
+        conn->doublings += conn->doublings < SK_UTP_DOUBLINGS_MAX;
     conn->timeout_at_ns = utp->now_ns;
     sk_utp_conn_arm(utp, conn);
     sk_utp_conn_offer(utp, conn);

@@ -126,7 +126,7 @@ int sk_utp_next_output(struct sk_utp *utp, uint64_t now_ns, struct sk_utp_out *r
 
 /* ---- connections ---- */
 
-/* Begins to connect; CONNECTED or CLOSED follows (after three SYNs within 7 s at the latest).
+/* Begins to connect; CONNECTED or CLOSED follows (after three SYNs within 3 s at the latest).
  * SKEP_ERR_INVALID (no address or port), SKEP_ERR_LIMIT, SKEP_ERR_NOMEM. */
 int sk_utp_connect(struct sk_utp *utp, const struct sk_endpoint *to, uint64_t now_ns,
                    struct sk_utp_conn **ret_conn);

@@ -26,7 +26,7 @@
 #define SK_UTP_RTO_FIRST_NS (1000 * SK_UTP_MS)
 #define SK_UTP_RTO_MIN_NS (500 * SK_UTP_MS)
 #define SK_UTP_RTO_MAX_NS (60 * SK_UTP_SECOND)
-#define SK_UTP_SYNS 3           /* sent at most: given up 7 s after the first */
+#define SK_UTP_SYNS 3           /* sent at most, a second apart: given up 3 s after the first */
 #define SK_UTP_TIMEOUTS_MAX 5   /* in a row in which nothing came: half a minute with the first */
 #define SK_UTP_FRUITLESS_MAX 10 /* in a row in which nothing was acknowledged: some minutes */
 #define SK_UTP_DOUBLINGS_MAX 7
