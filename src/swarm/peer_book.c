@@ -250,6 +250,7 @@ uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_e
     };
     bool lasting = book->persistence == SK_PERSIST_LONG;
     entry->punch = SK_PUNCH_NONE;
+    entry->modes_tried = 0;
     if (useful && lasting)
         entry->rounds = 0;
     uint64_t wait_ns = policies[book->persistence][end].first_ns << SK_MIN(entry->rounds, 8);
@@ -259,7 +260,6 @@ uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_e
         entry->gave_up_ns = lasting ? now_ns : 0;
         return SK_TIME_NEVER;
     }
-    entry->modes_tried = 0;
     return SK_MIN(wait_ns, given ? SK_BOOK_GIVEN_NS : SK_BOOK_REVIVE_NS);
 }
 
@@ -282,4 +282,6 @@ void sk_peer_book_settle(struct sk_peer_book *book, struct sk_book_entry *entry,
     entry->reason = reason;
     if (state == SK_DIAL_DONE)
         entry->owner = NULL;
+    else
+        entry->gave_up_ns = 0; /* it was reached after all */
 }

@@ -118,9 +118,9 @@ struct sk_book_entry *sk_peer_book_next(struct sk_peer_book *book, uint64_t now_
 /* When the next one is due; SK_TIME_NEVER. */
 uint64_t sk_peer_book_deadline(const struct sk_peer_book *book);
 /*
- * The round at this address ended so. How long to wait before the next one begins, for which what
- * was tried is forgotten; SK_TIME_NEVER after too many in a row. `useful`: it was open and did its
- * work, so that nothing counts against it that was before.
+ * The round at this address ended so, and what was tried in it is forgotten. How long to wait
+ * before the next one begins; SK_TIME_NEVER after too many in a row. `useful`: it was open and did
+ * its work, so that nothing counts against it that was before.
  */
 uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_entry *entry,
                                enum sk_dial_end end, bool useful, uint64_t now_ns);

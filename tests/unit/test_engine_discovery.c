@@ -556,6 +556,30 @@ static void test_slots_are_freed(void **state)
     assert_int_equal(slots_freed, 2);
 }
 
+/* An address that a download gave up is dialled again when it is told a while later. */
+static void test_told_again(void **state)
+{
+    struct world *world = fresh_with(&(struct skep_config){.no_lsd = true, .lasting = true}, NULL);
+    struct remote *remote = world_remote(world, "10.0.0.1:7000");
+    remote->answer = REFUSES;
+    world_start(world);
+    for (int i = 0; i < 2; i++) {
+        (void)sk_discovery_hear(world->torrent, &remote->at, SK_SOURCE_TRACKER, SK_SCOPE_PRIVATE,
+                                NULL, 0);
+        sk_dial_pump(world->engine);
+        world_run(world, 900);
+        assert_failed(world, "10.0.0.1:7000", "refused");
+    }
+    assert_int_equal(remote->dials, 5);
+    remote->answer = CONNECTS;
+    (void)sk_discovery_hear(world->torrent, &remote->at, SK_SOURCE_TRACKER, SK_SCOPE_PRIVATE, NULL,
+                            0);
+    sk_dial_pump(world->engine);
+    world_run(world, 1);
+    assert_int_equal(world_count(world, SKEP_EVENT_OPEN, "10.0.0.1:7000"), 1);
+    world_deinit(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -579,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_hook_adds_tracker),
         cmocka_unit_test(test_hook_closes_its_peer),
         cmocka_unit_test(test_slots_are_freed),
+        cmocka_unit_test(test_told_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,8 +85,10 @@ static void test_back_off(void **state)
         assert_int_equal(entry->modes_tried, 0);
     }
     assert_int_equal(sk_peer_book_next(&book, s)->dials, 1);
+    entry->modes_tried = SK_DIAL_TCP;
     assert_int_equal(sk_peer_book_back_off(&book, entry, SK_DIAL_END_UNREACHED, false, 2 * s),
                      SK_TIME_NEVER);
+    assert_int_equal(entry->modes_tried, 0); /* or there were nothing left to revive it by */
     sk_peer_book_settle(&book, entry, SK_DIAL_DONE, "refused");
     hear(&book, text, SK_SOURCE_TRACKER, SK_SCOPE_PUBLIC, 2 * s + SK_BOOK_REVIVE_NS - 1);
     assert_int_equal(entry->state, SK_DIAL_DONE);
@@ -99,6 +101,27 @@ static void test_back_off(void **state)
                      SK_TIME_NEVER);
     /* what worked begins anew */
     assert_int_equal(sk_peer_book_back_off(&book, entry, SK_DIAL_END_LOST, true, 900 * s), 5 * s);
+    sk_peer_book_deinit(&book);
+}
+
+/* Who was given up and then came in by itself is not called because of the old failure. */
+static void test_reached_after_all(void **state)
+{
+    const uint64_t s = SK_SECOND_NS;
+    struct sk_peer_book book;
+    sk_peer_book_init(&book, 1);
+    book.persistence = SK_PERSIST_LONG;
+    const char *text = "80.0.0.1:7000";
+    struct sk_book_entry *entry = hear(&book, text, SK_SOURCE_TRACKER, SK_SCOPE_PUBLIC, s);
+    assert_non_null(sk_peer_book_next(&book, s));
+    for (int i = 0; i < 4; i++)
+        (void)sk_peer_book_back_off(&book, entry, SK_DIAL_END_UNREACHED, false, s);
+    assert_int_equal(entry->gave_up_ns, s);
+    sk_peer_book_settle(&book, entry, SK_DIAL_DONE, "refused");
+    sk_peer_book_settle(&book, entry, SK_DIAL_OPEN, NULL);
+    sk_peer_book_settle(&book, entry, SK_DIAL_DONE, "local");
+    hear(&book, text, SK_SOURCE_TRACKER, SK_SCOPE_PUBLIC, s + SK_BOOK_REVIVE_NS);
+    assert_int_equal(entry->state, SK_DIAL_DONE);
     sk_peer_book_deinit(&book);
 }
 
@@ -337,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life_of_an_entry),
         cmocka_unit_test(test_back_off),
+        cmocka_unit_test(test_reached_after_all),
         cmocka_unit_test(test_brief),
         cmocka_unit_test(test_sources),
         cmocka_unit_test(test_order),
