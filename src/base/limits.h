@@ -66,13 +66,14 @@
  * many a second, so that its rate is that of this number. */
 #define SK_ENGINE_GIVE_QUEUE_MAX 2048
 #define SK_ENGINE_GIVE_QUEUE_TOLD 2000
-#define SK_ENGINE_HASHES_GIVE_MAX 1024     /* hashes of a tree given at a time */
-#define SK_ENGINE_PEX_GIVE_MAX 50          /* addresses told in a PEX message, and told as gone */
-#define SK_ENGINE_PUNCHES_MAX 32           /* of one peer a minute, relayed and carried out */
-#define SK_ENGINE_STORE_MAX (64u << 20)    /* bytes on their way to the disk */
-#define SK_ENGINE_DHT_HOSTS_MAX 64         /* hosts that know DHT nodes */
-#define SK_ENGINE_DHT_NODES_MAX 16         /* of a torrent's "nodes" that are asked */
-#define SK_ENGINE_DHT_PEERS_MAX 300        /* peers taken from one node's answer */
+#define SK_ENGINE_HASHES_GIVE_MAX 1024 /* hashes of a tree given at a time */
+#define SK_ENGINE_PEX_GIVE_MAX 50      /* addresses told in a PEX message, and told as gone */
+#define SK_ENGINE_PUNCHES_MAX 32       /* of one peer a minute, relayed and carried out */
+#define SK_ENGINE_PUNCH_AGAIN_NS (15 * SK_SECOND_NS) /* between two calls of one address */
+#define SK_ENGINE_STORE_MAX (64u << 20)              /* bytes on their way to the disk */
+#define SK_ENGINE_DHT_HOSTS_MAX 64                   /* hosts that know DHT nodes */
+#define SK_ENGINE_DHT_NODES_MAX 16                   /* of a torrent's "nodes" that are asked */
+#define SK_ENGINE_DHT_PEERS_MAX 300                  /* peers taken from one node's answer */
 #define SK_PICKER_BYTES_MAX (48u << 20)    /* pieces under way of a download, unless told other */
 #define SK_PICKER_DEADLINES_MAX 1024       /* pieces that are needed at a time */
 #define SK_DOWNLOADER_LEFT_MAX 256         /* givers that left and may yet turn out to have lied */

@@ -285,11 +285,11 @@ static void dial(struct skep_torrent *torrent, struct sk_book_entry *entry)
         give_up(torrent, entry, "banned");
         return;
     }
-    enum sk_dial_mode mode = next_mode(engine, entry, SK_DIAL_TCP | SK_DIAL_UTP);
-    if (!mode && entry->punch == SK_PUNCH_ASKED) { /* no relay has introduced us */
+    if (entry->punch == SK_PUNCH_ASKED) { /* all was tried, and no relay has introduced us */
         settle_failed(torrent, entry, entry->reason, true, false);
         return;
     }
+    enum sk_dial_mode mode = next_mode(engine, entry, SK_DIAL_TCP | SK_DIAL_UTP);
     struct skep_peer *peer = mode ? attempt(torrent, entry, mode) : NULL;
     if (!peer) {
         give_up(torrent, entry, mode ? "out of memory" : "closed");

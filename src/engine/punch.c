@@ -12,6 +12,7 @@
  *
  * A relay could make us send to whom it likes, and a peer make us tell whom it likes: each is given
  * SK_ENGINE_PUNCHES_MAX in a SK_GIVE_QUOTA_NS, and no address narrower than PEX of it could tell.
+ * Who is called unasked is left alone for SK_ENGINE_PUNCH_AGAIN_NS, whoever else wants it called.
  */
 #include "engine/internal.h"
 
@@ -87,14 +88,18 @@ static void on_error(struct skep_peer *relay, const struct sk_endpoint *endpoint
 static void call(struct skep_torrent *torrent, struct sk_book_entry *entry)
 {
     entry->punch = SK_PUNCH_CALLED;
+    entry->called_ns = torrent->engine->now_ns;
     entry->mode_worked = 0;
     entry->modes_tried &= (uint8_t)~SK_DIAL_UTP;
     (void)sk_peer_book_retry(&torrent->book, entry, torrent->engine->now_ns);
 }
 
-/* Whether it may be called now: not one whom we call or talk to, nor whom an audit is done with. */
+/* Whether it may be called now: not one whom we call or talk to, nor whom an audit is done with;
+ * nor again and again, however many say so. */
 static bool is_callable(const struct skep_torrent *torrent, const struct sk_book_entry *entry)
 {
+    if (entry->called_ns && torrent->engine->now_ns - entry->called_ns < SK_ENGINE_PUNCH_AGAIN_NS)
+        return false;
     bool waits = entry->state == SK_DIAL_NEW || entry->state == SK_DIAL_WAITING;
     bool again = entry->state == SK_DIAL_DONE && torrent->engine->config.lasting;
     return (waits || again) && !entry->owner && entry->same_as.family == SK_FAMILY_NONE;

@@ -56,6 +56,7 @@ struct sk_book_entry {
     uint8_t pex_flags;                  /* all that PEX said of it, or-ed */
     uint8_t modes_tried, mode_worked;   /* enum sk_dial_mode; 0 = none yet */
     enum sk_punch_state punch;
+    uint64_t called_ns;         /* when it was last called because a relay said so; 0 never */
     struct sk_endpoint relay;   /* who last said by PEX that it can be; family NONE */
     uint32_t dials;             /* attempts so far */
     uint8_t rounds;             /* failed in a row: each tries all that may be tried */

@@ -37,6 +37,7 @@ static void assert_heard(size_t i, const struct remote *who, enum sk_holepunch_k
 static struct {
     struct sk_endpoint to;
     size_t syns, others;
+    uint16_t id, seq_nr; /* of the last SYN */
 } sent;
 
 static bool count_packets(struct world *world)
@@ -47,6 +48,10 @@ static bool count_packets(struct world *world)
         bool syn = out.bytes.p[0] >> 4 == SK_UTP_SYN && sk_endpoint_equal(&out.endpoint, &sent.to);
         sent.syns += syn;
         sent.others += !syn;
+        if (syn) {
+            sent.id = sk_get_u16(out.bytes.p + 2);
+            sent.seq_nr = sk_get_u16(out.bytes.p + 16);
+        }
         any = true;
     }
     return any;
@@ -289,6 +294,32 @@ static void test_asks_in_every_round(void **state)
     world_deinit(world);
 }
 
+/* One that we were connected to: while a relay is asked, what worked then is not tried once more.
+ */
+static void test_waits_for_the_relay(void **state)
+{
+    struct world *world = begin(&(struct skep_config){
+        .no_lsd = true, .lasting = true, .transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP});
+    struct remote *peer = add(world, hidden, true), *relay = add(world, "10.0.0.1:7000", true);
+    struct sk_pex_peer told = {.endpoint = peer->at, .flags = SK_PEX_HOLEPUNCH};
+    relay->pex = &told;
+    relay->pex_count = 1;
+    world_start(world);
+    world_run(world, 1);
+    assert_int_equal(peer->opened, 1);
+    peer->answer = REFUSES;
+    for (struct link *link = world->links; link; link = link->next)
+        link->ended |= link->remote == peer;
+    for (int i = 0; i < 200 && !heard.count; i++)
+        world_run(world, 0.1);
+    assert_heard(0, relay, SK_HOLEPUNCH_RENDEZVOUS, hidden, SK_HOLEPUNCH_NO_ERROR);
+    assert_int_equal(peer->dials, 2);
+    world_run(world, 3.5);
+    assert_int_equal(peer->dials, 2);
+    assert_string_equal(world_seen(world, SKEP_EVENT_FAILED, hidden)->reason, "refused");
+    world_deinit(world);
+}
+
 /* ---- being called ---- */
 
 static struct remote *called(struct world *world)
@@ -345,6 +376,33 @@ static void test_calls_are_bounded(void **state)
     world_deinit(world);
 }
 
+/* Many relays that name one victim have it called no more often than one could. */
+static void test_victim_of_many_relays(void **state)
+{
+    struct world *world = begin(&(struct skep_config){
+        .no_lsd = true, .lasting = true, .transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP});
+    struct remote *relays[8];
+    for (int i = 0; i < 8; i++) {
+        char address[40];
+        snprintf(address, sizeof address, "10.0.2.%d:7000", i + 1);
+        relays[i] = add(world, address, true);
+    }
+    called(world);
+    world_remote(world, hidden)->answer = REFUSES;
+    uint8_t refusal[SK_UTP_HEADER_SIZE];
+    for (int i = 0; i < 80; i++) {
+        say(world, relays[i % 8], SK_HOLEPUNCH_CONNECT, hidden, SK_HOLEPUNCH_NO_ERROR);
+        sk_utp_write_header(&(struct sk_utp_packet){.type = SK_UTP_RESET,
+                                                    .connection_id = sent.id,
+                                                    .ack_nr = sent.seq_nr},
+                            refusal);
+        sk_engine_udp_input(world->engine, &sent.to, sk_bytes(refusal, sizeof refusal),
+                            world->now_ns); /* at once: it could be called again */
+    }
+    assert_in_range(sent.syns, 2, 12); /* in 40 seconds */
+    world_deinit(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,9 +417,11 @@ int main(void)
         cmocka_unit_test(test_relay_says_nothing),
         cmocka_unit_test(test_nobody_to_ask),
         cmocka_unit_test(test_asks_in_every_round),
+        cmocka_unit_test(test_waits_for_the_relay),
         cmocka_unit_test(test_calls_back_over_utp),
         cmocka_unit_test(test_whom_it_does_not_call),
         cmocka_unit_test(test_calls_are_bounded),
+        cmocka_unit_test(test_victim_of_many_relays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
