@@ -8,6 +8,7 @@
 #include "engine/dht_internal.h"
 #include "proto/peer/session_internal.h"
 #include "swarm/lab_content.h"
+#include "wire/utp.h"
 
 #include <skep/err.h>
 
@@ -31,6 +32,8 @@ struct fuzz {
     uint64_t now_ns;
     struct sk_conn *conns[CONNS_MAX];
     uint64_t http_id, resolve_id, read_id, write_id;
+    struct sk_endpoint called; /* over uTP, last; with which packet */
+    struct sk_utp_packet syn;
     struct sk_endpoint asked; /* the DHT node that was asked last */
     uint8_t transaction[SK_KRPC_TRANSACTION_MAX];
     size_t transaction_size;
@@ -132,13 +135,27 @@ static void drain(struct fuzz *fuzz)
             break;
         }
     }
-    while (sk_engine_next_packet(fuzz->engine, &out)) /* lost on the way, all of them */
+    while (sk_engine_next_packet(fuzz->engine, &out)) { /* lost on the way, all of them */
+        struct sk_utp_packet packet;
         SK_ASSERT(out.kind == SK_OUT_UDP);
+        if (sk_utp_read(out.bytes, &packet) || packet.type != SK_UTP_SYN)
+            continue;
+        fuzz->called = out.endpoint;
+        fuzz->syn = packet;
+    }
 }
 
+/* One of TCP, or of uTP: these are the engine's own, and may have gone. */
 static struct sk_conn *choose_conn(struct fuzz *fuzz)
 {
-    return fuzz->conns[byte(fuzz) % CONNS_MAX];
+    uint8_t which = byte(fuzz);
+    uint32_t place = which >> 1 & 7;
+    if (!(which & 128))
+        return fuzz->conns[which % CONNS_MAX];
+    for (struct skep_peer *peer = fuzz->engine->peers; peer; peer = peer->next)
+        if (peer->is_stream && place-- == 0)
+            return &peer->conn;
+    return NULL;
 }
 
 static void feed(struct fuzz *fuzz, struct sk_conn *conn, struct sk_bytes bytes)
@@ -264,6 +281,21 @@ static void finish_connect(struct fuzz *fuzz)
         sk_engine_conn_failed(fuzz->engine, conn, (enum sk_conn_failure)(how & 3), fuzz->now_ns);
     else
         sk_engine_conn_connected(fuzz->engine, conn, fuzz->now_ns);
+}
+
+/* Whom we called over uTP last lets us in, or not. */
+static void answer_stream(struct fuzz *fuzz, bool refused)
+{
+    struct sk_utp_packet packet = {.type = refused ? SK_UTP_RESET : SK_UTP_STATE,
+                                   .connection_id = fuzz->syn.connection_id,
+                                   .window = 1 << 20,
+                                   .seq_nr = 1,
+                                   .ack_nr = fuzz->syn.seq_nr};
+    uint8_t bytes[SK_UTP_HEADER_SIZE];
+    if (!fuzz->called.family)
+        return;
+    sk_utp_write_header(&packet, bytes);
+    sk_engine_udp_input(fuzz->engine, &fuzz->called, sk_bytes(bytes, sizeof bytes), fuzz->now_ns);
 }
 
 static void speak_raw(struct fuzz *fuzz)
@@ -400,6 +432,10 @@ static void answer_world(struct fuzz *fuzz)
     uint8_t what = byte(fuzz);
     struct sk_endpoint found = sk_endpoint_v4((uint8_t[]){10, 0, 0, what & 7}, 1);
     int err = what & 8 ? SKEP_ERR_IO : 0;
+    if (what & 64) {
+        answer_stream(fuzz, what & 8);
+        return;
+    }
     switch (what >> 4 & 3) {
     case 0:
         sk_engine_http_done(fuzz->engine, fuzz->http_id, what & 8 ? 0 : 200, take(fuzz, byte(fuzz)),
@@ -472,6 +508,31 @@ static void check_dht(const struct sk_engine_dht *dht)
     SK_ASSERT(!dht->dead && !dht->pumping && !sk_dht_fault(dht->node));
 }
 
+/* Who dials, alone or as one of two, and whom the book says that it is. */
+static void check_dials(const struct fuzz *fuzz)
+{
+    const struct skep_engine *engine = fuzz->engine;
+    const struct sk_peer_book *book = &fuzz->torrent->book;
+    uint32_t rivals = 0, owned = 0, owners = 0;
+    for (const struct skep_peer *peer = engine->peers; peer; peer = peer->next) {
+        SK_ASSERT(!peer->rival ||
+                  (peer->rival->rival == peer && peer->rival->entry == peer->entry &&
+                   peer->stage == SK_STAGE_CONNECTING));
+        rivals += peer->rival != NULL;
+        owners += peer->stage != SK_STAGE_CLOSING && sk_conn_owns_entry(peer);
+    }
+    for (size_t i = 0; i < book->count; i++) {
+        const struct sk_book_entry *entry = book->entries[i];
+        bool waits = entry->state == SK_DIAL_NEW || entry->state == SK_DIAL_WAITING;
+        owned += entry->owner != NULL;
+        SK_ASSERT(waits == (entry->retry.slot != 0) && !(waits && entry->owner));
+        SK_ASSERT(entry->owner || entry->state != SK_DIAL_OPEN);
+        SK_ASSERT(entry->owner || entry->state != SK_DIAL_DIALING ||
+                  fuzz->torrent->state != SK_TORRENT_RUNNING);
+    }
+    SK_ASSERT(engine->races * 2 == rivals && owned == owners);
+}
+
 static void check(const struct fuzz *fuzz)
 {
     const struct skep_engine *engine = fuzz->engine;
@@ -495,6 +556,7 @@ static void check(const struct fuzz *fuzz)
     SK_ASSERT(fuzz->torrent->by_peer_id.count == open);
     SK_ASSERT(fuzz->torrent->book.waiting == fuzz->torrent->book.queue.count);
     SK_ASSERT(engine->queue_count == 0 && !engine->serving);
+    check_dials(fuzz);
     if (engine->dht)
         check_dht(engine->dht);
     for (size_t i = 0; i < fuzz->auditor->count; i++) {
@@ -585,6 +647,7 @@ static void set_up(struct fuzz *fuzz)
         .connections_max = a & 64 ? 6 : 0,
         .transports = b & 64 ? SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP : SKEP_TRANSPORT_TCP,
         .lasting = b & 128,
+        .super_seed = (b & 3) == 3,
         .seed = 1,
     };
     struct sk_auditor_config audit = {.probe_bytes = b & 1 ? 20000 : 0,
@@ -626,6 +689,9 @@ static void tear_down(struct fuzz *fuzz)
     for (int i = 0; i < CONNS_MAX; i++) /* who came in and named no torrent yet */
         if (fuzz->conns[i])
             sk_engine_conn_eof(fuzz->engine, fuzz->conns[i], false, fuzz->now_ns);
+    for (struct skep_peer *peer = fuzz->engine->peers; peer; peer = peer->next)
+        if (peer->is_stream)
+            sk_engine_conn_eof(fuzz->engine, &peer->conn, false, fuzz->now_ns);
     drain(fuzz);
     SK_ASSERT(fuzz->engine->peers_count == 0);
     sk_engine_free(fuzz->engine);
