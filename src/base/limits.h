@@ -66,9 +66,10 @@
  * many a second, so that its rate is that of this number. */
 #define SK_ENGINE_GIVE_QUEUE_MAX 2048
 #define SK_ENGINE_GIVE_QUEUE_TOLD 2000
-#define SK_ENGINE_HASHES_GIVE_MAX 1024 /* hashes of a tree given at a time */
-#define SK_ENGINE_PEX_GIVE_MAX 50      /* addresses told in a PEX message, and told as gone */
-#define SK_ENGINE_PUNCHES_MAX 32       /* of one peer a minute, relayed and carried out */
+#define SK_ENGINE_REFUSED_MAX (8u * SK_ENGINE_GIVE_QUEUE_MAX) /* while choked, a minute */
+#define SK_ENGINE_HASHES_GIVE_MAX 1024                        /* hashes of a tree given at a time */
+#define SK_ENGINE_PEX_GIVE_MAX 50 /* addresses told in a PEX message, and told as gone */
+#define SK_ENGINE_PUNCHES_MAX 32  /* of one peer a minute, relayed and carried out */
 #define SK_ENGINE_PUNCH_AGAIN_NS (15 * SK_SECOND_NS) /* between two calls of one address */
 #define SK_ENGINE_STORE_MAX (64u << 20)              /* bytes on their way to the disk */
 #define SK_ENGINE_DHT_HOSTS_MAX 64                   /* hosts that know DHT nodes */

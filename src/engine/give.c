@@ -194,6 +194,17 @@ void sk_give_drop_requests(struct skep_peer *peer)
     }
 }
 
+/* Each no lies in memory until it is read. What crosses a choke is a queue at most: who is choked
+ * and asks for many times as much is flooding. */
+static void refuse_request(struct skep_peer *peer, const struct sk_give_request *request)
+{
+    if (!sk_peer_view(peer->session)->choking ||
+        sk_give_quota(&peer->refused_quota, 1, SK_ENGINE_REFUSED_MAX, peer->engine->now_ns))
+        reject(peer, request);
+    else
+        sk_conn_close(peer, sk_peer_violation_text(SK_PEER_VIOLATION_FLOOD), false);
+}
+
 static void on_request(struct skep_peer *peer, const struct sk_msg *msg)
 {
     struct skep_torrent *torrent = peer->torrent;
@@ -207,7 +218,7 @@ static void on_request(struct skep_peer *peer, const struct sk_msg *msg)
     struct sk_give_request request = {
         .piece = msg->index, .begin = msg->begin, .length = msg->length};
     if (refuse || !peer->give) {
-        reject(peer, &request);
+        refuse_request(peer, &request);
         return;
     }
     peer->give[peer->give_count++] = request;

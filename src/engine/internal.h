@@ -132,15 +132,16 @@ struct skep_peer {
     bool in_choker;
     struct sk_bitfield metadata_asked; /* pieces of the info dictionary that it waits for */
     struct sk_give_quota metadata_quota, hashes_quota, leaves_quota, punch_quota, relay_quota;
-    struct sk_hash_range leaves_range; /* it waits for these */
-    uint64_t leaves_id;                /* the disk reads their piece; 0 not */
-    struct sk_book_entry *pex_entry;   /* the address that others are told; NULL not yet */
-    uint64_t pex_number;               /* its own, in the order of coming */
-    uint64_t pex_told, pex_sent;       /* it knows of numbers up to these: who came, who went */
-    uint64_t pex_ns;                   /* of the last message to it; 0 none yet */
-    uint32_t have_told;                /* it knows of so many of torrent->have */
-    bool port_told;                    /* where its DHT node listens */
-    uint64_t give_id;                  /* while reading: what the disk was asked */
+    struct sk_give_quota refused_quota; /* requests, while choked */
+    struct sk_hash_range leaves_range;  /* it waits for these */
+    uint64_t leaves_id;                 /* the disk reads their piece; 0 not */
+    struct sk_book_entry *pex_entry;    /* the address that others are told; NULL not yet */
+    uint64_t pex_number;                /* its own, in the order of coming */
+    uint64_t pex_told, pex_sent;        /* it knows of numbers up to these: who came, who went */
+    uint64_t pex_ns;                    /* of the last message to it; 0 none yet */
+    uint32_t have_told;                 /* it knows of so many of torrent->have */
+    bool port_told;                     /* where its DHT node listens */
+    uint64_t give_id;                   /* while reading: what the disk was asked */
     char address[SK_ENDPOINT_TEXT_MAX];
     char *client; /* escaped name; NULL until known */
 };

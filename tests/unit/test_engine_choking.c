@@ -119,12 +119,37 @@ static void test_partial_seed(void **state)
     take_turns(1, true);
 }
 
+/* One that is choked asks without end and reads nothing: what it is refused fills no memory. What
+ * crossed some chokes is refused in order. */
+static void test_flood_while_choked(void **state)
+{
+    struct world *world = fresh(2);
+    const struct sk_msg request = {.kind = SK_MSG_REQUEST, .index = 1, .length = 16384};
+    leecher(world, 1)->on_event = NULL;
+    world_start(world);
+    world_run(world, 1);
+    struct skep_peer *peer = (struct skep_peer *)world->links->conn;
+    size_t before = sk_peer_output(peer->session).n;
+    for (unsigned i = 0; i < 6 * SK_ENGINE_GIVE_QUEUE_MAX; i++)
+        sk_give_message(peer, &request);
+    assert_int_equal(peer->stage, SK_STAGE_TALKING);
+    assert_int_equal(sk_peer_output(peer->session).n, before + 6 * SK_ENGINE_GIVE_QUEUE_MAX * 17);
+    for (unsigned i = 0; i < 100 * SK_ENGINE_GIVE_QUEUE_MAX && peer->stage == SK_STAGE_TALKING; i++)
+        sk_give_message(peer, &request);
+    assert_int_equal(peer->stage, SK_STAGE_CLOSING);
+    assert_true(sk_peer_output(peer->session).n < 300000);
+    assert_string_equal(world_seen(world, SKEP_EVENT_CLOSED, NULL)->reason,
+                        sk_peer_violation_text(SK_PEER_VIOLATION_FLOOD));
+    world_deinit(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interested_before_there_is_anything),
         cmocka_unit_test(test_seed_from_the_start),
         cmocka_unit_test(test_partial_seed),
+        cmocka_unit_test(test_flood_while_choked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
