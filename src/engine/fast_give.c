@@ -28,6 +28,15 @@ void sk_fast_give_told(struct skep_peer *peer)
     sk_conn_touch(peer);
 }
 
+/* Of all that is given under a limit a share, or those that are unchoked would get what is left. */
+static uint64_t quota(const struct skep_engine *engine)
+{
+    double minute = engine->give_bucket.rate * (double)(SK_GIVE_QUOTA_NS / SK_SECOND_NS);
+    return minute > 0 ? SK_MIN((uint64_t)minute / SK_ENGINE_FAST_RATE_SHARE,
+                               (uint64_t)SK_ENGINE_FAST_BYTES)
+                      : SK_ENGINE_FAST_BYTES;
+}
+
 bool sk_fast_give_take(struct skep_peer *peer, uint32_t piece, uint32_t length)
 {
     struct sk_fast_give *fast = &peer->fast_give;
@@ -36,7 +45,7 @@ bool sk_fast_give_take(struct skep_peer *peer, uint32_t piece, uint32_t length)
         i++;
     if (i == fast->count || !is_new(peer) ||
         length > peer->torrent->metainfo->piece_size - fast->given[i] ||
-        !sk_give_quota(&peer->torrent->fast_quota, length, SK_ENGINE_FAST_BYTES,
+        !sk_give_quota(&peer->torrent->fast_quota, length, quota(peer->engine),
                        peer->engine->now_ns))
         return false;
     fast->given[i] += length;

@@ -179,9 +179,11 @@ void sk_give_drop_requests(struct skep_peer *peer)
     uint32_t kept = peer->give_run; /* what is being read has to find its places */
     for (uint32_t i = 0; i < peer->give_count; i++) {
         struct sk_give_request *request = &peer->give[i];
-        bool keep = !request->dropped && sk_fast_give_take(peer, request->piece, request->length);
+        bool keep = !request->dropped &&
+                    (request->granted || sk_fast_give_take(peer, request->piece, request->length));
         if (!keep && !request->dropped)
             reject(peer, request);
+        request->granted = keep;
         if (i < peer->give_run)
             request->dropped = !keep;
         else if (keep)
@@ -208,15 +210,16 @@ static void refuse_request(struct skep_peer *peer, const struct sk_give_request 
 static void on_request(struct skep_peer *peer, const struct sk_msg *msg)
 {
     struct skep_torrent *torrent = peer->torrent;
-    bool refuse =
-        !sk_give_on(torrent) || !torrent->metainfo ||
-        !sk_bitfield_has(&torrent->stored, msg->index) ||
-        peer->give_count == SK_ENGINE_GIVE_QUEUE_MAX || sk_super_give_hides(peer, msg->index) ||
-        (sk_peer_view(peer->session)->choking && !sk_fast_give_take(peer, msg->index, msg->length));
+    bool choking = sk_peer_view(peer->session)->choking;
+    bool refuse = !sk_give_on(torrent) || !torrent->metainfo ||
+                  !sk_bitfield_has(&torrent->stored, msg->index) ||
+                  peer->give_count == SK_ENGINE_GIVE_QUEUE_MAX ||
+                  sk_super_give_hides(peer, msg->index) ||
+                  (choking && !sk_fast_give_take(peer, msg->index, msg->length));
     if (!refuse && !peer->give)
         peer->give = sk_mem_alloc(SK_ENGINE_GIVE_QUEUE_MAX * sizeof *peer->give);
     struct sk_give_request request = {
-        .piece = msg->index, .begin = msg->begin, .length = msg->length};
+        .piece = msg->index, .begin = msg->begin, .length = msg->length, .granted = choking};
     if (refuse || !peer->give) {
         refuse_request(peer, &request);
         return;

@@ -94,6 +94,7 @@ struct sk_fast_give {
 /* A request of theirs that waits for the disk. */
 struct sk_give_request {
     uint32_t piece, begin, length;
+    bool granted; /* counted by sk_fast_give_take() */
     bool dropped; /* while it was read */
 };
 

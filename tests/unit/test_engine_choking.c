@@ -143,6 +143,28 @@ static void test_flood_while_choked(void **state)
     world_deinit(world);
 }
 
+/* What it may have while choked is counted once, however often it says that it wants nothing. */
+static void test_granted_once(void **state)
+{
+    struct world *world = fresh(2);
+    const struct sk_msg request = {.kind = SK_MSG_REQUEST, .index = 1, .length = PIECE};
+    world->disk_waits = true;
+    for (uint32_t piece = 0; piece < PIECES; piece++)
+        assert_int_equal(skep_torrent_has_stored(world->torrent, piece), 0);
+    leecher(world, 1)->on_event = NULL;
+    world_start(world);
+    world_run(world, 1);
+    struct skep_peer *peer = (struct skep_peer *)world->links->conn;
+    peer->fast_give = (struct sk_fast_give){.pieces = {1}, .count = 1};
+    sk_give_message(peer, &request);
+    for (int i = 0; i < 3; i++)
+        sk_give_message(peer, &(struct sk_msg){.kind = SK_MSG_NOT_INTERESTED});
+    assert_int_equal(peer->give_count, 1);
+    assert_int_equal(peer->fast_give.given[0], PIECE);
+    assert_int_equal(world->torrent->fast_quota.given, PIECE);
+    world_deinit(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +172,7 @@ int main(void)
         cmocka_unit_test(test_seed_from_the_start),
         cmocka_unit_test(test_partial_seed),
         cmocka_unit_test(test_flood_while_choked),
+        cmocka_unit_test(test_granted_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

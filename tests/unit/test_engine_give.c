@@ -378,10 +378,14 @@ static void test_fast_quota(void **state)
         peer->fast_give.given[0] = 0;
         assert_true(sk_fast_give_take(peer, fast.told[0], 32768));
     }
-    peer->fast_give.given[0] = 0;
+    peer->fast_give.given[0] = peer->fast_give.given[1] = 0;
     assert_false(sk_fast_give_take(peer, fast.told[0], 1));
     world_run(world, 61);
     assert_true(sk_fast_give_take(peer, fast.told[0], 1));
+    world->engine->give_bucket.rate = 8000; /* of 480,000 bytes a minute an eighth */
+    assert_true(sk_fast_give_take(peer, fast.told[0], 32767));
+    assert_true(sk_fast_give_take(peer, fast.told[1], 60000 - 32768));
+    assert_false(sk_fast_give_take(peer, fast.told[1], 1));
     world_deinit(world);
 }
 
