@@ -9,6 +9,8 @@
 
 #define PLACES 2 /* the second is on the way while the first is passed on */
 
+#define CHOICE 1024 /* pieces that one is chosen from */
+
 enum place_state { FREE, OFFERED, HELD };
 
 struct place {
@@ -192,14 +194,26 @@ bool sk_superseed_offered(const struct sk_superseed_peer *peer, uint32_t piece)
     return sk_bitfield_has(&peer->offered, piece);
 }
 
-/* The rarest that it lacks and was not offered; UINT32_MAX: there is none. */
+static bool may_offer(const struct sk_superseed *superseed, const struct sk_superseed_peer *peer,
+                      uint32_t piece)
+{
+    return sk_bitfield_has(superseed->stored, piece) && !sk_bitfield_has(&peer->has, piece) &&
+           !sk_bitfield_has(&peer->offered, piece);
+}
+
+/* The rarest that it lacks and was not offered, of CHOICE of them from anywhere on: a HAVE of nine
+ * bytes may free a place, and must not cost a look at all pieces. UINT32_MAX: there is none. */
 static uint32_t choose(struct sk_superseed *superseed, const struct sk_superseed_peer *peer)
 {
-    uint32_t best = UINT32_MAX, least = UINT32_MAX, ties = 0;
-    for (uint32_t piece = 0; piece < peer->has.count; piece++) {
+    uint32_t best = UINT32_MAX, least = UINT32_MAX, ties = 0, seen = 0, count = peer->has.count;
+    uint32_t first = count > CHOICE ? (uint32_t)sk_prng_below(&superseed->prng, count) : 0;
+    for (uint32_t i = 0; i < count && seen < CHOICE; i++) {
+        uint32_t piece = i < count - first ? first + i : i - (count - first);
         uint32_t rank = superseed->pieces[piece].copies + superseed->pieces[piece].places;
-        if (rank > least || !sk_bitfield_has(superseed->stored, piece) ||
-            sk_bitfield_has(&peer->has, piece) || sk_bitfield_has(&peer->offered, piece))
+        if (!may_offer(superseed, peer, piece))
+            continue;
+        seen++;
+        if (rank > least)
             continue;
         ties = rank < least ? 1 : ties + 1;
         least = rank;

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -195,13 +196,56 @@ static void test_one_copy(void **state)
     end();
 }
 
+/* Of a torrent of a million pieces one that says at once that it has what it is offered gets the
+ * next, and costs little each time. */
+static void test_large(void **state)
+{
+    const uint32_t pieces = 1u << 20, offers = 20000;
+    struct sk_superseed_peer *peer;
+    void *owner;
+    uint32_t piece;
+    assert_int_equal(sk_bitfield_init(&stored, pieces), 0);
+    sk_bitfield_fill(&stored);
+    assert_int_equal(sk_superseed_new(&stored, 7, &seed), 0);
+    assert_int_equal(sk_superseed_add(seed, NULL, &peer), 0);
+    clock_t began = clock();
+    for (uint32_t i = 0; i < offers; i++) {
+        assert_true(sk_superseed_next(seed, &owner, &piece));
+        sk_superseed_has(seed, peer, piece, SK_SECOND_NS);
+    }
+    /* A look at all of them for each would be 20,000 million. */
+    assert_true((clock() - began) / CLOCKS_PER_SEC < 8);
+    end();
+}
+
+/* Of more pieces than are looked at for one offer all are offered in the end, each once. */
+static void test_all_of_many(void **state)
+{
+    const uint32_t pieces = 5000;
+    struct sk_superseed_peer *peer;
+    void *owner;
+    uint32_t piece, count = 0;
+    assert_int_equal(sk_bitfield_init(&stored, pieces), 0);
+    sk_bitfield_fill(&stored);
+    assert_int_equal(sk_superseed_new(&stored, 7, &seed), 0);
+    assert_int_equal(sk_superseed_add(seed, NULL, &peer), 0);
+    while (sk_superseed_next(seed, &owner, &piece)) {
+        assert_true(piece < pieces);
+        count++;
+        sk_superseed_has(seed, peer, piece, SK_SECOND_NS);
+    }
+    assert_int_equal(count, pieces);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_offers), cmocka_unit_test(test_more_when_passed_on),
         cmocka_unit_test(test_alone),        cmocka_unit_test(test_patience),
         cmocka_unit_test(test_leaves),       cmocka_unit_test(test_stored_later),
-        cmocka_unit_test(test_one_copy),
+        cmocka_unit_test(test_one_copy),     cmocka_unit_test(test_large),
+        cmocka_unit_test(test_all_of_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
