@@ -246,10 +246,13 @@ static int configure_range(struct sk_http_request *request)
     return curl_easy_setopt(request->easy, CURLOPT_RANGE, range) ? SKEP_ERR_NOMEM : 0;
 }
 
-/* Whether the name is the proxy's to look up. */
-static bool is_alias(const struct sk_http_config *config, const struct sk_endpoint *address)
+/* Whether the URL's host is a name that is the proxy's to look up; an address of the aliases' net
+ * that a stranger writes is not. */
+static bool is_alias(const struct sk_http_request *request, const struct sk_endpoint *address)
 {
-    return config->proxy && sk_proxy_name(config->proxy, address);
+    const struct sk_proxy *proxy = request->http->config.proxy;
+    const char *name = proxy ? sk_proxy_name(proxy, address) : NULL;
+    return name && strcmp(name, request->host) == 0;
 }
 
 /* Where libcurl is to go in place of the URL's host; nothing where the proxy knows. */
@@ -259,7 +262,7 @@ static int set_route(struct sk_http_request *request)
     char address[SK_ENDPOINT_TEXT_MAX], route[SK_ENDPOINT_TEXT_MAX + 2];
     curl_slist_free_all(request->connect_to);
     request->connect_to = NULL;
-    if (!is_alias(&request->http->config, to)) {
+    if (!is_alias(request, to)) {
         snprintf(route, sizeof route, "::%s", sk_endpoint_text(to, address));
         request->connect_to = curl_slist_append(NULL, route);
         if (!request->connect_to)
@@ -345,8 +348,7 @@ static void on_resolved(void *ctx, uint64_t id, const struct sk_endpoint *found,
     for (size_t i = 0; i < count; i++) {
         struct sk_endpoint address = found[i];
         address.port = request->port;
-        if (is_alias(&request->http->config, &address) ||
-            sk_endpoint_reachable_from(&address, request->scope))
+        if (is_alias(request, &address) || sk_endpoint_reachable_from(&address, request->scope))
             request->addresses[request->addresses_count++] = address;
     }
     if (request->addresses_count)
@@ -400,8 +402,7 @@ static void start_hop(struct sk_http_request *request)
 static void redirect(struct sk_http_request *request, const char *target)
 {
     const struct sk_endpoint *from = &request->addresses[request->at];
-    enum sk_scope scope =
-        is_alias(&request->http->config, from) ? SK_SCOPE_PUBLIC : sk_endpoint_scope(from);
+    enum sk_scope scope = is_alias(request, from) ? SK_SCOPE_PUBLIC : sk_endpoint_scope(from);
     char *url = sk_mem_strdup(target);
     if (!url) {
         finish(request, 0, "out of memory");

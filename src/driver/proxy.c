@@ -9,8 +9,10 @@
 #include "driver/runtime.h"
 #include "driver/socket.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -60,6 +62,33 @@ int sk_proxy_parse(const char *text, const char *account, struct sk_endpoint *re
 }
 
 /* ---- names ---- */
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), length = strlen(end);
+    return n >= length && strcasecmp(text + n - length, end) == 0;
+}
+
+bool sk_proxy_known(const char *name, struct sk_endpoint *ret_address)
+{
+    static const uint8_t loopback[4] = {127, 0, 0, 1};
+    char text[SK_SOCKS_NAME_MAX + 1];
+    struct in_addr addr;
+    size_t n = strlen(name);
+    while (n > 0 && name[n - 1] == '.')
+        n--;
+    if (n >= sizeof text)
+        return false;
+    memcpy(text, name, n);
+    text[n] = 0;
+    if (strcasecmp(text, "localhost") == 0 || ends_with(text, ".localhost"))
+        *ret_address = sk_endpoint_v4(loopback, 0);
+    else if (inet_aton(text, &addr))
+        *ret_address = sk_endpoint_v4((const uint8_t *)&addr, 0);
+    else
+        return false;
+    return true;
+}
 
 int sk_proxy_alias(struct sk_proxy *proxy, const char *name, struct sk_endpoint *ret_alias)
 {

@@ -75,6 +75,12 @@ int sk_proxy_open(struct sk_proxy *proxy, struct skep_runtime *runtime,
                   const struct sk_endpoint *endpoint, const struct sk_socks_account *account);
 void sk_proxy_deinit(struct sk_proxy *proxy);
 
+/*
+ * Names that need no look-up, whose address must be judged like any other before the proxy is asked
+ * for it: this machine's (RFC 6761) and IPv4 addresses in the forms that inet_aton takes, such as
+ * 127.1, with or without a dot at the end.
+ */
+bool sk_proxy_known(const char *name, struct sk_endpoint *ret_address);
 /* An alias for the name, port 0. SKEP_ERR_LIMIT, SKEP_ERR_NOMEM; SKEP_ERR_INVALID: too long. */
 int sk_proxy_alias(struct sk_proxy *proxy, const char *name, struct sk_endpoint *ret_alias);
 /* The name behind an alias; NULL for every other address. */

@@ -173,6 +173,10 @@ void sk_resolver_lookup(struct sk_resolver *resolver, const char *name, sk_resol
         fn(ctx, id, &literal, 1, NULL);
         return;
     }
+    if (resolver->proxy && sk_proxy_known(name, &literal)) {
+        fn(ctx, id, &literal, 1, NULL);
+        return;
+    }
     if (resolver->proxy) {
         int err = sk_proxy_alias(resolver->proxy, name, &literal);
         fn(ctx, id, &literal, !err, err ? "not a name that the proxy can be asked for" : NULL);

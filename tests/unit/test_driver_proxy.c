@@ -8,6 +8,7 @@
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "driver/http.h"
 #include "driver/resolver.h"
 #include "driver/tcp.h"
 
@@ -169,13 +170,80 @@ static void test_nothing_is_looked_up(void **state)
     assert_null(resolver.channel);
     sk_resolver_lookup(&resolver, "peer.test", on_found, &found, 1);
     assert_string_equal("peer.test", sk_proxy_name(&proxy, &found));
-    sk_resolver_lookup(&resolver, "localhost", on_found, &found, 1);
-    assert_string_equal("localhost", sk_proxy_name(&proxy, &found));
     sk_resolver_lookup(&resolver, "192.0.2.1", on_found, &found, 1);
     assert_true(sk_endpoint_same_ip(&literal, &found));
     sk_resolver_lookup(&resolver, "", on_found, &found, 1);
     assert_int_equal(SK_FAMILY_NONE, found.family);
     sk_resolver_deinit(&resolver);
+    drop_names(&proxy);
+}
+
+/* Addresses in disguise are told as what they are, for their scope to be judged. */
+static void test_known_names(void **state)
+{
+    static const struct {
+        const char *name, *address;
+    } cases[] = {
+        {"localhost", "127.0.0.1:1"},   {"LOCALHOST.", "127.0.0.1:1"},
+        {"a.localhost", "127.0.0.1:1"}, {"127.0.0.1.", "127.0.0.1:1"},
+        {"127.1", "127.0.0.1:1"},       {"2130706433", "127.0.0.1:1"},
+        {"0x7f.0.0.1", "127.0.0.1:1"},  {"192.168.1.1..", "192.168.1.1:1"},
+        {"notlocalhost", NULL},         {"localhost.test", NULL},
+        {"127.0.0.1.test", NULL},       {"1.2.3.4.5", NULL},
+    };
+    struct sk_proxy proxy = {0};
+    struct sk_resolver resolver;
+    sk_resolver_init_proxy(&resolver, &proxy);
+    for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
+        struct sk_endpoint found, wanted;
+        sk_resolver_lookup(&resolver, cases[i].name, on_found, &found, 1);
+        if (cases[i].address) {
+            wanted = at(cases[i].address);
+            assert_true(sk_endpoint_same_ip(&wanted, &found));
+        } else {
+            assert_string_equal(cases[i].name, sk_proxy_name(&proxy, &found));
+        }
+    }
+    drop_names(&proxy);
+}
+
+static void on_answer(void *ctx, uint64_t id, int status, struct sk_bytes body, const char *error)
+{
+    *(const char **)ctx = error;
+}
+
+/* No stranger's URL leads to this machine, or to a name by the number that we gave it. */
+static void test_urls_of_strangers(void **state)
+{
+    static const char *const urls[] = {"http://localhost/",       "http://localhost.:8080/",
+                                       "http://a.localhost/",     "http://127.0.0.1./",
+                                       "http://192.168.1.1.:80/", "http://240.0.0.1:8080/"};
+    const char *error = NULL;
+    uv_loop_t loop;
+    struct sk_proxy proxy = {.endpoint = at("127.0.0.1:1")};
+    struct sk_resolver resolver;
+    struct sk_endpoint alias;
+    struct sk_http http;
+    struct sk_http_config config = {.loop = &loop,
+                                    .resolver = &resolver,
+                                    .proxy = &proxy,
+                                    .total_ms = 1000,
+                                    .slow_s = 1,
+                                    .fn = on_answer,
+                                    .ctx = &error};
+    uv_loop_init(&loop);
+    sk_resolver_init_proxy(&resolver, &proxy);
+    assert_int_equal(0, sk_proxy_alias(&proxy, "a.test", &alias));
+    assert_int_equal(0, sk_http_init(&http, &config));
+    for (size_t i = 0; i < SK_ARRAY_LEN(urls); i++) {
+        error = NULL;
+        sk_http_get(&http, i, urls[i], 100, SK_SCOPE_PUBLIC);
+        assert_non_null(error);
+        assert_string_equal("leads to an address that it may not name", error);
+    }
+    sk_http_deinit(&http);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(0, uv_loop_close(&loop));
     drop_names(&proxy);
 }
 
@@ -210,6 +278,8 @@ int main(void)
         cmocka_unit_test(test_names_are_bounded),
         cmocka_unit_test(test_datagrams_of_names),
         cmocka_unit_test(test_nothing_is_looked_up),
+        cmocka_unit_test(test_known_names),
+        cmocka_unit_test(test_urls_of_strangers),
         cmocka_unit_test(test_failures_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
