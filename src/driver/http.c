@@ -37,6 +37,7 @@ struct sk_http_request {
     unsigned encodings, redirects;
     enum sk_scope scope;
     bool any_port;
+    bool by_name; /* this hop's host is a name that the proxy looks up; it has no address here */
     uint16_t port;
     struct sk_endpoint addresses[SK_RESOLVER_ADDRESSES_MAX];
     size_t addresses_count, at;
@@ -246,15 +247,6 @@ static int configure_range(struct sk_http_request *request)
     return curl_easy_setopt(request->easy, CURLOPT_RANGE, range) ? SKEP_ERR_NOMEM : 0;
 }
 
-/* Whether the URL's host is a name that is the proxy's to look up; an address of the aliases' net
- * that a stranger writes is not. */
-static bool is_alias(const struct sk_http_request *request, const struct sk_endpoint *address)
-{
-    const struct sk_proxy *proxy = request->http->config.proxy;
-    const char *name = proxy ? sk_proxy_name(proxy, address) : NULL;
-    return name && strcmp(name, request->host) == 0;
-}
-
 /* Where libcurl is to go in place of the URL's host; nothing where the proxy knows. */
 static int set_route(struct sk_http_request *request)
 {
@@ -262,7 +254,7 @@ static int set_route(struct sk_http_request *request)
     char address[SK_ENDPOINT_TEXT_MAX], route[SK_ENDPOINT_TEXT_MAX + 2];
     curl_slist_free_all(request->connect_to);
     request->connect_to = NULL;
-    if (!is_alias(request, to)) {
+    if (!request->by_name) {
         snprintf(route, sizeof route, "::%s", sk_endpoint_text(to, address));
         request->connect_to = curl_slist_append(NULL, route);
         if (!request->connect_to)
@@ -348,7 +340,7 @@ static void on_resolved(void *ctx, uint64_t id, const struct sk_endpoint *found,
     for (size_t i = 0; i < count; i++) {
         struct sk_endpoint address = found[i];
         address.port = request->port;
-        if (is_alias(request, &address) || sk_endpoint_reachable_from(&address, request->scope))
+        if (sk_endpoint_reachable_from(&address, request->scope))
             request->addresses[request->addresses_count++] = address;
     }
     if (request->addresses_count)
@@ -385,6 +377,14 @@ static const char *judge_url(const struct sk_http_request *request, char **ret_h
     return wrong;
 }
 
+/* Such a name needs no alias, and whoever redirects us could use them up. */
+static bool is_for_proxy(const struct sk_http_request *request)
+{
+    struct sk_endpoint address;
+    return request->http->config.proxy && sk_endpoint_parse(request->host, 1, &address) != 0 &&
+           !sk_proxy_known(request->host, &address);
+}
+
 /* Nothing may touch the request after this: it can be over at once. */
 static void start_hop(struct sk_http_request *request)
 {
@@ -395,6 +395,13 @@ static void start_hop(struct sk_http_request *request)
         finish(request, 0, wrong);
         return;
     }
+    request->by_name = is_for_proxy(request);
+    if (request->by_name) {
+        request->addresses_count = 1;
+        request->at = 0;
+        fetch(request);
+        return;
+    }
     request->holds++;
     sk_resolver_lookup(request->http->config.resolver, request->host, on_resolved, request, 0);
 }
@@ -402,7 +409,7 @@ static void start_hop(struct sk_http_request *request)
 static void redirect(struct sk_http_request *request, const char *target)
 {
     const struct sk_endpoint *from = &request->addresses[request->at];
-    enum sk_scope scope = is_alias(request, from) ? SK_SCOPE_PUBLIC : sk_endpoint_scope(from);
+    enum sk_scope scope = request->by_name ? SK_SCOPE_PUBLIC : sk_endpoint_scope(from);
     char *url = sk_mem_strdup(target);
     if (!url) {
         finish(request, 0, "out of memory");
