@@ -24,6 +24,13 @@ static void put_escaped(struct sk_buf *buf, const char *text)
     }
 }
 
+/* What somebody wrote: blanks, which many torrents have there, and nothing else is escaped. */
+static void put_base(struct sk_buf *buf, const char *url, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)sk_buf_printf(buf, url[i] == ' ' ? "%%20" : "%c", url[i]);
+}
+
 bool sk_webseed_address(const char *url, const struct sk_metainfo *metainfo, uint32_t file,
                         char ret_address[SK_WEBSEED_URL_MAX])
 {
@@ -31,7 +38,7 @@ bool sk_webseed_address(const char *url, const struct sk_metainfo *metainfo, uin
         .p = (uint8_t *)ret_address, .cap = SK_WEBSEED_URL_MAX - 1, .max = SK_WEBSEED_URL_MAX - 1};
     size_t n = strcspn(url, "#");
     bool folder = n > 0 && url[n - 1] == '/';
-    (void)sk_buf_append(&buf, url, n);
+    put_base(&buf, url, n);
     if (!metainfo->single_file && !folder)
         (void)sk_buf_text(&buf, "/");
     if (!metainfo->single_file || folder)

@@ -163,6 +163,8 @@ static void test_addresses(void **state)
         {"http://h/f.iso", "x", true, "http://h/f.iso"},
         {"http://h/", "x", true, "http://h/a%20name"},
         {"http://h/f.iso#part", "x", true, "http://h/f.iso"},
+        {"http://h/a b%20c.iso", "x", true, "http://h/a%20b%20c.iso"},
+        {"http://h/p b/", "c", false, "http://h/p%20b/a%20name/c"},
         {"http://h/pub/", "Readme.txt", false, "http://h/pub/a%20name/Readme.txt"},
         {"http://h/pub", "d e/f", false, "http://h/pub/a%20name/d%20e/f"},
         {"http://h", "?#%&+", false, "http://h/a%20name/%3F%23%25%26%2B"},
