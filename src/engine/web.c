@@ -137,7 +137,7 @@ void sk_web_stop(struct skep_torrent *torrent)
     while (get) {
         struct sk_web_get *next = get->next;
         if (get->torrent == torrent) {
-            get->fns->done(get->ctx, "stopped", torrent->engine->now_ns);
+            get->fns->done(get->ctx, "it had not answered in full yet", torrent->engine->now_ns);
             sk_web_cancel(get);
         }
         get = next;

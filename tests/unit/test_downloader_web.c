@@ -298,6 +298,9 @@ static void test_stop(void **state)
     world_run(world, 0.25);
     assert_int_equal(server.asked - server.cancelled, 1);
     skep_torrent_stop(world->torrent, world->now_ns);
+    struct sk_downloader_web_seed seed;
+    assert_true(sk_downloader_web_seed(download.downloader, 0, world->now_ns, &seed));
+    assert_string_equal(seed.reason, "it had not answered in full yet");
     world_run(world, 30);
     assert_int_equal(server.asked, server.cancelled);
     download_end();
