@@ -223,8 +223,10 @@ static bool take_input(struct sk_proxy *proxy)
         give_up(proxy, "it hung up", "");
         return false;
     }
-    if (proxy->state == SK_PROXY_UP)
-        return true;
+    if (proxy->state == SK_PROXY_UP) { /* reading it for ever could take all our time */
+        give_up(proxy, "it sends what nobody asked for", "");
+        return false;
+    }
     sk_socks_input(&proxy->socks, sk_bytes(bytes, (size_t)n));
     return true;
 }

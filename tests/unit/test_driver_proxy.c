@@ -10,11 +10,18 @@
 #include "base/mem.h"
 #include "driver/http.h"
 #include "driver/resolver.h"
+#include "driver/runtime.h"
+#include "driver/socket.h"
 #include "driver/tcp.h"
 
+#include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -249,6 +256,49 @@ static void test_urls_of_strangers(void **state)
     drop_names(&proxy);
 }
 
+/* A proxy that goes on talking once the association is there. */
+static void *chatter(void *arg)
+{
+    static const uint8_t bound[] = {5, 0, 0, 1, 127, 0, 0, 1, 0, 9, 'x'};
+    uint8_t bytes[10];
+    int fd = accept(*(int *)arg, NULL, NULL);
+    (void)recv(fd, bytes, 3, MSG_WAITALL);
+    (void)send(fd, "\5", 2, MSG_NOSIGNAL);
+    (void)recv(fd, bytes, sizeof bytes, MSG_WAITALL);
+    (void)send(fd, bound, sizeof bound, MSG_NOSIGNAL);
+    close(fd);
+    return NULL;
+}
+
+static void test_chatter(void **state)
+{
+    struct skep_runtime *runtime = calloc(1, sizeof *runtime);
+    struct sk_proxy *proxy = &runtime->proxy;
+    struct sk_socks_account nobody = {0};
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sk_endpoint endpoint;
+    socklen_t len = sizeof addr;
+    pthread_t thread;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(0, bind(fd, (struct sockaddr *)&addr, len));
+    assert_int_equal(0, listen(fd, 1));
+    assert_int_equal(0, getsockname(fd, (struct sockaddr *)&addr, &len));
+    assert_int_equal(0, sk_endpoint_from_sockaddr((struct sockaddr *)&addr, &endpoint));
+    assert_int_equal(0, pthread_create(&thread, NULL, chatter, &fd));
+    uv_loop_init(&runtime->loop);
+    assert_int_equal(0, sk_proxy_open(proxy, runtime, &endpoint, &nobody));
+    for (int i = 0; i < 20 && proxy->state == SK_PROXY_UP; i++)
+        uv_run(&runtime->loop, UV_RUN_ONCE);
+    assert_int_equal(SK_PROXY_WAITING, proxy->state);
+    assert_string_equal("it sends what nobody asked for", proxy->reason);
+    sk_proxy_deinit(proxy);
+    uv_run(&runtime->loop, UV_RUN_DEFAULT);
+    assert_int_equal(0, uv_loop_close(&runtime->loop));
+    pthread_join(thread, NULL);
+    close(fd);
+    free(runtime);
+}
+
 static void test_failures_have_names(void **state)
 {
     static const struct {
@@ -282,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_looked_up),
         cmocka_unit_test(test_known_names),
         cmocka_unit_test(test_urls_of_strangers),
+        cmocka_unit_test(test_chatter),
         cmocka_unit_test(test_failures_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
