@@ -18,7 +18,8 @@
 
 #include <uv.h>
 
-#define SK_HASHING_BUFFER (1u << 20)
+/* Small enough that what was read is hashed while it is in a core's cache. */
+#define SK_HASHING_BUFFER (64u << 10)
 
 enum sk_hashing_state {
     SK_HASHING_RUNNING,
