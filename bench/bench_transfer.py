@@ -41,12 +41,12 @@ def memory_folder():
         shutil.rmtree(folder)
 
 
-def write_content(folder, seed):
+def write_content(folder, seed, size=SIZE):
     rng = random.Random(seed)
     path = os.path.join(folder, NAME)
     with open(path, "wb") as file:
-        for _ in range(SIZE >> 24):
-            file.write(rng.randbytes(1 << 24))
+        for _ in range(size >> 20):
+            file.write(rng.randbytes(1 << 20))
     return path
 
 
@@ -55,27 +55,28 @@ def alone(way):
     return [*SKEP_ALONE, *WAYS[way]["skep"]]
 
 
-# ---- leeches: each returns the bytes a second of its whole process, and what it cost ----
+# ---- leeches of a file of `size` bytes: each returns the bytes a second of its whole process, and
+# what it cost ----
 
 
-def check(folder, report, cost):
-    if os.path.getsize(os.path.join(folder, NAME)) != SIZE:
-        raise Failed(f"not all of it came: {report}")
-    return dict(cost, rate=SIZE / cost["wall_s"])
+def check(folder, size, cost):
+    if os.path.getsize(os.path.join(folder, NAME)) != size:
+        raise Failed("not all of it came")
+    return dict(cost, rate=size / cost["wall_s"])
 
 
-def skep_leech(place, way, address, torrent, folder):
-    report, cost = run(place, [place.skep, "get", torrent, "-o", folder, "--peer", address,
-                               "--state-dir", place.scratch / "state", *alone(way)], SECONDS_MAX)
-    return check(folder, report, cost)
+def skep_leech(place, way, address, torrent, folder, size, *more):
+    _, cost = run(place, [place.skep, "get", torrent, "-o", folder, "--peer", address,
+                          "--state-dir", place.scratch / "state", *alone(way), *more], SECONDS_MAX)
+    return check(folder, size, cost)
 
 
-def libtorrent_leech(place, way, address, torrent, folder):
+def libtorrent_leech(place, way, address, torrent, folder, size):
     report, cost = run(place, libtorrent("libtorrent_leech.py", torrent, address, folder,
                                          SECONDS_MAX, *WAYS[way]["libtorrent"]), SECONDS_MAX + 30)
     if not report["whole"]:
         raise Failed(f"only {report['bytes']} bytes")
-    result = check(folder, report, cost)
+    result = check(folder, size, cost)
     result["own_rate"] = report["rate_bytes_s"]
     return result
 
@@ -106,7 +107,7 @@ def tracker(address):
         own.server_close()
 
 
-def aria2_leech(place, way, address, torrent, folder):
+def aria2_leech(place, way, address, torrent, folder, size):
     assert way == "TCP"
     with tracker(address) as url:
         _, cost = run(place, ["aria2c", "--no-conf=true", "--quiet", "--dir=" + folder,
@@ -114,7 +115,7 @@ def aria2_leech(place, way, address, torrent, folder):
                               "--enable-dht6=false", "--bt-enable-lpd=false",
                               "--interface=127.0.0.1", "--bt-tracker=" + url,
                               "--enable-peer-exchange=false", torrent], SECONDS_MAX, silent=True)
-    return check(folder, None, cost)
+    return check(folder, size, cost)
 
 
 LEECHES = {"skep": skep_leech, "libtorrent": libtorrent_leech, "aria2": aria2_leech}
@@ -130,11 +131,11 @@ def free_port():
 
 
 @contextlib.contextmanager
-def skep_seed(place, way, torrent, folder):
+def skep_seed(place, way, torrent, folder, *more):
     port = free_port()
     command = [place.skep, "seed", torrent, folder, "--bind=127.0.0.1", f"--port={port}",
                "--state-dir", place.scratch / "state", "--time", SEED_SECONDS_MAX, *alone(way),
-               "--progress=json"]
+               "--progress=json", *more]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True)
     try:
@@ -196,9 +197,9 @@ class Runs:
         return median([run[field] for run in runs]) if runs else None
 
 
-def draw(place, leech, way, port, torrent):
+def draw(place, leech, way, port, torrent, *more, size=SIZE):
     with memory_folder() as folder:
-        return LEECHES[leech](place, way, f"127.0.0.1:{port}", torrent, folder)
+        return LEECHES[leech](place, way, f"127.0.0.1:{port}", torrent, folder, size, *more)
 
 
 def draw_from(place, side, way, torrent, data):
