@@ -13,7 +13,8 @@ uint32_t sk_utp_conn_window(const struct sk_utp *utp, const struct sk_utp_conn *
 {
     size_t own = utp->config.window - SK_MIN(utp->config.window, conn->held_bytes);
     size_t all = SK_UTP_HELD_MAX - SK_MIN(SK_UTP_HELD_MAX, utp->held_bytes);
-    return (uint32_t)SK_MIN(own, all);
+    size_t room = SK_MIN(own, all);
+    return (uint32_t)(room - room / SK_UTP_HELD_COST);
 }
 
 size_t sk_utp_conn_sack(const struct sk_utp_conn *conn, uint8_t ret_mask[SK_UTP_SACK_WORDS_MAX])
@@ -247,6 +248,17 @@ static bool tell_fresh(struct sk_utp *utp, struct sk_utp_conn *conn, struct sk_u
     return true;
 }
 
+/* Whether what we take has grown by so much that they should hear of it: by half of what it can be,
+ * or to twice what they know of, which may be too little for them to go on. */
+static bool has_reopened(const struct sk_utp *utp, const struct sk_utp_conn *conn)
+{
+    uint32_t window = sk_utp_conn_window(utp, conn), told = conn->told_window;
+    if (window <= told)
+        return false;
+    uint32_t growth = window - told;
+    return growth >= utp->config.window / 2 || (growth >= SK_UTP_WINDOW_NEWS && growth >= told);
+}
+
 static bool tell_held(struct sk_utp *utp, struct sk_utp_conn *conn, struct sk_utp_event *event)
 {
     while (!conn->paused && conn->told_nr != conn->ack_nr) {
@@ -254,9 +266,8 @@ static bool tell_held(struct sk_utp *utp, struct sk_utp_conn *conn, struct sk_ut
             sk_utp_ring_get(&conn->received, (uint16_t)(conn->told_nr + 1));
         conn->told_nr++;
         take_out(utp, conn, segment);
-        if (sk_utp_conn_window(utp, conn) - conn->told_window >= utp->config.window / 2 &&
-            sk_utp_conn_window(utp, conn) > conn->told_window) {
-            conn->ack_now = true; /* they may wait for it */
+        if (has_reopened(utp, conn)) {
+            conn->ack_now = true;
             sk_utp_list(&utp->sending, &conn->sending);
         }
         if (segment->size) {

@@ -53,6 +53,10 @@
 /* What a kernel's receive buffer of 4 MiB holds in small packets, and more: who sends 8 MiB at
  * once, over loopback, loses some of it. 30 MB/s at round trips of 100 ms. */
 #define SK_UTP_WINDOW_DEFAULT (3u << 20)
+/* One part in so many of a full packet's memory holds no payload, or more: it is not offered, for
+ * who fills a window must not lose the end of it. */
+#define SK_UTP_HELD_COST 16
+#define SK_UTP_WINDOW_NEWS (8u << 10)        /* bytes: nobody is told of less */
 #define SK_UTP_CONN_UNSENT_LEAST (16u << 10) /* bytes, beside as many as the window has */
 /* UDP payloads of an Ethernet frame. */
 #define SK_UTP_MTU_V4 1472
