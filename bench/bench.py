@@ -4,12 +4,15 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+IN_MEMORY = "/dev/shm"
 PYTHON = "/usr/bin/python3"  # libtorrent's binding is a package of the system's Python
 
 # For both sides: only the peers that are given, plain TCP.
@@ -41,6 +44,17 @@ class Place:
         if content is not None:
             path.write_bytes(content)
         return path
+
+
+@contextlib.contextmanager
+def memory_folder():
+    """A folder that costs no disk, so that none slows libtorrent down."""
+    where = IN_MEMORY if os.path.isdir(IN_MEMORY) else None
+    folder = tempfile.mkdtemp(prefix="skep-bench-", dir=where)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def log(text):

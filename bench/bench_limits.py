@@ -5,7 +5,7 @@ import functools
 
 import bench_transfer
 import torrents
-from bench import Row
+from bench import Row, memory_folder
 
 LIMIT = 5_000_000  # bytes a second
 SIZE = 52 << 20    # some 11 s of it
@@ -29,7 +29,7 @@ def up(place, way, torrent, data):
 
 def bench(place):
     runs, rows = bench_transfer.Runs(), []
-    with bench_transfer.memory_folder() as data:
+    with memory_folder() as data:
         path = bench_transfer.write_content(data, place.seed, SIZE)
         torrent = place.file("limits.torrent", torrents.of_file(path, bench_transfer.NAME,
                                                                 PIECE_SIZE))

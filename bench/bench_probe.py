@@ -3,29 +3,16 @@
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 
 import torrents
-from bench import SKEP_ALONE, Failed, Row, libtorrent, log, median, ratio, run, server
+from bench import (SKEP_ALONE, Failed, Row, libtorrent, log, median, memory_folder, ratio, run,
+                   server)
 
 PIECES = 4096
 PIECE_SIZE = 256 * torrents.KIB
 SIZE = PIECES * PIECE_SIZE
 SECONDS_MAX = 60
 SEED_SECONDS_MAX = 600
-IN_MEMORY = "/dev/shm"
-
-
-@contextlib.contextmanager
-def memory_folder():
-    """A folder that costs no disk, so that none slows libtorrent down."""
-    where = IN_MEMORY if os.path.isdir(IN_MEMORY) else None
-    folder = tempfile.mkdtemp(prefix="skep-bench-", dir=where)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 @contextlib.contextmanager

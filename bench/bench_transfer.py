@@ -6,20 +6,18 @@ import http.server
 import json
 import os
 import random
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 
 import torrents
-from bench import SKEP_ALONE, Failed, Row, libtorrent, log, median, ratio, run, server
+from bench import (SKEP_ALONE, Failed, Row, libtorrent, log, median, memory_folder, ratio, run,
+                   server)
 
 SIZE = 1 << 30
 PIECE_SIZE = 256 * torrents.KIB
 SECONDS_MAX = 120
 SEED_SECONDS_MAX = 900
-IN_MEMORY = "/dev/shm"
 NAME = "transfer"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -29,16 +27,6 @@ WAYS = {
     "RC4": {"skep": ["--encryption=require"], "libtorrent": ["rc4"]},
     "uTP": {"skep": ["--transport=utp"], "libtorrent": ["utp"]},
 }
-
-
-@contextlib.contextmanager
-def memory_folder():
-    where = IN_MEMORY if os.path.isdir(IN_MEMORY) else None
-    folder = tempfile.mkdtemp(prefix="skep-bench-", dir=where)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def write_content(folder, seed, size=SIZE):

@@ -79,8 +79,9 @@ static bool redial(struct skep_peer *peer)
     bool dialable = peer->conn.outgoing || entry->sources != SK_SOURCE_INCOMING;
     if (!dialable || torrent->state != SK_TORRENT_RUNNING || both_seed(peer))
         return false;
-    bool useful =
-        now_ns - peer->opened_ns >= SK_ENGINE_USEFUL_NS || sk_peer_view(peer->session)->payload_in;
+    const struct sk_peer_view *view = sk_peer_view(peer->session);
+    bool useful = now_ns - peer->opened_ns >= SK_ENGINE_USEFUL_NS || view->payload_in ||
+                  view->payload_out || peer->metadata_quota.given;
     uint64_t wait_ns =
         sk_peer_book_back_off(&torrent->book, entry, SK_DIAL_END_LOST, useful, now_ns);
     return wait_ns != SK_TIME_NEVER && !sk_peer_book_retry(&torrent->book, entry, now_ns + wait_ns);

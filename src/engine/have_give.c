@@ -35,11 +35,6 @@ static void tell(struct skep_peer *peer)
     sk_conn_touch(peer);
 }
 
-static bool is_open(const struct skep_peer *peer, const struct skep_torrent *torrent)
-{
-    return peer->torrent == torrent && peer->opened && peer->stage == SK_STAGE_TALKING;
-}
-
 void sk_have_give_opened(struct skep_peer *peer)
 {
     peer->have_told = peer->torrent->have.count;
@@ -48,7 +43,7 @@ void sk_have_give_opened(struct skep_peer *peer)
 void sk_have_give_timer(struct skep_torrent *torrent)
 {
     for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next)
-        if (is_open(peer, torrent))
+        if (sk_conn_is_open(peer, torrent))
             tell(peer);
 }
 
@@ -60,7 +55,7 @@ void sk_have_give_stored(struct skep_torrent *torrent, uint32_t piece)
         return; /* they ask somebody else for it */
     bool all_told = true;
     for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next) {
-        if (!is_open(peer, torrent))
+        if (!sk_conn_is_open(peer, torrent))
             continue;
         if (last || !sk_bitfield_has(&sk_peer_view(peer->session)->have, piece))
             tell(peer);

@@ -388,6 +388,12 @@ void sk_conn_pause_all_over(struct skep_engine *engine);
 int sk_conn_session_config(const struct skep_peer *peer, struct sk_peer_config *ret_config);
 void sk_conn_apply_metadata(struct skep_torrent *torrent);
 
+/* Whether it is an open connection of this torrent. */
+static inline bool sk_conn_is_open(const struct skep_peer *peer, const struct skep_torrent *torrent)
+{
+    return peer->torrent == torrent && peer->opened && peer->stage == SK_STAGE_TALKING;
+}
+
 /* Whether the book's entry is this connection's: another one may have taken it over. */
 bool sk_conn_owns_entry(const struct skep_peer *peer);
 

@@ -20,11 +20,6 @@ struct message {
     size_t count;
 };
 
-static bool is_open(const struct skep_peer *peer, const struct skep_torrent *torrent)
-{
-    return peer->torrent == torrent && peer->opened && peer->stage == SK_STAGE_TALKING;
-}
-
 static bool has_started(const struct skep_torrent *torrent)
 {
     return torrent->pex.timer.base.slot != 0;
@@ -120,7 +115,7 @@ static size_t list_peers(struct skep_torrent *torrent, struct skep_peer **ret_pe
 {
     size_t count = 0;
     for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next) {
-        if (!is_open(peer, torrent) || !sk_pex_listens(peer))
+        if (!sk_conn_is_open(peer, torrent) || !sk_pex_listens(peer))
             continue;
         if (!peer->pex_entry) {
             peer->pex_entry = peer->entry;
@@ -139,7 +134,7 @@ static void tell_all(struct skep_torrent *torrent)
         return; /* the next round tries again */
     size_t count = list_peers(torrent, peers);
     for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next)
-        if (is_open(peer, torrent))
+        if (sk_conn_is_open(peer, torrent))
             tell(peer, peers, count);
     sk_mem_free(peers);
 }

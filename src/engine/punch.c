@@ -23,11 +23,6 @@ bool sk_punch_allowed(const struct skep_torrent *torrent)
     return torrent->engine->utp && sk_discovery_pex_allowed(torrent);
 }
 
-static bool is_open(const struct skep_peer *peer, const struct skep_torrent *torrent)
-{
-    return peer->torrent == torrent && peer->opened && peer->stage == SK_STAGE_TALKING;
-}
-
 static bool speaks(const struct skep_peer *peer)
 {
     return sk_peer_view(peer->session)->extension.ids[SK_EXT_HOLEPUNCH] != 0;
@@ -56,7 +51,8 @@ static struct skep_peer *find_relay(const struct skep_torrent *torrent,
                                     const struct sk_book_entry *entry)
 {
     for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next)
-        if (is_open(peer, torrent) && sk_endpoint_equal(&peer->conn.endpoint, &entry->relay))
+        if (sk_conn_is_open(peer, torrent) &&
+            sk_endpoint_equal(&peer->conn.endpoint, &entry->relay))
             return speaks(peer) ? peer : NULL;
     return NULL;
 }
@@ -139,8 +135,8 @@ static struct skep_peer *find_target(const struct skep_torrent *torrent,
                                      const struct sk_endpoint *endpoint)
 {
     for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next)
-        if (is_open(peer, torrent) && (sk_endpoint_equal(&peer->conn.endpoint, endpoint) ||
-                                       sk_endpoint_equal(&peer->entry->endpoint, endpoint)))
+        if (sk_conn_is_open(peer, torrent) && (sk_endpoint_equal(&peer->conn.endpoint, endpoint) ||
+                                               sk_endpoint_equal(&peer->entry->endpoint, endpoint)))
             return peer;
     return NULL;
 }

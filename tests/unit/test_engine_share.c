@@ -207,6 +207,25 @@ static void test_partial_seed(void **state)
     world_deinit(world);
 }
 
+/* aria2 takes the dictionary, hangs up and waits to be called again: by giving, we were of use, and
+ * it is not kept waiting longer from time to time. */
+static void test_taker_is_dialled_again(void **state)
+{
+    struct world *world = &world_memory;
+    struct remote *remote = begin(
+        world, 4, PIECE, true,
+        &(struct skep_config){.no_lsd = true, .save_dir = "/there", .give = true, .lasting = true});
+    for (uint32_t i = 1; i <= 12; i++) {
+        assert_int_equal(remote->opened, i);
+        ask_metadata(world, remote, 0);
+        world_run(world, 1);
+        assert_int_equal(got.pieces, i);
+        world->links->ended = true;
+        world_run(world, 7);
+    }
+    world_deinit(world);
+}
+
 /* ---- peers ---- */
 
 static void hear_pex(struct link *link, const struct sk_peer_event *event)
@@ -495,14 +514,23 @@ static void test_completed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metadata),        cmocka_unit_test(test_metadata_of_an_audit),
-        cmocka_unit_test(test_metadata_quota),  cmocka_unit_test(test_metadata_unread),
-        cmocka_unit_test(test_metadata_later),  cmocka_unit_test(test_upload_only),
-        cmocka_unit_test(test_partial_seed),    cmocka_unit_test(test_pex),
-        cmocka_unit_test(test_pex_short_visit), cmocka_unit_test(test_pex_return),
-        cmocka_unit_test(test_pex_many),        cmocka_unit_test(test_pex_incoming),
-        cmocka_unit_test(test_pex_scope),       cmocka_unit_test(test_pex_off),
-        cmocka_unit_test(test_private),         cmocka_unit_test(test_completed),
+        cmocka_unit_test(test_taker_is_dialled_again),
+        cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_metadata_of_an_audit),
+        cmocka_unit_test(test_metadata_quota),
+        cmocka_unit_test(test_metadata_unread),
+        cmocka_unit_test(test_metadata_later),
+        cmocka_unit_test(test_upload_only),
+        cmocka_unit_test(test_partial_seed),
+        cmocka_unit_test(test_pex),
+        cmocka_unit_test(test_pex_short_visit),
+        cmocka_unit_test(test_pex_return),
+        cmocka_unit_test(test_pex_many),
+        cmocka_unit_test(test_pex_incoming),
+        cmocka_unit_test(test_pex_scope),
+        cmocka_unit_test(test_pex_off),
+        cmocka_unit_test(test_private),
+        cmocka_unit_test(test_completed),
         cmocka_unit_test(test_paused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

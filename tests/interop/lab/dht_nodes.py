@@ -8,13 +8,13 @@ that starts from one of them.
 
 import contextlib
 import hashlib
-import json
 import os
 import signal
 import subprocess
 import sys
 
 from lab.npm import npm_module
+from lab.orders import give_order
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PORT = 6881
@@ -45,12 +45,7 @@ class Library:
                                         text=True, bufsize=1, env=dict(os.environ, **environment))
 
     def ask(self, do, **order):
-        self.process.stdin.write(json.dumps(dict(order, do=do)) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.name} ended")
-        return json.loads(line)
+        return give_order(self.process, self.name, do, **order)
 
     def start(self, where, known):
         self.count = len(where)

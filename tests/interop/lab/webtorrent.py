@@ -4,12 +4,12 @@ Version 1.9.7 knows v1 alone. It prefers encrypted streams over TCP but cannot i
 over uTP it has none.
 """
 
-import json
 import os
 import subprocess
 
 from lab.client import PORT, Client, wait_for
 from lab.npm import npm_module
+from lab.orders import give_order
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -25,12 +25,7 @@ class WebTorrent(Client):
                   encryption=self.encryption, transport=self.transport, up_limit=self.up_limit)
 
     def _ask(self, do, **order):
-        self.process.stdin.write(json.dumps(dict(order, do=do)) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.name} ended")
-        return json.loads(line)
+        return give_order(self.process, self.name, do, **order)
 
     def settle(self):
         if not self.magnet:
