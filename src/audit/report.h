@@ -44,6 +44,34 @@ struct sk_rate {
 };
 #define SK_RATE_UNKNOWN ((struct sk_rate){NAN, NAN, NAN})
 
+/* What the reports of a peer to its tracker are worth (audit/verdict.h). */
+enum sk_verdict_result {
+    SK_VERDICT_NONE, /* nothing was reported to us */
+    SK_VERDICT_CONSISTENT,
+    SK_VERDICT_FALSE_REPORT,
+    SK_VERDICT_CANNOT_TELL,
+};
+/* "consistent", "false-report", "cannot-tell"; NULL for NONE. */
+const char *sk_verdict_result_name(enum sk_verdict_result result);
+
+#define SK_VERDICT_TEXT_MAX 320
+struct sk_verdict {
+    enum sk_verdict_result result;
+    char claim[SK_VERDICT_TEXT_MAX];     /* what was reported, in words; our own text */
+    char evidence[SK_VERDICT_TEXT_MAX];  /* what speaks against it, or why it cannot be told */
+    char ruled_out[SK_VERDICT_TEXT_MAX]; /* innocent explanations that were ruled out */
+    double error_rate;                   /* at which it was made; NAN where not false-report */
+    uint32_t announces;                  /* that it rests on */
+};
+
+/* Bytes that one peer gave another, estimated (audit/flow.h). */
+struct sk_report_flow {
+    struct sk_endpoint from, to;
+    double bytes, low, high; /* 95 % */
+    double uniform, gravity; /* the baselines' estimates of the same */
+    bool ambiguous;          /* another source fits as well */
+};
+
 struct sk_report_peer {
     struct sk_endpoint endpoint;
     struct sk_endpoint same_as; /* DUPLICATE: the address it is reported under */
@@ -78,7 +106,13 @@ struct sk_report_peer {
     double unchoked_after_s;    /* from interest to the first unchoke; NAN never */
     double unchoked_s;          /* time spent unchoked */
     uint32_t blocks_verified, blocks_corrupt, blocks_unverified;
-    uint64_t given_bytes; /* what we gave it (--give) */
+    uint64_t given_bytes;     /* what we gave it (--give) */
+    struct sk_rate capacity;  /* of its up-link, all receivers together; NAN unknown */
+    const char *capacity_how; /* static; NULL unknown */
+    struct sk_rate download;  /* at which it gained pieces; NAN unknown */
+    const char *download_how; /* static: the method, or why it cannot be known */
+    struct sk_rate upload;    /* what it gave all others, by the flows, bytes a second; NAN */
+    struct sk_verdict verdict;
 };
 
 struct sk_report_claim {
@@ -130,6 +164,11 @@ struct sk_report {
     struct sk_report_count *clients; /* client names without version, most first; connected peers */
     size_t clients_count;
     uint32_t encrypted, plain; /* connected peers by stream */
+
+    double hidden, hidden_low, hidden_high; /* peers that no source told; NAN unknown */
+    const char *hidden_how;                 /* static: the method; NULL unknown */
+    struct sk_report_flow *flows;           /* most bytes first */
+    size_t flows_count;
 };
 
 void sk_report_deinit(struct sk_report *report);

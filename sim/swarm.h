@@ -1,0 +1,118 @@
+/*
+ * A simulated swarm of known truth: clients that trade pieces by tit for tat over limited links,
+ * seen by an auditor, reporting to a tracker; some of them lie. Layer: sim.
+ *
+ * In virtual time and block by block: rarest first, the choker of swarm/choker.h (and, for a share
+ * of the clients, others' rules), unchoke rounds that are not aligned, requests in pipelines, so
+ * that a piece may have several givers. From one seed the same run every time.
+ *
+ * What the auditor would observe comes as the observations of audit/observation.h, with the delay
+ * of its connection; what the tracker would record, as announces. Everything else is the truth.
+ */
+#ifndef SK_SIM_SWARM_H
+#define SK_SIM_SWARM_H
+
+#include "audit/announce.h"
+#include "audit/observation.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a client does not do as others do, to the auditor's eyes. */
+enum sk_swarm_habit {
+    SK_SWARM_PLAIN,
+    SK_SWARM_SUPPRESSES_HAVES, /* tells no HAVE at all after its bitfield */
+    SK_SWARM_SUPPRESSES_SOME, /* tells a piece only to those that lack it: the auditor lacks all, so
+                                 nothing is missing; drops a share of HAVEs (config) */
+    SK_SWARM_LAZY_BITFIELD,   /* an incomplete bitfield, the rest as HAVEs at once */
+    SK_SWARM_SUPER_SEEDS,     /* a seed that shows pieces one by one */
+    SK_SWARM_BITFIELDS,       /* aria2: now and then a bitfield in place of many HAVEs */
+    SK_SWARM_HABIT_COUNT,
+};
+
+/* How a client lies to the tracker. */
+enum sk_swarm_cheat {
+    SK_SWARM_HONEST,
+    SK_SWARM_UPLOAD_FACTOR, /* uploaded times `factor` */
+    SK_SWARM_GHOST_UPLOAD,  /* uploaded plus `ghost_bytes_s` all the time */
+    SK_SWARM_LESS_DOWNLOAD, /* downloaded times `factor` (< 1), or 0 */
+    SK_SWARM_FAKE_SEED,     /* says left = 0 from the start; has nothing or little */
+    SK_SWARM_PARTIAL_SEED,  /* says it lacks more than it does, to look like a leecher */
+    SK_SWARM_COLLUDES,      /* pairs: one adds to uploaded what the other adds to downloaded */
+    SK_SWARM_ROTATES,       /* now lies, now not: `factor` in every second announce period */
+    SK_SWARM_CHEAT_COUNT,
+};
+const char *sk_swarm_cheat_name(enum sk_swarm_cheat cheat);
+
+struct sk_swarm_cheats {
+    enum sk_swarm_cheat kind;
+    uint32_t count; /* clients; an even number of colluders */
+    double factor, ghost_bytes_s;
+};
+
+struct sk_swarm_config {
+    uint64_t seed;
+    uint32_t peers, seeds; /* seeds among the peers */
+    uint32_t pieces, piece_size, block_size;
+    double seconds;
+    uint32_t degree;         /* connections a client makes */
+    double begun_share;      /* of the leechers, those that begin with some of the pieces */
+    bool links_told;         /* clients tell the auditor by PEX whom they are connected to */
+    double watched_share;    /* of the clients, those that the auditor is connected to */
+    double capacity_error;   /* relative sd of the capacity that the auditor measured */
+    double rtt_s;            /* mean of a connection's round trip */
+    double join_per_s;       /* new leechers; 0 = all are there from the start */
+    double leave_done;       /* share of those that are done that leave within a minute */
+    double restart_per_hour; /* of each client: its counters begin anew, its pieces stay */
+    double hash_fail;        /* share of pieces that come wrong and are fetched again */
+    double waste;            /* share of blocks fetched twice (end game, cancels) */
+    double other_clients;    /* share with others' choking and picking rules */
+    double announce_interval_s;
+    double announce_loss; /* share of announces that never reach the tracker */
+    double clock_skew_s;  /* sd of the tracker's clock against the auditor's */
+    double demand;        /* what the leechers' down limits add up to, over what the uploaders
+                             could give: 0 = down limits of 4 to 10 times the up limit (the swarm
+                             is saturated); 0.2 = an idle one */
+    double habits[SK_SWARM_HABIT_COUNT]; /* shares of the clients */
+    double have_drop;                    /* of SUPPRESSES_SOME */
+    const struct sk_swarm_cheats *cheats;
+    size_t cheats_count;
+};
+
+struct sk_swarm;
+
+/* The truth about one client. */
+struct sk_swarm_client {
+    struct sk_endpoint endpoint;
+    uint8_t peer_id[20];
+    double up_bytes_s, down_bytes_s; /* limits */
+    bool seed, watched;
+    enum sk_swarm_habit habit;
+    enum sk_swarm_cheat cheat;
+    uint32_t partner;              /* of a colluder, else its own number */
+    double joined_s, left_s;       /* left_s = INFINITY: stayed */
+    uint64_t uploaded, downloaded; /* payload, up to now; since it joined, whatever restarts */
+    uint32_t held;                 /* pieces */
+};
+
+/* Both functions may be NULL. SKEP_ERR_NOMEM, SKEP_ERR_INVALID. */
+int sk_swarm_new(const struct sk_swarm_config *config, sk_observe_fn observe, void *observe_ctx,
+                 sk_announce_fn announce, void *announce_ctx, struct sk_swarm **ret_swarm);
+void sk_swarm_free(struct sk_swarm *swarm);
+/* On to this time (seconds since the start), at most config.seconds. SKEP_ERR_NOMEM. */
+int sk_swarm_run(struct sk_swarm *swarm, double until_s);
+size_t sk_swarm_clients(const struct sk_swarm *swarm);
+const struct sk_swarm_client *sk_swarm_client(const struct sk_swarm *swarm, size_t i);
+/* Bytes that `from` gave `to` so far. */
+uint64_t sk_swarm_flow(const struct sk_swarm *swarm, uint32_t from, uint32_t to);
+/* Whether `from` had `to` unchoked at any time within [a_s, b_s]: what an oracle would know. */
+bool sk_swarm_unchoked(const struct sk_swarm *swarm, uint32_t from, uint32_t to, double a_s,
+                       double b_s);
+/* The auditor gives `client` a whole piece now (a tracer): it appears in no flow. Whether it took
+ * it. */
+bool sk_swarm_give(struct sk_swarm *swarm, uint32_t client, uint32_t piece);
+/* Pieces that the fewest hold. */
+uint32_t sk_swarm_availability(const struct sk_swarm *swarm, uint32_t piece);
+
+#endif

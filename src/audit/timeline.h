@@ -1,0 +1,109 @@
+/*
+ * What an audit saw of every peer over time: who held which piece from when on, while we watched;
+ * who is connected to whom; what each gave us. Layer: audit; pure.
+ *
+ * Made from the observation log, one observation after the other, live or replayed; all inference
+ * (audit/download.h, flow.h, verdict.h) reads it and nothing else, so that a replay says what the
+ * live audit said.
+ *
+ * Times are milliseconds since the audit began. A piece that a HAVE told was gained at that time.
+ * One that a later bitfield told (after a reconnection, or from a client that sends bitfields in
+ * place of HAVEs) was gained at some time since we last knew that it was not held: since_ms.
+ *
+ * Memory: about 300 bytes a peer, two bits a piece of each, 12 bytes a gain, 16 bytes a link, all
+ * of it bounded by the limits below. What does not fit is counted in `lost`, and the timeline stays
+ * usable.
+ */
+#ifndef SK_AUDIT_TIMELINE_H
+#define SK_AUDIT_TIMELINE_H
+
+#include "audit/observation.h"
+#include "audit/report.h"
+#include "base/bitfield.h"
+#include "base/map.h"
+
+#define SK_TIME_OPEN UINT32_MAX /* the end of what has not ended */
+
+struct sk_gain {
+    uint32_t at_ms;    /* it was known to hold the piece */
+    uint32_t since_ms; /* it was last known not to; at_ms where a HAVE told */
+    uint32_t piece;
+};
+
+struct sk_span {
+    uint32_t from_ms, until_ms;
+};
+
+/* Bytes of blocks that a peer gave us in one go, without a second of silence. */
+struct sk_taken {
+    uint32_t from_ms, until_ms;
+    uint64_t bytes;
+};
+
+struct sk_timeline_peer {
+    struct sk_endpoint endpoint;
+    bool has_peer_id;
+    uint8_t peer_id[20]; /* of its latest connection */
+    unsigned sources;    /* enum sk_source */
+    char client[SK_CLIENT_NAME_MAX];
+    int upload_only; /* 1, 0, -1 not said */
+
+    struct sk_span *watched; /* while connected to us; the last one may be open */
+    uint32_t watched_count, watched_capacity;
+
+    bool has_first;           /* it told what it has */
+    uint32_t first_ms;        /* when it did */
+    struct sk_bitfield first; /* what it held then */
+    struct sk_bitfield now;   /* what it holds, as far as it told */
+    struct sk_gain *gains;    /* in the order they were told; each piece at most once */
+    uint32_t gains_count, gains_capacity;
+    uint32_t haves, bitfields, dont_haves; /* messages */
+    uint32_t requested;                    /* blocks that it asked us for */
+    uint32_t unchokes;                     /* of us */
+
+    struct sk_taken *taken;
+    uint32_t taken_count, taken_capacity;
+    uint64_t taken_bytes;     /* of this connection, at the last arrival */
+    struct sk_rate delivered; /* of our probe; NAN unknown. Set by the owner */
+    struct sk_rate capacity;  /* of its up-link, all receivers together; NAN unknown. Set by the
+                                 owner */
+};
+
+/* `a` said by peer exchange that it is connected to `b` (indices); counted once a direction. */
+struct sk_link {
+    uint32_t a, b;
+    uint32_t from_ms, until_ms; /* told, taken back */
+};
+
+struct sk_timeline {
+    uint32_t pieces, piece_size;
+    uint64_t size;
+    uint64_t begin_ns; /* at_ns of time 0 */
+    uint32_t end_ms;   /* of the last observation */
+    struct sk_timeline_peer *peers;
+    uint32_t peers_count, peers_capacity;
+    struct sk_link *links; /* in the order they were told */
+    uint32_t links_count, links_capacity;
+    uint64_t gains_total;
+    uint64_t lost;             /* observations that had no room */
+    struct sk_map by_endpoint; /* to index + 1 */
+    struct sk_map open_links;  /* (a, b) to index + 1 */
+};
+
+/* SKEP_ERR_INVALID where pieces or sizes do not fit each other. */
+int sk_timeline_init(struct sk_timeline *timeline, uint64_t begin_ns, uint32_t pieces,
+                     uint32_t piece_size, uint64_t size);
+void sk_timeline_deinit(struct sk_timeline *timeline);
+/* Takes one observation over; at_ns must not decrease. Bitfields of a wrong length and pieces that
+ * do not exist are passed over: a log may be damaged. SKEP_ERR_NOMEM. */
+int sk_timeline_observe(struct sk_timeline *timeline, const struct sk_observation *observation);
+/* Ends what is open at this time; the timeline may go on after that. */
+void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns);
+/* Index of the peer, or UINT32_MAX. */
+uint32_t sk_timeline_find(const struct sk_timeline *timeline, const struct sk_endpoint *endpoint);
+/* Bytes of a piece (the last one may be shorter). piece < pieces. */
+uint32_t sk_timeline_piece_bytes(const struct sk_timeline *timeline, uint32_t piece);
+/* Whether we were connected to the peer at that time. */
+bool sk_timeline_watched(const struct sk_timeline_peer *peer, uint32_t at_ms);
+
+#endif
