@@ -37,7 +37,7 @@ enum skep_message_kind {
 struct skep_message {
     enum skep_message_kind kind;
     uint32_t index;  /* piece; UPLOAD_ONLY: 1 or 0 */
-    uint32_t begin;  /* byte offset in the piece */
+    uint32_t begin;  /* byte offset in the piece; HAVE: 1 where a bitfield came in its place */
     uint32_t length; /* bytes of a block */
     const uint8_t
         *data; /* BITFIELD, PIECE, EXTENDED: the payload; borrowed until the hook returns */

@@ -10,6 +10,7 @@ static const char *const names[] = {
     [SK_OBS_DIALED] = "dialed",
     [SK_OBS_FAILED] = "failed",
     [SK_OBS_OPEN] = "open",
+    [SK_OBS_ADDRESS] = "address",
     [SK_OBS_CLIENT] = "client",
     [SK_OBS_CLOSED] = "closed",
     [SK_OBS_BITFIELD] = "bitfield",

@@ -21,11 +21,12 @@ enum sk_observation_kind {
     SK_OBS_DIALED, /* a = 1 when MSE was offered */
     SK_OBS_FAILED, /* text = reason */
     SK_OBS_OPEN,   /* a = encryption (1 plain, 2 RC4), b = 1 incoming, bytes = peer id */
-    SK_OBS_CLIENT, /* text = their "v" */
+    SK_OBS_ADDRESS, /* it came in from `by`, and is known by the address that it listens on now */
+    SK_OBS_CLIENT,  /* text = their "v" */
     SK_OBS_CLOSED, /* text = reason */
     /* what peers do */
     SK_OBS_BITFIELD,  /* bytes = bitfield; have-all and have-none come as full bitfields */
-    SK_OBS_HAVE,      /* a = piece */
+    SK_OBS_HAVE,      /* a = piece; b = 1: a bitfield came in place of HAVEs, all at once */
     SK_OBS_DONT_HAVE, /* a = piece */
     SK_OBS_CHOKE,     /* they choked us */
     SK_OBS_UNCHOKE,
@@ -47,7 +48,8 @@ struct sk_observation {
     uint64_t at_ns; /* monotonic */
     enum sk_observation_kind kind;
     struct sk_endpoint peer; /* whom it is about; family NONE for the swarm as a whole */
-    struct sk_endpoint by;   /* HEARD, DROPPED through PEX: who told; else family NONE */
+    struct sk_endpoint by;   /* HEARD, DROPPED through PEX: who told; ADDRESS: its old one; else
+                                family NONE */
     uint32_t source;         /* HEARD: one enum sk_source */
     int64_t a, b, c;
     struct sk_bytes bytes; /* borrowed for the call; text kinds: not NUL-terminated */

@@ -8,9 +8,10 @@
  *
  * Times are milliseconds since the audit began. A piece that a HAVE told was gained at that time.
  * One that a later bitfield told (after a reconnection, or from a client that sends bitfields in
- * place of HAVEs) was gained at some time since we last knew that it was not held: since_ms.
+ * place of HAVEs) was gained at some time since we last knew that it was not held: since_ms. What a
+ * HAVE tells within two seconds of a bitfield belongs to the bitfield (lazy bitfields).
  *
- * Memory: about 300 bytes a peer, two bits a piece of each, 12 bytes a gain, 16 bytes a link, all
+ * Memory: about 400 bytes a peer, two bits a piece of each, 12 bytes a gain, 20 bytes a link, all
  * of it bounded by the limits below. What does not fit is counted in `lost`, and the timeline stays
  * usable.
  */
@@ -54,25 +55,36 @@ struct sk_timeline_peer {
     bool has_first;           /* it told what it has */
     uint32_t first_ms;        /* when it did */
     struct sk_bitfield first; /* what it held then */
-    struct sk_bitfield now;   /* what it holds, as far as it told */
+    struct sk_bitfield held;  /* what it told to hold, then or later */
     struct sk_gain *gains;    /* in the order they were told; each piece at most once */
     uint32_t gains_count, gains_capacity;
     uint32_t haves, bitfields, dont_haves; /* messages */
+    bool shrank;                           /* it once lost pieces that it had */
     uint32_t requested;                    /* blocks that it asked us for */
     uint32_t unchokes;                     /* of us */
 
     struct sk_taken *taken;
     uint32_t taken_count, taken_capacity;
-    uint64_t taken_bytes;     /* of this connection, at the last arrival */
     struct sk_rate delivered; /* of our probe; NAN unknown. Set by the owner */
     struct sk_rate capacity;  /* of its up-link, all receivers together; NAN unknown. Set by the
                                  owner */
+
+    /* How it stands, for what comes next. */
+    uint64_t connection_bytes;         /* of this connection, at the last arrival */
+    uint32_t told_ms;                  /* when it last told of pieces */
+    uint32_t set_ms;                   /* when its latest bitfield came */
+    uint32_t batch_ms, batch_since_ms; /* when it last told many at once, and since when gained */
+    uint32_t link_first;               /* of those that it told, + 1; 0 = none */
 };
 
-/* `a` said by peer exchange that it is connected to `b` (indices); counted once a direction. */
+/*
+ * `a` said by peer exchange that it is connected to `b` (indices of peers). Peer exchange comes
+ * once a minute, so the connection may be older and have ended before until_ms.
+ */
 struct sk_link {
     uint32_t a, b;
-    uint32_t from_ms, until_ms; /* told, taken back */
+    uint32_t from_ms, until_ms; /* told; taken back, or `a` was no longer watched */
+    uint32_t next;              /* of `a`, + 1; 0 = none */
 };
 
 struct sk_timeline {
@@ -86,6 +98,7 @@ struct sk_timeline {
     uint32_t links_count, links_capacity;
     uint64_t gains_total;
     uint64_t lost;             /* observations that had no room */
+    size_t bits_bytes;         /* of all bitfields */
     struct sk_map by_endpoint; /* to index + 1 */
     struct sk_map open_links;  /* (a, b) to index + 1 */
 };

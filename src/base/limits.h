@@ -83,6 +83,14 @@
 #define SK_SUSPECTS_MAX 64                 /* wrong pieces of several givers remembered */
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
 
+/* What an audit remembers to infer from (audit/timeline.h) */
+#define SK_TIMELINE_PEERS_MAX 50000             /* addresses */
+#define SK_TIMELINE_GAINS_MAX (16u << 20)       /* pieces that were gained, all peers */
+#define SK_TIMELINE_LINKS_MAX (1u << 20)        /* connections between peers that were told */
+#define SK_TIMELINE_BITS_BYTES_MAX (128u << 20) /* of bitfields */
+#define SK_TIMELINE_SPANS_MAX 64                /* connections to one peer */
+#define SK_TIMELINE_TAKEN_MAX 64                /* stretches in which one gave us something */
+
 /* Web seeds of a torrent (swarm/webseed.h) */
 #define SK_WEBSEEDS_MAX 32                   /* that are looked at */
 #define SK_WEBSEEDS_ACTIVE_MAX 4             /* that are asked at a time */

@@ -368,6 +368,9 @@ static void on_address(const struct skep_event *event, void *ctx)
     struct sk_record *record = old ? get_record(auditor, skep_peer_address(event->peer)) : NULL;
     if (!record || old == record)
         return;
+    sk_auditor_observe(
+        auditor, record,
+        (struct sk_observation){.kind = SK_OBS_ADDRESS, .by = old->seen.endpoint}, event->now_ns);
     /* Everything seen moves over; the old address stays as another one of the same peer. */
     sk_auditor_leave(auditor, old, event->now_ns);
     if (auditor->has_assembly)
@@ -465,7 +468,9 @@ static void on_have(const struct skep_event *event, void *ctx)
         return;
     record->seen.haves++;
     sk_auditor_observe(auditor, record,
-                       (struct sk_observation){.kind = SK_OBS_HAVE, .a = event->message.index},
+                       (struct sk_observation){.kind = SK_OBS_HAVE,
+                                               .a = event->message.index,
+                                               .b = event->message.begin},
                        event->now_ns);
     if (auditor->has_assembly)
         sk_auditor_set_share(auditor, record, false, event->now_ns);

@@ -87,7 +87,7 @@ bool sk_peer_tell_late(struct sk_peer *peer, struct sk_peer_event *ret_event)
         return false;
     *ret_event = (struct sk_peer_event){
         .kind = SK_PEER_EVENT_MESSAGE,
-        .msg = {.kind = SK_MSG_HAVE, .id = SK_MSG_HAVE, .index = peer->late},
+        .msg = {.kind = SK_MSG_HAVE, .id = SK_MSG_HAVE, .index = peer->late, .begin = 1},
     };
     sk_bitfield_add(&peer->view.have, peer->late);
     peer->late = find_late(peer, peer->late);

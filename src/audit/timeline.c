@@ -1,0 +1,451 @@
+#include "audit/timeline.h"
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "swarm/source.h"
+
+#include <skep/err.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define LAZY_MS 2000    /* HAVEs this soon after a bitfield belong to it */
+#define SILENCE_MS 1000 /* what comes after that is another stretch */
+
+/* ---- lists ---- */
+
+/* Room for one more; SKEP_ERR_LIMIT at `max`. */
+static int grow(void **list, uint32_t count, uint32_t *capacity, size_t size, uint32_t max)
+{
+    if (count < *capacity)
+        return 0;
+    if (count >= max)
+        return SKEP_ERR_LIMIT;
+    uint32_t wanted = SK_MIN(*capacity ? *capacity * 2 : 8, max);
+    void *grown = sk_mem_realloc(*list, wanted, size);
+    if (!grown)
+        return SKEP_ERR_NOMEM;
+    *list = grown;
+    *capacity = wanted;
+    return 0;
+}
+
+#define GROW(owner, list, max)                                                                     \
+    grow((void **)&(owner)->list, (owner)->list##_count, &(owner)->list##_capacity,                \
+         sizeof *(owner)->list, max)
+
+/* ---- life ---- */
+
+int sk_timeline_init(struct sk_timeline *timeline, uint64_t begin_ns, uint32_t pieces,
+                     uint32_t piece_size, uint64_t size)
+{
+    if (!pieces || pieces > SK_METAINFO_PIECES_MAX || !piece_size ||
+        size > (uint64_t)pieces * piece_size || size <= (uint64_t)(pieces - 1) * piece_size)
+        return SKEP_ERR_INVALID;
+    *timeline = (struct sk_timeline){
+        .begin_ns = begin_ns, .pieces = pieces, .piece_size = piece_size, .size = size};
+    /* When an audit began, to the nanosecond, no stranger knows. */
+    sk_map_init(&timeline->by_endpoint, sizeof(struct sk_endpoint), SK_TIMELINE_PEERS_MAX,
+                begin_ns);
+    sk_map_init(&timeline->open_links, 2 * sizeof(uint32_t), SK_TIMELINE_LINKS_MAX, begin_ns);
+    return 0;
+}
+
+void sk_timeline_deinit(struct sk_timeline *timeline)
+{
+    for (uint32_t i = 0; i < timeline->peers_count; i++) {
+        struct sk_timeline_peer *peer = &timeline->peers[i];
+        sk_bitfield_deinit(&peer->first);
+        sk_bitfield_deinit(&peer->held);
+        sk_mem_free(peer->watched);
+        sk_mem_free(peer->gains);
+        sk_mem_free(peer->taken);
+    }
+    sk_mem_free(timeline->peers);
+    sk_mem_free(timeline->links);
+    sk_map_deinit(&timeline->by_endpoint);
+    sk_map_deinit(&timeline->open_links);
+    *timeline = (struct sk_timeline){0};
+}
+
+/* ---- peers ---- */
+
+uint32_t sk_timeline_find(const struct sk_timeline *timeline, const struct sk_endpoint *endpoint)
+{
+    uintptr_t found = (uintptr_t)sk_map_get(&timeline->by_endpoint, endpoint);
+    return found ? (uint32_t)(found - 1) : UINT32_MAX;
+}
+
+/* The index of the peer, made where there is none. SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
+static int get_peer(struct sk_timeline *timeline, const struct sk_endpoint *endpoint,
+                    uint32_t *ret_index)
+{
+    *ret_index = sk_timeline_find(timeline, endpoint);
+    if (*ret_index != UINT32_MAX)
+        return 0;
+    int err = GROW(timeline, peers, SK_TIMELINE_PEERS_MAX);
+    if (!err)
+        err = sk_map_put(&timeline->by_endpoint, endpoint,
+                         (void *)(uintptr_t)(timeline->peers_count + 1));
+    if (err)
+        return err;
+    *ret_index = timeline->peers_count++;
+    timeline->peers[*ret_index] = (struct sk_timeline_peer){.endpoint = *endpoint,
+                                                            .upload_only = -1,
+                                                            .delivered = SK_RATE_UNKNOWN,
+                                                            .capacity = SK_RATE_UNKNOWN};
+    return 0;
+}
+
+static bool is_open(const struct sk_timeline_peer *peer)
+{
+    return peer->watched_count && peer->watched[peer->watched_count - 1].until_ms == SK_TIME_OPEN;
+}
+
+bool sk_timeline_watched(const struct sk_timeline_peer *peer, uint32_t at_ms)
+{
+    for (uint32_t i = 0; i < peer->watched_count; i++)
+        if (at_ms >= peer->watched[i].from_ms && at_ms < peer->watched[i].until_ms)
+            return true;
+    return false;
+}
+
+/* Also where the log does not say that it opened: what a peer does, it does while connected. */
+static int open_span(struct sk_timeline_peer *peer, uint32_t at_ms)
+{
+    if (is_open(peer))
+        return 0;
+    int err = GROW(peer, watched, SK_TIMELINE_SPANS_MAX);
+    if (err)
+        return err;
+    peer->watched[peer->watched_count++] = (struct sk_span){at_ms, SK_TIME_OPEN};
+    peer->connection_bytes = 0;
+    return 0;
+}
+
+/* ---- links ---- */
+
+static void end_link(struct sk_timeline *timeline, uint32_t a, uint32_t b, uint32_t at_ms)
+{
+    uint32_t key[2] = {a, b};
+    uintptr_t found = (uintptr_t)sk_map_remove(&timeline->open_links, key);
+    if (found)
+        timeline->links[found - 1].until_ms = at_ms;
+}
+
+static int begin_link(struct sk_timeline *timeline, uint32_t a, uint32_t b, uint32_t at_ms)
+{
+    uint32_t key[2] = {a, b};
+    if (a == b || sk_map_get(&timeline->open_links, key))
+        return 0;
+    int err = GROW(timeline, links, SK_TIMELINE_LINKS_MAX);
+    if (!err)
+        err =
+            sk_map_put(&timeline->open_links, key, (void *)(uintptr_t)(timeline->links_count + 1));
+    if (err)
+        return err;
+    timeline->links[timeline->links_count++] =
+        (struct sk_link){a, b, at_ms, SK_TIME_OPEN, timeline->peers[a].link_first};
+    timeline->peers[a].link_first = timeline->links_count;
+    return 0;
+}
+
+static void end_span(struct sk_timeline *timeline, uint32_t index, uint32_t at_ms)
+{
+    struct sk_timeline_peer *peer = &timeline->peers[index];
+    if (!is_open(peer))
+        return;
+    peer->watched[peer->watched_count - 1].until_ms = at_ms;
+    for (uint32_t i = peer->link_first; i; i = timeline->links[i - 1].next)
+        if (timeline->links[i - 1].until_ms == SK_TIME_OPEN)
+            end_link(timeline, index, timeline->links[i - 1].b, at_ms);
+}
+
+/* ---- pieces ---- */
+
+static int init_bits(struct sk_timeline *timeline, struct sk_bitfield *field)
+{
+    size_t bytes = sk_bitfield_bytes(timeline->pieces);
+    if (timeline->bits_bytes + bytes > SK_TIMELINE_BITS_BYTES_MAX)
+        return SKEP_ERR_LIMIT;
+    int err = sk_bitfield_init(field, timeline->pieces);
+    if (!err)
+        timeline->bits_bytes += bytes;
+    return err;
+}
+
+/* From now on it is known what the peer holds. */
+static int begin_pieces(struct sk_timeline *timeline, struct sk_timeline_peer *peer, uint32_t at_ms)
+{
+    if (peer->has_first)
+        return 0;
+    int err = peer->first.bits ? 0 : init_bits(timeline, &peer->first);
+    if (!err && !peer->held.bits)
+        err = init_bits(timeline, &peer->held);
+    if (err)
+        return err;
+    peer->has_first = true;
+    peer->first_ms = peer->told_ms = at_ms;
+    return 0;
+}
+
+static int gain(struct sk_timeline *timeline, struct sk_timeline_peer *peer, uint32_t piece,
+                uint32_t since_ms, uint32_t at_ms)
+{
+    if (!sk_bitfield_add(&peer->held, piece))
+        return 0;
+    int err = timeline->gains_total < SK_TIMELINE_GAINS_MAX ? GROW(peer, gains, timeline->pieces)
+                                                            : SKEP_ERR_LIMIT;
+    if (err)
+        return err;
+    peer->gains[peer->gains_count++] =
+        (struct sk_gain){.at_ms = at_ms, .since_ms = since_ms, .piece = piece};
+    timeline->gains_total++;
+    return 0;
+}
+
+/* When the peer was last known to hold no more than we know of: it tells while it is connected. */
+static uint32_t known_ms(const struct sk_timeline_peer *peer)
+{
+    const struct sk_span *span = &peer->watched[peer->watched_count - 1];
+    if (peer->told_ms >= span->from_ms || peer->watched_count < 2)
+        return peer->told_ms;
+    return SK_MAX(peer->told_ms, span[-1].until_ms);
+}
+
+/* Many pieces told at once. */
+static void begin_batch(struct sk_timeline_peer *peer, uint32_t at_ms)
+{
+    peer->batch_since_ms = known_ms(peer);
+    peer->batch_ms = at_ms;
+}
+
+static int on_bitfield(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
+                       struct sk_bytes bits, uint32_t at_ms)
+{
+    if (bits.n != sk_bitfield_bytes(timeline->pieces))
+        return 0;
+    struct sk_bitfield told = {.bits = (uint8_t *)bits.p, .count = timeline->pieces};
+    bool first = !peer->has_first;
+    int err = begin_pieces(timeline, peer, at_ms);
+    begin_batch(peer, at_ms);
+    for (uint32_t piece = 0; piece < timeline->pieces && !err; piece++) {
+        bool has = sk_bitfield_has(&told, piece);
+        if (has && first) {
+            sk_bitfield_add(&peer->first, piece);
+            sk_bitfield_add(&peer->held, piece);
+        } else if (has)
+            err = gain(timeline, peer, piece, peer->batch_since_ms, at_ms);
+        else if (sk_bitfield_has(&peer->held, piece))
+            peer->shrank = true;
+    }
+    peer->bitfields++;
+    peer->told_ms = peer->set_ms = at_ms;
+    return err;
+}
+
+static int on_have(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
+                   const struct sk_observation *observation, uint32_t at_ms)
+{
+    if (observation->a < 0 || observation->a >= timeline->pieces)
+        return 0;
+    uint32_t piece = (uint32_t)observation->a;
+    /* Who has something says so first: until now it had nothing. */
+    const struct sk_span *span = &peer->watched[peer->watched_count - 1];
+    int err = begin_pieces(timeline, peer, span->from_ms);
+    if (err)
+        return err;
+    peer->haves++;
+    bool lazy = peer->bitfields && peer->set_ms >= span->from_ms && at_ms - peer->set_ms < LAZY_MS;
+    if (lazy && peer->bitfields == 1) {
+        peer->first_ms = peer->told_ms = at_ms;
+        sk_bitfield_add(&peer->first, piece);
+        sk_bitfield_add(&peer->held, piece);
+        return 0;
+    }
+    if (observation->b && peer->batch_ms != at_ms)
+        begin_batch(peer, at_ms);
+    err = gain(timeline, peer, piece, observation->b || lazy ? peer->batch_since_ms : at_ms, at_ms);
+    peer->told_ms = at_ms;
+    return err;
+}
+
+static void on_dont_have(const struct sk_timeline *timeline, struct sk_timeline_peer *peer,
+                         int64_t piece)
+{
+    peer->dont_haves++;
+    if (peer->has_first && piece >= 0 && piece < timeline->pieces &&
+        sk_bitfield_has(&peer->held, (uint32_t)piece))
+        peer->shrank = true;
+}
+
+/* ---- the rest ---- */
+
+static int on_arrival(struct sk_timeline_peer *peer, int64_t total, uint32_t at_ms)
+{
+    if (total < 0 || (uint64_t)total < peer->connection_bytes)
+        return 0;
+    uint64_t bytes = (uint64_t)total - peer->connection_bytes;
+    peer->connection_bytes = (uint64_t)total;
+    struct sk_taken *last = peer->taken_count ? &peer->taken[peer->taken_count - 1] : NULL;
+    if (!last || at_ms - last->until_ms > SILENCE_MS) {
+        int err = GROW(peer, taken, SK_TIMELINE_TAKEN_MAX);
+        if (err == SKEP_ERR_NOMEM)
+            return err;
+        if (!err) {
+            peer->taken[peer->taken_count++] = (struct sk_taken){at_ms, at_ms, bytes};
+            return 0;
+        }
+    }
+    last = &peer->taken[peer->taken_count - 1];
+    last->until_ms = at_ms;
+    last->bytes += bytes;
+    return 0;
+}
+
+/* The peer that was known by the address `by` is known by the one of `index` from now on. */
+static int on_address(struct sk_timeline *timeline, uint32_t index, const struct sk_endpoint *by)
+{
+    uint32_t old = sk_timeline_find(timeline, by);
+    if (old == UINT32_MAX || old == index)
+        return 0;
+    struct sk_timeline_peer *to = &timeline->peers[index], *from = &timeline->peers[old];
+    if (to->watched_count) /* it was seen under both: two histories do not make one */
+        return 0;
+    struct sk_timeline_peer moved = *from, stays = *to;
+    moved.endpoint = stays.endpoint;
+    moved.sources |= stays.sources;
+    stays.endpoint = from->endpoint;
+    stays.sources = from->sources;
+    *to = moved;
+    *from = stays;
+    for (uint32_t i = moved.link_first; i; i = timeline->links[i - 1].next) {
+        struct sk_link *link = &timeline->links[i - 1];
+        uint32_t before[2] = {old, link->b}, after[2] = {index, link->b};
+        void *open = sk_map_remove(&timeline->open_links, before);
+        link->a = index;
+        if (open && sk_map_put(&timeline->open_links, after, open))
+            return SKEP_ERR_NOMEM;
+    }
+    return 0;
+}
+
+static void on_open(struct sk_timeline_peer *peer, struct sk_bytes id)
+{
+    if (id.n != sizeof peer->peer_id)
+        return;
+    peer->has_peer_id = true;
+    memcpy(peer->peer_id, id.p, sizeof peer->peer_id);
+}
+
+static int on_heard(struct sk_timeline *timeline, uint32_t index,
+                    const struct sk_observation *observation, uint32_t at_ms)
+{
+    timeline->peers[index].sources |= observation->source;
+    uint32_t teller;
+    if (observation->source != SK_SOURCE_PEX || !observation->by.family)
+        return 0;
+    int err = get_peer(timeline, &observation->by, &teller);
+    return err ? err : begin_link(timeline, teller, index, at_ms);
+}
+
+static void on_dropped(struct sk_timeline *timeline, uint32_t index, const struct sk_endpoint *by,
+                       uint32_t at_ms)
+{
+    uint32_t teller = sk_timeline_find(timeline, by);
+    if (teller != UINT32_MAX)
+        end_link(timeline, teller, index, at_ms);
+}
+
+/* What only a connected peer does. */
+static bool needs_connection(enum sk_observation_kind kind)
+{
+    return kind == SK_OBS_OPEN || (kind >= SK_OBS_BITFIELD && kind <= SK_OBS_ARRIVAL);
+}
+
+static int take(struct sk_timeline *timeline, uint32_t index,
+                const struct sk_observation *observation, uint32_t at_ms)
+{
+    struct sk_timeline_peer *peer = &timeline->peers[index];
+    int err = needs_connection(observation->kind) ? open_span(peer, at_ms) : 0;
+    if (err)
+        return err;
+    switch (observation->kind) {
+    case SK_OBS_HEARD:
+        return on_heard(timeline, index, observation, at_ms);
+    case SK_OBS_DROPPED:
+        on_dropped(timeline, index, &observation->by, at_ms);
+        return 0;
+    case SK_OBS_OPEN:
+        on_open(peer, observation->bytes);
+        return 0;
+    case SK_OBS_ADDRESS:
+        return on_address(timeline, index, &observation->by);
+    case SK_OBS_CLIENT:
+        snprintf(peer->client, sizeof peer->client, "%.*s", (int)observation->bytes.n,
+                 (const char *)observation->bytes.p);
+        return 0;
+    case SK_OBS_CLOSED:
+        end_span(timeline, index, at_ms);
+        return 0;
+    case SK_OBS_BITFIELD:
+        return on_bitfield(timeline, peer, observation->bytes, at_ms);
+    case SK_OBS_HAVE:
+        return on_have(timeline, peer, observation, at_ms);
+    case SK_OBS_DONT_HAVE:
+        on_dont_have(timeline, peer, observation->a);
+        return 0;
+    case SK_OBS_UNCHOKE:
+        peer->unchokes++;
+        return 0;
+    case SK_OBS_UPLOAD_ONLY:
+        peer->upload_only = observation->a != 0;
+        return 0;
+    case SK_OBS_REQUESTED:
+        peer->requested++;
+        return 0;
+    case SK_OBS_ARRIVAL:
+        return on_arrival(peer, observation->a, at_ms);
+    default:
+        return 0;
+    }
+}
+
+static uint32_t milliseconds(const struct sk_timeline *timeline, uint64_t at_ns)
+{
+    uint64_t ms = at_ns > timeline->begin_ns ? (at_ns - timeline->begin_ns) / 1000000 : 0;
+    return (uint32_t)SK_MIN(ms, (uint64_t)SK_TIME_OPEN - 1);
+}
+
+int sk_timeline_observe(struct sk_timeline *timeline, const struct sk_observation *observation)
+{
+    if (!observation->peer.family)
+        return 0; /* about the swarm as a whole */
+    /* A log may be damaged: time does not go back. */
+    timeline->end_ms = SK_MAX(timeline->end_ms, milliseconds(timeline, observation->at_ns));
+    uint32_t index;
+    int err = get_peer(timeline, &observation->peer, &index);
+    if (!err)
+        err = take(timeline, index, observation, timeline->end_ms);
+    if (err == SKEP_ERR_LIMIT) {
+        timeline->lost++;
+        return 0;
+    }
+    return err;
+}
+
+void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns)
+{
+    timeline->end_ms = SK_MAX(timeline->end_ms, milliseconds(timeline, at_ns));
+    for (uint32_t i = 0; i < timeline->peers_count; i++)
+        end_span(timeline, i, timeline->end_ms);
+}
+
+uint32_t sk_timeline_piece_bytes(const struct sk_timeline *timeline, uint32_t piece)
+{
+    SK_ASSERT(piece < timeline->pieces);
+    return piece + 1 < timeline->pieces
+               ? timeline->piece_size
+               : (uint32_t)(timeline->size - (uint64_t)piece * timeline->piece_size);
+}

@@ -1,0 +1,277 @@
+/* What a timeline makes of observations: gains and their times, links, stretches, bounds. */
+#include "audit/timeline.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "swarm/source.h"
+
+#include <skep/err.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define PIECES 20
+#define BEGIN_NS UINT64_C(5000000000)
+
+static struct sk_endpoint address(uint8_t n)
+{
+    return sk_endpoint_v4((const uint8_t[]){10, 0, 0, n}, 6881);
+}
+
+struct world {
+    struct sk_timeline timeline;
+    int err;
+};
+
+static void begin(struct world *world)
+{
+    world->err = 0;
+    assert_int_equal(
+        sk_timeline_init(&world->timeline, BEGIN_NS, PIECES, 16384, (PIECES - 1) * 16384 + 100), 0);
+}
+
+/* Peer `n` at second `at_s`. */
+static void tell(struct world *world, double at_s, uint8_t n, struct sk_observation observation)
+{
+    observation.at_ns = BEGIN_NS + (uint64_t)(at_s * 1e9 + 0.5);
+    observation.peer = address(n);
+    int err = sk_timeline_observe(&world->timeline, &observation);
+    world->err = world->err ? world->err : err;
+}
+
+#define TELL(world, at_s, n, ...) tell(world, at_s, n, (struct sk_observation){__VA_ARGS__})
+
+static void tell_bits(struct world *world, double at_s, uint8_t n, uint8_t first_byte)
+{
+    uint8_t bits[3] = {first_byte};
+    TELL(world, at_s, n, .kind = SK_OBS_BITFIELD, .bytes = sk_bytes(bits, 3));
+}
+
+static struct sk_timeline_peer *peer(struct world *world, uint8_t n)
+{
+    struct sk_endpoint endpoint = address(n);
+    uint32_t index = sk_timeline_find(&world->timeline, &endpoint);
+    assert_int_not_equal(index, UINT32_MAX);
+    return &world->timeline.peers[index];
+}
+
+static void test_sizes(void **state)
+{
+    struct sk_timeline timeline;
+    assert_int_equal(sk_timeline_init(&timeline, 0, 0, 16384, 0), SKEP_ERR_INVALID);
+    assert_int_equal(sk_timeline_init(&timeline, 0, 2, 16384, 16384), SKEP_ERR_INVALID);
+    assert_int_equal(sk_timeline_init(&timeline, 0, 2, 16384, 32769), SKEP_ERR_INVALID);
+    assert_int_equal(sk_timeline_init(&timeline, 0, 2, 16384, 16385), 0);
+    assert_int_equal(sk_timeline_piece_bytes(&timeline, 0), 16384);
+    assert_int_equal(sk_timeline_piece_bytes(&timeline, 1), 1);
+    sk_timeline_deinit(&timeline);
+}
+
+static void test_gains(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 1, 1, .kind = SK_OBS_OPEN, .bytes = sk_bytes("-XX0000-123456789012", 20));
+    tell_bits(&world, 1.1, 1, 0xc0);
+    TELL(&world, 2, 1, .kind = SK_OBS_HAVE, .a = 2); /* lazy: belongs to the bitfield */
+    TELL(&world, 9, 1, .kind = SK_OBS_HAVE, .a = 5);
+    TELL(&world, 9.5, 1, .kind = SK_OBS_HAVE, .a = 5); /* again */
+    TELL(&world, 9.6, 1, .kind = SK_OBS_HAVE, .a = PIECES);
+    TELL(&world, 9.7, 1, .kind = SK_OBS_HAVE, .a = -1);
+    struct sk_timeline_peer *p = peer(&world, 1);
+    assert_int_equal(p->first.set, 3);
+    assert_int_equal(p->first_ms, 2000);
+    assert_int_equal(p->gains_count, 1);
+    assert_int_equal(p->gains[0].piece, 5);
+    assert_int_equal(p->gains[0].at_ms, 9000);
+    assert_int_equal(p->gains[0].since_ms, 9000);
+    assert_true(sk_timeline_watched(p, 5000));
+    assert_false(sk_timeline_watched(p, 500));
+    sk_timeline_deinit(&world.timeline);
+}
+
+/* aria2: a bitfield in place of HAVEs, told as these. */
+static void test_batch(void **state)
+{
+    struct world world;
+    begin(&world);
+    tell_bits(&world, 1, 1, 0);
+    TELL(&world, 10, 1, .kind = SK_OBS_HAVE, .a = 0);
+    for (int piece = 1; piece < 4; piece++)
+        TELL(&world, 30, 1, .kind = SK_OBS_HAVE, .a = piece, .b = 1);
+    TELL(&world, 31, 1, .kind = SK_OBS_HAVE, .a = 4);
+    struct sk_timeline_peer *p = peer(&world, 1);
+    assert_int_equal(p->gains_count, 5);
+    for (int i = 1; i < 4; i++) {
+        assert_int_equal(p->gains[i].since_ms, 10000);
+        assert_int_equal(p->gains[i].at_ms, 30000);
+    }
+    assert_int_equal(p->gains[4].since_ms, 31000);
+    sk_timeline_deinit(&world.timeline);
+}
+
+/* What was gained while we were away. */
+static void test_reconnection(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 1, 1, .kind = SK_OBS_OPEN);
+    tell_bits(&world, 1, 1, 0x80);
+    TELL(&world, 40, 1, .kind = SK_OBS_CLOSED);
+    TELL(&world, 60, 1, .kind = SK_OBS_OPEN);
+    tell_bits(&world, 60.1, 1, 0x60);                 /* and lost piece 0 */
+    TELL(&world, 61, 1, .kind = SK_OBS_HAVE, .a = 8); /* lazy */
+    TELL(&world, 70, 1, .kind = SK_OBS_HAVE, .a = 0); /* regained: no gain */
+    struct sk_timeline_peer *p = peer(&world, 1);
+    assert_true(p->shrank);
+    assert_int_equal(p->gains_count, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(p->gains[i].since_ms, 40000);
+    assert_int_equal(p->gains[2].at_ms, 61000);
+    assert_int_equal(p->watched_count, 2);
+    assert_false(sk_timeline_watched(p, 50000));
+    sk_timeline_deinit(&world.timeline);
+}
+
+/* Who had nothing says nothing; its first HAVE is a gain. */
+static void test_no_bitfield(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 3, 1, .kind = SK_OBS_OPEN);
+    TELL(&world, 3.5, 1, .kind = SK_OBS_HAVE, .a = 1);
+    struct sk_timeline_peer *p = peer(&world, 1);
+    assert_true(p->has_first);
+    assert_int_equal(p->first_ms, 3000);
+    assert_int_equal(p->first.set, 0);
+    assert_int_equal(p->gains_count, 1);
+    TELL(&world, 4, 1, .kind = SK_OBS_DONT_HAVE, .a = 2);
+    assert_false(p->shrank);
+    TELL(&world, 4, 1, .kind = SK_OBS_DONT_HAVE, .a = 1);
+    assert_true(p->shrank);
+    sk_timeline_deinit(&world.timeline);
+}
+
+static void test_links(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 1, 1, .kind = SK_OBS_OPEN);
+    TELL(&world, 2, 2, .kind = SK_OBS_HEARD, .source = SK_SOURCE_TRACKER);
+    assert_int_equal(world.timeline.links_count, 0);
+    struct sk_observation told = {.kind = SK_OBS_HEARD, .source = SK_SOURCE_PEX, .by = address(1)};
+    tell(&world, 3, 2, told);
+    tell(&world, 4, 2, told); /* known */
+    tell(&world, 4, 3, told);
+    tell(&world, 4, 1, told); /* itself */
+    TELL(&world, 5, 2, .kind = SK_OBS_DROPPED, .by = address(1));
+    TELL(&world, 8, 1, .kind = SK_OBS_CLOSED);
+    tell(&world, 9, 2, told);
+    assert_int_equal(world.timeline.links_count, 3);
+    struct sk_link *links = world.timeline.links;
+    assert_int_equal(links[0].from_ms, 3000);
+    assert_int_equal(links[0].until_ms, 5000);
+    assert_int_equal(links[1].until_ms, 8000);
+    assert_int_equal(links[2].until_ms, SK_TIME_OPEN);
+    assert_int_equal(peer(&world, 2)->sources, SK_SOURCE_TRACKER | SK_SOURCE_PEX);
+    sk_timeline_deinit(&world.timeline);
+}
+
+/* Who came in is known by the address it listens on, with what was seen and what it told. */
+static void test_address(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 0, 9, .kind = SK_OBS_HEARD, .source = SK_SOURCE_TRACKER);
+    TELL(&world, 1, 1, .kind = SK_OBS_OPEN, .bytes = sk_bytes("-XX0000-123456789012", 20));
+    tell_bits(&world, 1, 1, 0x80);
+    struct sk_observation told = {.kind = SK_OBS_HEARD, .source = SK_SOURCE_PEX, .by = address(1)};
+    tell(&world, 2, 5, told);
+    TELL(&world, 3, 9, .kind = SK_OBS_ADDRESS, .by = address(1));
+    TELL(&world, 9, 9, .kind = SK_OBS_HAVE, .a = 3);
+    struct sk_timeline_peer *p = peer(&world, 9);
+    assert_int_equal(p->watched_count, 1);
+    assert_int_equal(p->watched[0].from_ms, 1000);
+    assert_int_equal(p->gains_count, 1);
+    assert_true(p->sources & SK_SOURCE_TRACKER);
+    assert_int_equal(peer(&world, 1)->watched_count, 0);
+    struct sk_endpoint now = address(9);
+    assert_int_equal(world.timeline.links[0].a, sk_timeline_find(&world.timeline, &now));
+    TELL(&world, 10, 5, .kind = SK_OBS_DROPPED, .by = address(9));
+    assert_int_equal(world.timeline.links[0].until_ms, 10000);
+    sk_timeline_deinit(&world.timeline);
+}
+
+static void test_taken(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 1, 1, .kind = SK_OBS_OPEN);
+    TELL(&world, 2, 1, .kind = SK_OBS_ARRIVAL, .a = 1000);
+    TELL(&world, 2.5, 1, .kind = SK_OBS_ARRIVAL, .a = 5000);
+    TELL(&world, 2.6, 1, .kind = SK_OBS_ARRIVAL, .a = 4000); /* a count does not go back */
+    TELL(&world, 9, 1, .kind = SK_OBS_ARRIVAL, .a = 6000);
+    struct sk_timeline_peer *p = peer(&world, 1);
+    assert_int_equal(p->taken_count, 2);
+    assert_int_equal(p->taken[0].bytes, 5000);
+    assert_int_equal(p->taken[0].until_ms, 2500);
+    assert_int_equal(p->taken[1].bytes, 1000);
+    for (int i = 0; i < 100; i++)
+        TELL(&world, 20 + 2 * i, 1, .kind = SK_OBS_ARRIVAL, .a = 7000 + i);
+    assert_int_equal(p->taken_count, SK_TIMELINE_TAKEN_MAX);
+    sk_timeline_close(&world.timeline, BEGIN_NS + UINT64_C(300000000000));
+    assert_int_equal(peer(&world, 1)->watched[0].until_ms, 300000);
+    sk_timeline_deinit(&world.timeline);
+}
+
+static void test_damaged(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 5, 1, .kind = SK_OBS_BITFIELD, .bytes = sk_bytes("12", 2));
+    assert_false(peer(&world, 1)->has_first);
+    tell_bits(&world, 4, 1, 0xff); /* time does not go back */
+    assert_int_equal(peer(&world, 1)->first_ms, 5000);
+    for (int i = 0; i < 2 * SK_TIMELINE_SPANS_MAX; i++) {
+        TELL(&world, 6 + i, 1, .kind = SK_OBS_CLOSED);
+        TELL(&world, 6 + i, 1, .kind = SK_OBS_OPEN);
+    }
+    assert_int_equal(peer(&world, 1)->watched_count, SK_TIMELINE_SPANS_MAX);
+    assert_true(world.timeline.lost > 0);
+    assert_int_equal(world.err, 0);
+    sk_timeline_deinit(&world.timeline);
+}
+
+static void test_memory(void **state)
+{
+    for (size_t nth = 1; nth < 40; nth++) {
+        struct world world;
+        begin(&world);
+        sk_mem_fail_nth(nth);
+        tell_bits(&world, 1, 1, 0x80);
+        TELL(&world, 9, 1, .kind = SK_OBS_HAVE, .a = 5);
+        TELL(&world, 9, 2, .kind = SK_OBS_HEARD, .source = SK_SOURCE_PEX, .by = address(1));
+        TELL(&world, 9, 1, .kind = SK_OBS_ARRIVAL, .a = 5);
+        bool failed = sk_mem_fail_nth(0) >= nth;
+        assert_int_equal(world.err, failed ? SKEP_ERR_NOMEM : 0);
+        sk_timeline_deinit(&world.timeline);
+        if (!failed)
+            return;
+    }
+    fail();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes),   cmocka_unit_test(test_gains),
+        cmocka_unit_test(test_batch),   cmocka_unit_test(test_reconnection),
+        cmocka_unit_test(test_links),   cmocka_unit_test(test_no_bitfield),
+        cmocka_unit_test(test_address), cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_damaged), cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
