@@ -56,7 +56,7 @@ static void fuzz_scrape(struct sk_bytes input)
 
 static void fuzz_query(struct sk_bytes input)
 {
-    struct sk_announce first, again;
+    struct sk_tracker_announce first, again;
     struct sk_buf buf;
     bool compact;
     if (sk_tracker_http_read_query(input, &first, &compact))
@@ -74,7 +74,7 @@ static void fuzz_query(struct sk_bytes input)
 
 static void fuzz_url(struct sk_bytes input)
 {
-    struct sk_announce announce = {.port = 1, .want = 5, .tracker_id = input};
+    struct sk_tracker_announce announce = {.port = 1, .want = 5, .tracker_id = input};
     struct sk_buf buf;
     char url[256];
     snprintf(url, sizeof url, "http:%.*s", (int)SK_MIN(input.n, (size_t)200),

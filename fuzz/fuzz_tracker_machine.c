@@ -41,7 +41,7 @@ static void on_packet(struct world *world, const struct sk_tracker_out *out)
     SK_ASSERT(out->datagram.n <= 4096);
     world->transaction = request.transaction;
     world->to = out->to;
-    if (request.action == SK_UDP_ANNOUNCE && request.announce.event != SK_ANNOUNCE_STOPPED)
+    if (request.action == SK_UDP_ANNOUNCE && request.announce.event != SK_TRACKER_STOPPED)
         keep_distance(world, place(&out->to));
 }
 

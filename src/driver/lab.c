@@ -284,11 +284,11 @@ static bool has_dialed(const struct sk_lab_peer *peer, const struct sk_endpoint 
     return false;
 }
 
-static void on_announced(void *ctx, const struct sk_announce *announce,
+static void on_announced(void *ctx, const struct sk_tracker_announce *announce,
                          const struct sk_endpoint *who, uint64_t now_ns)
 {
     struct sk_lab *lab = ctx;
-    if (announce->event == SK_ANNOUNCE_STOPPED || who->port == 0 || !is_loopback(who) ||
+    if (announce->event == SK_TRACKER_STOPPED || who->port == 0 || !is_loopback(who) ||
         sk_lab_swarm_at(&lab->swarm, who))
         return;
     for (uint32_t i = 0; i < lab->swarm.count; i++) {

@@ -42,9 +42,9 @@ static void send_announce(const struct sk_lab_announcer *announcer, const struct
 {
     const struct sk_lab_content *content = &announcer->swarm->content;
     uint32_t missing = content->pieces - peer->have.set;
-    struct sk_announce announce = {
+    struct sk_tracker_announce announce = {
         .left = SK_MIN((uint64_t)missing * content->torrent.piece_size, content->torrent.size),
-        .event = announcer->rounds ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED,
+        .event = announcer->rounds ? SK_TRACKER_NONE : SK_TRACKER_STARTED,
         .key = peer->number,
         .want = 0,
         .port = peer->endpoint.port,

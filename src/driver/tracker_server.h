@@ -19,7 +19,7 @@
 #define SK_TRACKER_SERVER_LISTEN_MAX 2
 
 /* Called after each announce that was answered, with the time of uv_hrtime(). */
-typedef void (*sk_tracker_server_fn)(void *ctx, const struct sk_announce *announce,
+typedef void (*sk_tracker_server_fn)(void *ctx, const struct sk_tracker_announce *announce,
                                      const struct sk_endpoint *peer, uint64_t now_ns);
 
 struct sk_tracker_server_config {

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 static const char *const event_names[] = {
-    [SK_ANNOUNCE_NONE] = "",
-    [SK_ANNOUNCE_COMPLETED] = "completed",
-    [SK_ANNOUNCE_STARTED] = "started",
-    [SK_ANNOUNCE_STOPPED] = "stopped",
+    [SK_TRACKER_NONE] = "",
+    [SK_TRACKER_COMPLETED] = "completed",
+    [SK_TRACKER_STARTED] = "started",
+    [SK_TRACKER_STOPPED] = "stopped",
 };
 
 /* ------------------------------------------------------------------- what a client asks */
@@ -53,7 +53,7 @@ static void put_base(struct sk_buf *buf, struct sk_bytes url)
 }
 
 int sk_tracker_http_announce_url(struct sk_buf *buf, const char *url,
-                                 const struct sk_announce *announce)
+                                 const struct sk_tracker_announce *announce)
 {
     put_base(buf, sk_bytes(url, strcspn(url, "#")));
     sk_buf_text(buf, "info_hash=");
@@ -66,7 +66,7 @@ int sk_tracker_http_announce_url(struct sk_buf *buf, const char *url,
     sk_buf_printf(buf, "&compact=1&no_peer_id=1&key=%08x", announce->key);
     if (announce->want >= 0)
         sk_buf_printf(buf, "&numwant=%d", announce->want);
-    if (announce->event != SK_ANNOUNCE_NONE)
+    if (announce->event != SK_TRACKER_NONE)
         sk_buf_printf(buf, "&event=%s", event_names[announce->event]);
     else if (announce->partial_seed)
         sk_buf_text(buf, "&event=paused");
@@ -375,11 +375,11 @@ static bool read_key(struct sk_bytes value, void *to)
 /* An unknown event ("paused", BEP 21) is no event. */
 static bool read_event(struct sk_bytes value, void *to)
 {
-    enum sk_announce_event *event = to;
-    *event = SK_ANNOUNCE_NONE;
+    enum sk_tracker_event *event = to;
+    *event = SK_TRACKER_NONE;
     for (size_t i = 0; i < SK_ARRAY_LEN(event_names); i++)
         if (sk_bytes_is(value, event_names[i]))
-            *event = (enum sk_announce_event)i;
+            *event = (enum sk_tracker_event)i;
     return true;
 }
 
@@ -389,21 +389,21 @@ static const struct {
     size_t offset;
     bool required;
 } fields[] = {
-    {"info_hash", read_20, offsetof(struct sk_announce, info_hash), true},
-    {"peer_id", read_20, offsetof(struct sk_announce, peer_id), true},
-    {"port", read_port, offsetof(struct sk_announce, port), true},
-    {"uploaded", read_moved, offsetof(struct sk_announce, uploaded), false},
-    {"downloaded", read_moved, offsetof(struct sk_announce, downloaded), false},
-    {"left", read_left, offsetof(struct sk_announce, left), false},
-    {"event", read_event, offsetof(struct sk_announce, event), false},
-    {"key", read_key, offsetof(struct sk_announce, key), false},
-    {"numwant", read_want, offsetof(struct sk_announce, want), false},
+    {"info_hash", read_20, offsetof(struct sk_tracker_announce, info_hash), true},
+    {"peer_id", read_20, offsetof(struct sk_tracker_announce, peer_id), true},
+    {"port", read_port, offsetof(struct sk_tracker_announce, port), true},
+    {"uploaded", read_moved, offsetof(struct sk_tracker_announce, uploaded), false},
+    {"downloaded", read_moved, offsetof(struct sk_tracker_announce, downloaded), false},
+    {"left", read_left, offsetof(struct sk_tracker_announce, left), false},
+    {"event", read_event, offsetof(struct sk_tracker_announce, event), false},
+    {"key", read_key, offsetof(struct sk_tracker_announce, key), false},
+    {"numwant", read_want, offsetof(struct sk_tracker_announce, want), false},
 };
 
-int sk_tracker_http_read_query(struct sk_bytes query, struct sk_announce *ret_announce,
+int sk_tracker_http_read_query(struct sk_bytes query, struct sk_tracker_announce *ret_announce,
                                bool *ret_compact)
 {
-    struct sk_announce announce = {.left = UINT64_MAX, .want = -1};
+    struct sk_tracker_announce announce = {.left = UINT64_MAX, .want = -1};
     struct sk_bytes key, value;
     bool compact = true, seen[SK_ARRAY_LEN(fields)] = {false};
     while (sk_tracker_http_next_pair(&query, &key, &value)) {

@@ -13,7 +13,7 @@
  * The text is NUL-terminated (the NUL is not counted in buf->n).
  */
 int sk_tracker_http_announce_url(struct sk_buf *buf, const char *url,
-                                 const struct sk_announce *announce);
+                                 const struct sk_tracker_announce *announce);
 /* The scrape address by BEP 48's rule: SKEP_ERR_UNSUPPORTED where the last path element does not
  * begin with "announce". */
 int sk_tracker_http_scrape_url(struct sk_buf *buf, const char *url, const uint8_t info_hash[20]);
@@ -38,7 +38,7 @@ bool sk_tracker_http_unescape(struct sk_bytes text, uint8_t *ret_bytes, size_t m
 /* Parses the query string of GET /announce. info_hash, peer_id and port must be there; others have
  * their defaults, tracker_id stays empty; *ret_compact is false where the client refuses compact
  * peers. SKEP_ERR_MALFORMED. */
-int sk_tracker_http_read_query(struct sk_bytes query, struct sk_announce *ret_announce,
+int sk_tracker_http_read_query(struct sk_bytes query, struct sk_tracker_announce *ret_announce,
                                bool *ret_compact);
 /* Appends an answer with compact peers (those of both families). */
 int sk_tracker_http_write_announce(struct sk_buf *buf, const struct sk_announce_answer *answer);

@@ -50,7 +50,7 @@ void sk_tracker_text_copy(struct sk_bytes text, char *ret_text, size_t size)
     ret_text[n] = 0;
 }
 
-uint64_t sk_announce_left(const struct sk_announce *announce)
+uint64_t sk_announce_left(const struct sk_tracker_announce *announce)
 {
     return announce->left == UINT64_MAX ? SK_ANNOUNCE_LEFT_UNKNOWN : announce->left;
 }

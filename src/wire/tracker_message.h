@@ -8,18 +8,18 @@
 #include "base/endpoint.h"
 #include "base/limits.h"
 
-enum sk_announce_event {
-    SK_ANNOUNCE_NONE = 0,
-    SK_ANNOUNCE_COMPLETED = 1,
-    SK_ANNOUNCE_STARTED = 2,
-    SK_ANNOUNCE_STOPPED = 3,
+enum sk_tracker_event {
+    SK_TRACKER_NONE = 0,
+    SK_TRACKER_COMPLETED = 1,
+    SK_TRACKER_STARTED = 2,
+    SK_TRACKER_STOPPED = 3,
 };
 
-struct sk_announce {
+struct sk_tracker_announce {
     uint8_t info_hash[20];
     uint8_t peer_id[20];
     uint64_t uploaded, downloaded, left; /* bytes; left UINT64_MAX = not known yet */
-    enum sk_announce_event event;
+    enum sk_tracker_event event;
     bool partial_seed; /* lacks something and wants nothing (BEP 21): said over HTTP, without event
                         */
     uint32_t key;
@@ -59,7 +59,7 @@ void sk_tracker_text_copy(struct sk_bytes text, char *ret_text, size_t size);
 /* What is sent as "left" while the size is not known (a magnet without its metadata): anything but
  * 0, which would make us a seed, and nothing that a signed 64-bit number cannot hold. */
 #define SK_ANNOUNCE_LEFT_UNKNOWN 16384
-uint64_t sk_announce_left(const struct sk_announce *announce);
+uint64_t sk_announce_left(const struct sk_tracker_announce *announce);
 
 struct sk_scrape_answer {
     int64_t seeds, downloads, leechers; /* -1 = not said */

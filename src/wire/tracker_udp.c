@@ -60,7 +60,8 @@ int sk_tracker_udp_write_connect(struct sk_buf *buf, uint32_t transaction)
 }
 
 int sk_tracker_udp_write_announce(struct sk_buf *buf, uint64_t connection, uint32_t transaction,
-                                  const struct sk_announce *announce, struct sk_bytes url_data)
+                                  const struct sk_tracker_announce *announce,
+                                  struct sk_bytes url_data)
 {
     put_request_head(buf, connection, SK_UDP_ANNOUNCE, transaction);
     sk_buf_append(buf, announce->info_hash, 20);
@@ -180,15 +181,14 @@ static struct sk_bytes read_url_data(struct sk_bytes options)
 static void read_announce(struct sk_bytes packet, struct sk_udp_request *request)
 {
     const uint8_t *p = packet.p;
-    struct sk_announce *announce = &request->announce;
+    struct sk_tracker_announce *announce = &request->announce;
     memcpy(announce->info_hash, p + 16, 20);
     memcpy(announce->peer_id, p + 36, 20);
     announce->downloaded = sk_get_u64(p + 56);
     announce->left = sk_get_u64(p + 64);
     announce->uploaded = sk_get_u64(p + 72);
     uint32_t event = sk_get_u32(p + 80);
-    announce->event =
-        event <= SK_ANNOUNCE_STOPPED ? (enum sk_announce_event)event : SK_ANNOUNCE_NONE;
+    announce->event = event <= SK_TRACKER_STOPPED ? (enum sk_tracker_event)event : SK_TRACKER_NONE;
     memcpy(request->ip, p + 84, sizeof request->ip);
     announce->key = sk_get_u32(p + 88);
     uint32_t want = sk_get_u32(p + 92);

@@ -20,7 +20,8 @@ enum sk_udp_action {
 int sk_tracker_udp_write_connect(struct sk_buf *buf, uint32_t transaction);
 /* `url_data` (BEP 41: path and query of the tracker's address) may be empty. */
 int sk_tracker_udp_write_announce(struct sk_buf *buf, uint64_t connection, uint32_t transaction,
-                                  const struct sk_announce *announce, struct sk_bytes url_data);
+                                  const struct sk_tracker_announce *announce,
+                                  struct sk_bytes url_data);
 int sk_tracker_udp_write_scrape(struct sk_buf *buf, uint64_t connection, uint32_t transaction,
                                 const uint8_t info_hash[20]);
 
@@ -43,7 +44,7 @@ struct sk_udp_request {
     enum sk_udp_action action;
     uint64_t connection; /* the protocol's magic for CONNECT */
     uint32_t transaction;
-    struct sk_announce announce; /* ANNOUNCE; its tracker_id is empty */
+    struct sk_tracker_announce announce; /* ANNOUNCE; its tracker_id is empty */
     uint8_t ip[4];               /* ANNOUNCE: the address that the client claims, or zeros */
     struct sk_bytes info_hashes; /* SCRAPE: 20 bytes each, at most SK_UDP_SCRAPE_MAX; borrowed */
     struct sk_bytes url_data;    /* ANNOUNCE: BEP 41, the first chunk; borrowed */

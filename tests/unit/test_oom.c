@@ -291,7 +291,7 @@ static int write_lsd(void)
 
 static int write_tracker_urls(void)
 {
-    const struct sk_announce announce = {.port = 1};
+    const struct sk_tracker_announce announce = {.port = 1};
     struct sk_buf buf;
     sk_buf_init(&buf, 4096);
     int err = sk_tracker_http_announce_url(&buf, "http://t/announce", &announce);

@@ -14,15 +14,15 @@
 
 #include <cmocka.h>
 
-static struct sk_announce example(void)
+static struct sk_tracker_announce example(void)
 {
-    struct sk_announce announce = {.uploaded = 1,
-                                   .downloaded = 2,
-                                   .left = 3,
-                                   .event = SK_ANNOUNCE_STARTED,
-                                   .key = 0xbeef,
-                                   .want = 200,
-                                   .port = 6881};
+    struct sk_tracker_announce announce = {.uploaded = 1,
+                                           .downloaded = 2,
+                                           .left = 3,
+                                           .event = SK_TRACKER_STARTED,
+                                           .key = 0xbeef,
+                                           .want = 200,
+                                           .port = 6881};
     for (int i = 0; i < 20; i++)
         announce.info_hash[i] = (uint8_t)(i * 13);
     memcpy(announce.peer_id, "-SK0100-abcdefghi~._", 20);
@@ -42,7 +42,7 @@ static void test_announce_url(void **state)
         {"http://t/announce?", "http://t/announce?"},
         {"http://t/announce?a=b&#part", "http://t/announce?a=b&"},
     };
-    struct sk_announce announce = example();
+    struct sk_tracker_announce announce = example();
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
         char expected[512];
         struct sk_buf buf;
@@ -59,10 +59,10 @@ static void test_announce_url(void **state)
 
 static void test_announce_url_optional_parts(void **state)
 {
-    struct sk_announce announce = example();
+    struct sk_tracker_announce announce = example();
     struct sk_buf buf;
     sk_buf_init(&buf, 4096);
-    announce.event = SK_ANNOUNCE_NONE;
+    announce.event = SK_TRACKER_NONE;
     announce.want = -1;
     announce.left = UINT64_MAX;
     announce.tracker_id = sk_bytes_text("a&b=c");
@@ -73,11 +73,11 @@ static void test_announce_url_optional_parts(void **state)
     assert_non_null(strstr((char *)buf.p, "&trackerid=a%26b%3Dc"));
     sk_buf_deinit(&buf);
     static const struct {
-        enum sk_announce_event event;
+        enum sk_tracker_event event;
         const char *said;
-    } events[] = {{SK_ANNOUNCE_NONE, "&event=paused"},
-                  {SK_ANNOUNCE_STARTED, "&event=started"},
-                  {SK_ANNOUNCE_STOPPED, "&event=stopped"}};
+    } events[] = {{SK_TRACKER_NONE, "&event=paused"},
+                  {SK_TRACKER_STARTED, "&event=started"},
+                  {SK_TRACKER_STOPPED, "&event=stopped"}};
     announce.partial_seed = true;
     for (size_t i = 0; i < SK_ARRAY_LEN(events); i++) {
         announce.event = events[i].event;
@@ -390,7 +390,7 @@ static void test_scrape(void **state)
 
 static void test_query_reads_what_the_url_says(void **state)
 {
-    struct sk_announce expected = example(), announce;
+    struct sk_tracker_announce expected = example(), announce;
     bool compact = false;
     assert_int_equal(0,
                      sk_tracker_http_read_query(sk_bytes_text(EXAMPLE_QUERY), &announce, &compact));
@@ -402,7 +402,7 @@ static void test_query_reads_what_the_url_says(void **state)
 
 static void test_query_defaults(void **state)
 {
-    struct sk_announce announce;
+    struct sk_tracker_announce announce;
     bool compact = true;
     assert_int_equal(0, sk_tracker_http_read_query(sk_bytes_text("&&x&compact=0&" IDS
                                                                  "&port=1&event=paused&left=-1"
@@ -410,7 +410,7 @@ static void test_query_defaults(void **state)
                                                    &announce, &compact));
     assert_false(compact);
     assert_int_equal(1, announce.port);
-    assert_int_equal(SK_ANNOUNCE_NONE, announce.event);
+    assert_int_equal(SK_TRACKER_NONE, announce.event);
     assert_true(announce.left == UINT64_MAX);
     assert_int_equal(-1, announce.want);
     assert_int_equal(0, announce.key);
@@ -437,7 +437,7 @@ static void test_query_refuses(void **state)
         IDS "&port=1&numwant=4294967296",
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(bad); i++) {
-        struct sk_announce announce = {.port = 77};
+        struct sk_tracker_announce announce = {.port = 77};
         bool compact;
         assert_int_equal(SKEP_ERR_MALFORMED,
                          sk_tracker_http_read_query(sk_bytes_text(bad[i]), &announce, &compact));

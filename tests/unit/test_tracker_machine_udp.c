@@ -15,7 +15,7 @@ static void test_udp_announces(void **state)
     assert_true(connected_from("127.0.0.1:6969", request.transaction));
     take_packet(SK_UDP_ANNOUNCE);
     assert_true(sk_bytes_is(request.url_data, "/announce?key=1"));
-    assert_int_equal(SK_ANNOUNCE_STARTED, request.announce.event);
+    assert_int_equal(SK_TRACKER_STARTED, request.announce.event);
     assert_int_equal(6881, request.announce.port);
     assert_true(announced_from("127.0.0.1:6969", request.transaction, 1800));
     take(SK_TRACKER_OUT_RESULT);
@@ -155,7 +155,7 @@ static void test_udp_connection_id_expires(void **state)
     make_udp_announced(30);
     wait_s(30);
     take_packet(SK_UDP_ANNOUNCE);
-    assert_int_equal(SK_ANNOUNCE_NONE, request.announce.event);
+    assert_int_equal(SK_TRACKER_NONE, request.announce.event);
     assert_true(announced_from("127.0.0.1:6969", request.transaction, 30));
     take(SK_TRACKER_OUT_RESULT);
     wait_s(30); /* 60 s after it was given */
@@ -216,7 +216,7 @@ static void test_udp_stop(void **state)
     make_udp_announced(1800);
     sk_tracker_stop(tracker, now + 59 * S);
     take_packet(SK_UDP_ANNOUNCE);
-    assert_int_equal(SK_ANNOUNCE_STOPPED, request.announce.event);
+    assert_int_equal(SK_TRACKER_STOPPED, request.announce.event);
     assert_int_equal(0, request.announce.want);
     now += 59 * S;
     wait_s(SK_TRACKER_STOP_WAIT_S);
@@ -233,7 +233,7 @@ static void test_udp_stop_after_the_connection_id_expired(void **state)
     take_packet(SK_UDP_CONNECT);
     assert_true(connected_from("127.0.0.1:6969", request.transaction));
     take_packet(SK_UDP_ANNOUNCE);
-    assert_int_equal(SK_ANNOUNCE_STOPPED, request.announce.event);
+    assert_int_equal(SK_TRACKER_STOPPED, request.announce.event);
     assert_true(announced_from("127.0.0.1:6969", request.transaction, 1800));
     take(SK_TRACKER_OUT_RESULT);
     assert_int_equal(SK_TRACKER_STOP, out.result->ask);
@@ -254,7 +254,7 @@ static void test_udp_stop_keeps_an_untaken_result(void **state)
     assert_int_equal(SK_TRACKER_ANNOUNCE, out.result->ask);
     assert_int_equal(1, out.result->announce->peers_count);
     take_packet(SK_UDP_ANNOUNCE);
-    assert_int_equal(SK_ANNOUNCE_STOPPED, request.announce.event);
+    assert_int_equal(SK_TRACKER_STOPPED, request.announce.event);
 }
 
 static void resolve(const char *a, const char *b)
@@ -380,12 +380,12 @@ static void test_completed(void **state)
     take_packet(SK_UDP_CONNECT);
     assert_true(connected_from("127.0.0.1:6969", request.transaction));
     take_packet(SK_UDP_ANNOUNCE);
-    assert_int_equal(SK_ANNOUNCE_COMPLETED, request.announce.event);
+    assert_int_equal(SK_TRACKER_COMPLETED, request.announce.event);
     assert_true(announced_from("127.0.0.1:6969", request.transaction, 1800));
     take(SK_TRACKER_OUT_RESULT);
     sk_tracker_tick(tracker, now);
     take_packet(SK_UDP_ANNOUNCE);
-    assert_int_equal(SK_ANNOUNCE_STOPPED, request.announce.event);
+    assert_int_equal(SK_TRACKER_STOPPED, request.announce.event);
     wait_s(SK_TRACKER_STOP_WAIT_S);
     take_failure(SK_TRACKER_STOP, SK_TRACKER_TIMEOUT);
     assert_int_equal(SK_TRACKER_ENDED, sk_tracker_state(tracker));
@@ -402,7 +402,7 @@ static void test_completed_unheard(void **state)
     take_failure(SK_TRACKER_ANNOUNCE, SK_TRACKER_TIMEOUT);
     sk_tracker_tick(tracker, now);
     take_packet(SK_UDP_ANNOUNCE);
-    assert_int_equal(SK_ANNOUNCE_STOPPED, request.announce.event);
+    assert_int_equal(SK_TRACKER_STOPPED, request.announce.event);
     wait_s(SK_TRACKER_STOP_WAIT_S);
     take_failure(SK_TRACKER_STOP, SK_TRACKER_TIMEOUT);
     assert_int_equal(SK_TRACKER_ENDED, sk_tracker_state(tracker));

@@ -39,9 +39,9 @@ static int teardown(void **state)
 }
 
 /* Peer number `n` (127.0.x.y, or ::n from 10,000 on) speaks in swarm `hash`. */
-static int say(char hash, unsigned n, uint64_t left, enum sk_announce_event event, int32_t want)
+static int say(char hash, unsigned n, uint64_t left, enum sk_tracker_event event, int32_t want)
 {
-    struct sk_announce announce = {.left = left, .event = event, .want = want};
+    struct sk_tracker_announce announce = {.left = left, .event = event, .want = want};
     uint8_t addr[16] = {127, 0, (uint8_t)(n >> 8), (uint8_t)n};
     struct sk_endpoint peer = sk_endpoint_v4(addr, 6881);
     if (n >= 10000) {
@@ -66,28 +66,28 @@ static void assert_scrape(char hash, int64_t seeds, int64_t leechers, int64_t do
 static void test_counts(void **state)
 {
     make(0, 0);
-    assert_int_equal(0, say('a', 1, 0, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('a', 1, 0, SK_TRACKER_STARTED, -1));
     assert_int_equal(1, answer.seeds);
     assert_int_equal(0, answer.leechers);
     assert_int_equal(60, answer.interval_s);
     assert_int_equal(7, answer.min_interval_s);
     assert_int_equal(0, answer.peers_count);
-    assert_int_equal(0, say('a', 2, 5, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('a', 2, 5, SK_TRACKER_STARTED, -1));
     assert_int_equal(1, answer.peers_count);
     assert_int_equal(1, answer.peers[0].addr[3]);
-    assert_int_equal(0, say('b', 3, 5, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('b', 3, 5, SK_TRACKER_STARTED, -1));
     assert_int_equal(0, answer.peers_count);
     assert_scrape('a', 1, 1, 0);
-    assert_int_equal(0, say('a', 2, 0, SK_ANNOUNCE_COMPLETED, -1));
-    assert_int_equal(0, say('a', 2, 0, SK_ANNOUNCE_COMPLETED, -1)); /* counts once */
+    assert_int_equal(0, say('a', 2, 0, SK_TRACKER_COMPLETED, -1));
+    assert_int_equal(0, say('a', 2, 0, SK_TRACKER_COMPLETED, -1)); /* counts once */
     assert_scrape('a', 2, 0, 1);
-    assert_int_equal(0, say('a', 1, 9, SK_ANNOUNCE_NONE, -1)); /* lost something */
+    assert_int_equal(0, say('a', 1, 9, SK_TRACKER_NONE, -1)); /* lost something */
     assert_scrape('a', 1, 1, 1);
-    assert_int_equal(0, say('a', 1, 9, SK_ANNOUNCE_STOPPED, -1));
+    assert_int_equal(0, say('a', 1, 9, SK_TRACKER_STOPPED, -1));
     assert_int_equal(0, answer.peers_count);
     assert_int_equal(1, answer.seeds);
     assert_int_equal(0, answer.leechers);
-    assert_int_equal(0, say('a', 1, 9, SK_ANNOUNCE_STOPPED, -1)); /* of one that is not there */
+    assert_int_equal(0, say('a', 1, 9, SK_TRACKER_STOPPED, -1)); /* of one that is not there */
     assert_scrape('a', 1, 0, 1);
     assert_scrape('b', 0, 1, 0);
     assert_scrape('c', 0, 0, 0);
@@ -98,11 +98,11 @@ static void test_draws_others_without_repetition(void **state)
     unsigned times[31] = {0};
     make(0, 0);
     for (unsigned n = 1; n <= 30; n++)
-        assert_int_equal(0, say('a', n, 5, SK_ANNOUNCE_STARTED, 0));
+        assert_int_equal(0, say('a', n, 5, SK_TRACKER_STARTED, 0));
     assert_int_equal(0, answer.peers_count);
     for (int i = 0; i < 300; i++) {
         bool seen[31] = {false};
-        assert_int_equal(0, say('a', 1, 5, SK_ANNOUNCE_NONE, 1000));
+        assert_int_equal(0, say('a', 1, 5, SK_TRACKER_NONE, 1000));
         assert_int_equal(20, answer.peers_count); /* want_max */
         for (size_t k = 0; k < answer.peers_count; k++) {
             unsigned n = answer.peers[k].addr[3];
@@ -118,13 +118,13 @@ static void test_draws_others_without_repetition(void **state)
 
 static void test_draws_of_one_family(void **state)
 {
-    struct sk_announce announce = {.want = 10};
+    struct sk_tracker_announce announce = {.want = 10};
     struct sk_endpoint peer = sk_endpoint_v4((const uint8_t *)"\x7f\0\0\x01", 6881);
     make(0, 0);
     memset(announce.info_hash, 'a', 20);
     for (unsigned n = 1; n <= 5; n++) {
-        assert_int_equal(0, say('a', n, 5, SK_ANNOUNCE_STARTED, 0));
-        assert_int_equal(0, say('a', 10000 + n, 5, SK_ANNOUNCE_STARTED, 0));
+        assert_int_equal(0, say('a', n, 5, SK_TRACKER_STARTED, 0));
+        assert_int_equal(0, say('a', 10000 + n, 5, SK_TRACKER_STARTED, 0));
     }
     for (int family = SK_FAMILY_V4; family <= SK_FAMILY_V6; family += 2) {
         sk_announce_answer_deinit(&answer);
@@ -139,14 +139,14 @@ static void test_draws_of_one_family(void **state)
 static void test_forgets_after_two_intervals(void **state)
 {
     make(0, 0);
-    assert_int_equal(0, say('a', 1, 0, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('a', 1, 0, SK_TRACKER_STARTED, -1));
     now += 60 * S;
-    assert_int_equal(0, say('a', 2, 5, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('a', 2, 5, SK_TRACKER_STARTED, -1));
     now += 60 * S - 1;
     assert_scrape('a', 1, 1, 0);
     now += 1;
     assert_scrape('a', 0, 1, 0);
-    assert_int_equal(0, say('a', 2, 5, SK_ANNOUNCE_NONE, -1)); /* speaks again: stays */
+    assert_int_equal(0, say('a', 2, 5, SK_TRACKER_NONE, -1)); /* speaks again: stays */
     now += 120 * S - 1;
     assert_scrape('a', 0, 1, 0);
     now += 1;
@@ -155,11 +155,11 @@ static void test_forgets_after_two_intervals(void **state)
 
 static void test_port_0_is_answered_but_not_kept(void **state)
 {
-    struct sk_announce announce = {.want = 10};
+    struct sk_tracker_announce announce = {.want = 10};
     struct sk_endpoint peer = sk_endpoint_v4((const uint8_t *)"\x7f\0\0\x09", 0);
     make(0, 0);
     memset(announce.info_hash, 'a', 20);
-    assert_int_equal(0, say('a', 1, 0, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('a', 1, 0, SK_TRACKER_STARTED, -1));
     sk_announce_answer_deinit(&answer);
     assert_int_equal(
         0, sk_registry_announce(registry, &announce, &peer, SK_FAMILY_NONE, now, &answer));
@@ -171,24 +171,24 @@ static void test_full_swarm_refuses_newcomers_only(void **state)
 {
     make(0, 3);
     for (unsigned n = 1; n <= 3; n++)
-        assert_int_equal(0, say('a', n, 5, SK_ANNOUNCE_STARTED, -1));
-    assert_int_equal(SKEP_ERR_LIMIT, say('a', 4, 5, SK_ANNOUNCE_STARTED, -1));
-    assert_int_equal(0, say('a', 3, 5, SK_ANNOUNCE_NONE, -1));
+        assert_int_equal(0, say('a', n, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(SKEP_ERR_LIMIT, say('a', 4, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(0, say('a', 3, 5, SK_TRACKER_NONE, -1));
     assert_int_equal(2, answer.peers_count);
-    assert_int_equal(0, say('a', 1, 5, SK_ANNOUNCE_STOPPED, -1));
-    assert_int_equal(0, say('a', 4, 5, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('a', 1, 5, SK_TRACKER_STOPPED, -1));
+    assert_int_equal(0, say('a', 4, 5, SK_TRACKER_STARTED, -1));
     assert_scrape('a', 0, 3, 0);
 }
 
 static void test_full_table_takes_no_more_swarms_until_some_die(void **state)
 {
     make(2, 0);
-    assert_int_equal(0, say('a', 1, 5, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('a', 1, 5, SK_TRACKER_STARTED, -1));
     now += 60 * S;
-    assert_int_equal(0, say('b', 1, 5, SK_ANNOUNCE_STARTED, -1));
-    assert_int_equal(SKEP_ERR_LIMIT, say('c', 1, 5, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('b', 1, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(SKEP_ERR_LIMIT, say('c', 1, 5, SK_TRACKER_STARTED, -1));
     now += 60 * S;
-    assert_int_equal(0, say('c', 1, 5, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('c', 1, 5, SK_TRACKER_STARTED, -1));
     assert_scrape('a', 0, 0, 0);
     assert_scrape('b', 0, 1, 0);
     assert_scrape('c', 0, 1, 0);
@@ -198,9 +198,9 @@ static void test_swarms_without_peers_leave_no_trace(void **state)
 {
     make(1, 0);
     for (char hash = 'a'; hash <= 'z'; hash++) {
-        assert_int_equal(0, say(hash, 1, 5, SK_ANNOUNCE_STOPPED, -1));
-        assert_int_equal(0, say(hash, 1, 5, SK_ANNOUNCE_STARTED, -1));
-        assert_int_equal(0, say(hash, 1, 5, SK_ANNOUNCE_STOPPED, -1));
+        assert_int_equal(0, say(hash, 1, 5, SK_TRACKER_STOPPED, -1));
+        assert_int_equal(0, say(hash, 1, 5, SK_TRACKER_STARTED, -1));
+        assert_int_equal(0, say(hash, 1, 5, SK_TRACKER_STOPPED, -1));
     }
 }
 
@@ -209,17 +209,17 @@ static void test_each_allocation_may_fail(void **state)
     size_t nth = 0;
     int err;
     make(0, 0);
-    assert_int_equal(0, say('a', 1, 0, SK_ANNOUNCE_STARTED, -1));
+    assert_int_equal(0, say('a', 1, 0, SK_TRACKER_STARTED, -1));
     do {
         sk_mem_fail_nth(++nth);
-        err = say('b', 1, 5, SK_ANNOUNCE_STARTED, -1);
+        err = say('b', 1, 5, SK_TRACKER_STARTED, -1);
         sk_mem_fail_nth(0);
         if (err)
             assert_int_equal(SKEP_ERR_NOMEM, err);
     } while (err);
     assert_true(nth > 4);
     sk_mem_fail_nth(1);
-    err = say('b', 2, 5, SK_ANNOUNCE_STARTED, -1);
+    err = say('b', 2, 5, SK_TRACKER_STARTED, -1);
     sk_mem_fail_nth(0);
     assert_int_equal(SKEP_ERR_NOMEM, err);
     assert_scrape('b', 0, 1, 0);

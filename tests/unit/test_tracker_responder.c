@@ -72,7 +72,7 @@ static uint64_t udp_connect(void)
 
 static enum sk_udp_action udp_announce(uint64_t connection, const char *ip, uint16_t port)
 {
-    struct sk_announce announce = {.left = 0, .want = 200, .port = port};
+    struct sk_tracker_announce announce = {.left = 0, .want = 200, .port = port};
     struct sk_udp_head head;
     struct sk_buf packet;
     memset(announce.info_hash, 'a', 20);
@@ -98,7 +98,7 @@ static void test_http_announce(void **state)
     make(false);
     assert_int_equal(200, get("/announce?" QUERY "&event=started"));
     assert_heard("127.0.0.5:7001");
-    assert_int_equal(SK_ANNOUNCE_STARTED, heard.announce.event);
+    assert_int_equal(SK_TRACKER_STARTED, heard.announce.event);
     assert_int_equal(0, sk_endpoint_parse("[::1]:40000", 0, &from));
     assert_int_equal(200, get("/announce?" QUERY));
     assert_heard("[::1]:7001");

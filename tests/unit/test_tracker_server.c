@@ -25,10 +25,10 @@
 static uv_loop_t loop;
 static struct sk_tracker_server *server;
 static unsigned heard;
-static struct sk_announce last;
+static struct sk_tracker_announce last;
 static struct sk_endpoint last_peer;
 
-static void on_announce(void *ctx, const struct sk_announce *announce,
+static void on_announce(void *ctx, const struct sk_tracker_announce *announce,
                         const struct sk_endpoint *peer, uint64_t now_ns)
 {
     assert_ptr_equal(&loop, ctx);
@@ -190,7 +190,7 @@ static void test_http_of_strangers(void **state)
 
 static void test_udp(void **state)
 {
-    struct sk_announce announce = {.want = 50, .left = 5, .port = 7002};
+    struct sk_tracker_announce announce = {.want = 50, .left = 5, .port = 7002};
     struct sk_announce_answer answer;
     uint64_t connection;
     uint8_t bytes[2048];

@@ -29,15 +29,15 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct sk_announce example(void)
+static struct sk_tracker_announce example(void)
 {
-    struct sk_announce announce = {.uploaded = 3,
-                                   .downloaded = 1,
-                                   .left = 0x0102030405060708,
-                                   .event = SK_ANNOUNCE_STARTED,
-                                   .key = 0xdeadbeef,
-                                   .want = -1,
-                                   .port = 6881};
+    struct sk_tracker_announce announce = {.uploaded = 3,
+                                           .downloaded = 1,
+                                           .left = 0x0102030405060708,
+                                           .event = SK_TRACKER_STARTED,
+                                           .key = 0xdeadbeef,
+                                           .want = -1,
+                                           .port = 6881};
     memset(announce.info_hash, 'h', 20);
     memset(announce.peer_id, 'p', 20);
     return announce;
@@ -69,7 +69,7 @@ static void test_connect(void **state)
 
 static void test_announce_request_bytes(void **state)
 {
-    struct sk_announce announce = example();
+    struct sk_tracker_announce announce = example();
     static const char expected[] = "\0\0\0\0\0\0\0\x05\0\0\0\1\0\0\0\x07"
                                    "hhhhhhhhhhhhhhhhhhhhpppppppppppppppppppp"
                                    "\0\0\0\0\0\0\0\1\1\2\3\4\5\6\7\x08\0\0\0\0\0\0\0\3"
@@ -88,7 +88,7 @@ static void test_announce_request_bytes(void **state)
     assert_memory_equal(announce.peer_id, request.announce.peer_id, 20);
     assert_true(request.announce.left == announce.left);
     assert_true(request.announce.uploaded == 3 && request.announce.downloaded == 1);
-    assert_int_equal(SK_ANNOUNCE_STARTED, request.announce.event);
+    assert_int_equal(SK_TRACKER_STARTED, request.announce.event);
     assert_int_equal(0xdeadbeef, request.announce.key);
     assert_int_equal(-1, request.announce.want);
     assert_int_equal(6881, request.announce.port);
@@ -96,7 +96,7 @@ static void test_announce_request_bytes(void **state)
 
 static void test_left_unknown_is_not_a_seed(void **state)
 {
-    struct sk_announce announce = example();
+    struct sk_tracker_announce announce = example();
     struct sk_udp_request request;
     announce.left = UINT64_MAX;
     assert_int_equal(0, sk_tracker_udp_write_announce(&buf, 5, 7, &announce, sk_bytes(NULL, 0)));
@@ -106,7 +106,7 @@ static void test_left_unknown_is_not_a_seed(void **state)
 
 static void test_url_data(void **state)
 {
-    struct sk_announce announce = example();
+    struct sk_tracker_announce announce = example();
     struct sk_udp_request request;
     char path[600];
     memset(path, 'x', sizeof path);
@@ -137,7 +137,7 @@ static void test_options_of_strangers(void **state)
         {"\x02\x00", 2, ""},           {"\x09\x02zz\x02\x01/", 7, "/"},
         {"\x09\xff\x02\x01/", 5, ""},  {"\xff\x00\x02\x00", 4, ""},
     };
-    struct sk_announce announce = example();
+    struct sk_tracker_announce announce = example();
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
         struct sk_udp_request request;
         buf.n = 0;
@@ -150,7 +150,7 @@ static void test_options_of_strangers(void **state)
 
 static void test_request_truncations(void **state)
 {
-    struct sk_announce announce = example();
+    struct sk_tracker_announce announce = example();
     struct sk_udp_request request = {.transaction = 77};
     sk_tracker_udp_write_announce(&buf, 5, 7, &announce, sk_bytes(NULL, 0));
     for (size_t n = 0; n < buf.n; n++) {
@@ -166,14 +166,14 @@ static void test_request_truncations(void **state)
 
 static void test_request_odd_values(void **state)
 {
-    struct sk_announce announce = example();
+    struct sk_tracker_announce announce = example();
     struct sk_udp_request request;
     sk_tracker_udp_write_announce(&buf, 5, 7, &announce, sk_bytes(NULL, 0));
     sk_put_u32(buf.p + 80, 4);
     sk_put_u32(buf.p + 92, 0x80000000);
     memcpy(buf.p + 84, "\x0a\0\0\x01", 4);
     assert_int_equal(0, sk_tracker_udp_read_request(sk_buf_bytes(&buf), &request));
-    assert_int_equal(SK_ANNOUNCE_NONE, request.announce.event);
+    assert_int_equal(SK_TRACKER_NONE, request.announce.event);
     assert_int_equal(-1, request.announce.want);
     assert_memory_equal("\x0a\0\0\x01", request.ip, 4);
 }
@@ -307,7 +307,7 @@ static void test_head(void **state)
 
 static void test_packets_that_do_not_fit(void **state)
 {
-    struct sk_announce announce = example();
+    struct sk_tracker_announce announce = example();
     buf.max = 50;
     assert_true(sk_tracker_udp_write_announce(&buf, 5, 7, &announce, sk_bytes(NULL, 0)) < 0);
     assert_true(buf.failed);

@@ -156,11 +156,11 @@ static int peer_make(struct swarm *swarm, const struct sk_endpoint *endpoint,
 /* ------------------------------------------------------------------- announces */
 
 /* Writes down what the peer says of itself. */
-static int record(struct swarm *swarm, const struct sk_announce *announce,
+static int record(struct swarm *swarm, const struct sk_tracker_announce *announce,
                   const struct sk_endpoint *endpoint, uint64_t now_ns)
 {
     struct peer *peer = sk_map_get(&swarm->by_endpoint, endpoint);
-    if (announce->event == SK_ANNOUNCE_STOPPED) {
+    if (announce->event == SK_TRACKER_STOPPED) {
         if (peer)
             remove_peer(swarm, peer);
         return 0;
@@ -173,7 +173,7 @@ static int record(struct swarm *swarm, const struct sk_announce *announce,
             return err;
     }
     bool seed = announce->left == 0;
-    if (announce->event == SK_ANNOUNCE_COMPLETED && !peer->seed)
+    if (announce->event == SK_TRACKER_COMPLETED && !peer->seed)
         swarm->downloads++;
     swarm->seeds += (size_t)seed - (size_t)peer->seed;
     peer->seed = seed;
@@ -210,14 +210,14 @@ static int draw(struct sk_registry *registry, struct swarm *swarm, size_t want,
     return 0;
 }
 
-static size_t wanted(const struct sk_registry *registry, const struct sk_announce *announce)
+static size_t wanted(const struct sk_registry *registry, const struct sk_tracker_announce *announce)
 {
     size_t want = announce->want < 0 ? WANT_DEFAULT : (size_t)announce->want;
     want = SK_MIN(want, (size_t)registry->config.want_max);
-    return announce->event == SK_ANNOUNCE_STOPPED ? 0 : want;
+    return announce->event == SK_TRACKER_STOPPED ? 0 : want;
 }
 
-int sk_registry_announce(struct sk_registry *registry, const struct sk_announce *announce,
+int sk_registry_announce(struct sk_registry *registry, const struct sk_tracker_announce *announce,
                          const struct sk_endpoint *peer, enum sk_family family, uint64_t now_ns,
                          struct sk_announce_answer *ret_answer)
 {

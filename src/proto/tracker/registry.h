@@ -37,7 +37,7 @@ void sk_registry_free(struct sk_registry *registry);
  * the caller's: sk_announce_answer_deinit(). SKEP_ERR_LIMIT: too many peers or swarms.
  * SKEP_ERR_NOMEM.
  */
-int sk_registry_announce(struct sk_registry *registry, const struct sk_announce *announce,
+int sk_registry_announce(struct sk_registry *registry, const struct sk_tracker_announce *announce,
                          const struct sk_endpoint *peer, enum sk_family family, uint64_t now_ns,
                          struct sk_announce_answer *ret_answer);
 /* Zeros for a swarm that is not known. */

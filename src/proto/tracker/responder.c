@@ -72,7 +72,7 @@ static int http_announce(struct sk_responder *responder, struct sk_bytes query,
                          const struct sk_endpoint *from, uint64_t now_ns, struct sk_buf *buf,
                          struct sk_heard *heard)
 {
-    struct sk_announce announce;
+    struct sk_tracker_announce announce;
     struct sk_announce_answer answer;
     bool compact;
     if (sk_tracker_http_read_query(query, &announce, &compact) < 0)
@@ -158,7 +158,7 @@ static void udp_announce(struct sk_responder *responder, const struct sk_udp_req
     static const uint8_t unnamed[4] = {0};
     enum sk_family family = (enum sk_family)from->family;
     size_t room = (SK_RESPONDER_UDP_MAX - UDP_ANNOUNCED_HEAD) / (family == SK_FAMILY_V6 ? 18 : 6);
-    struct sk_announce announce = request->announce;
+    struct sk_tracker_announce announce = request->announce;
     struct sk_announce_answer answer;
     struct sk_endpoint peer = *from;
     peer.port = announce.port;

@@ -30,7 +30,7 @@ struct sk_responder;
 /* What a request said, for a record: an announce that was answered, and for whom. */
 struct sk_heard {
     bool announced;
-    struct sk_announce announce; /* tracker_id is empty */
+    struct sk_tracker_announce announce; /* tracker_id is empty */
     struct sk_endpoint peer;
 };
 

@@ -87,10 +87,10 @@ static void begin(struct sk_station *station, enum sk_tracker_ask ask, struct sk
 {
     bool connected = !station->udp || now_ns < station->connection_end_ns;
     station->ask = ask;
-    station->event = ask == SK_TRACKER_STOP ? SK_ANNOUNCE_STOPPED
-                     : !station->started    ? SK_ANNOUNCE_STARTED
-                     : station->completed   ? SK_ANNOUNCE_COMPLETED
-                                            : SK_ANNOUNCE_NONE;
+    station->event = ask == SK_TRACKER_STOP ? SK_TRACKER_STOPPED
+                     : !station->started    ? SK_TRACKER_STARTED
+                     : station->completed   ? SK_TRACKER_COMPLETED
+                                            : SK_TRACKER_NONE;
     station->asked_ns = now_ns;
     station->stale = station->udp && connected;
     enter(station, connected ? SK_STATION_REQUEST : SK_STATION_CONNECT, prng, now_ns);
@@ -181,7 +181,7 @@ static void announced(struct sk_station *station, struct sk_announce_answer *ans
     wait_s = wait_s ? wait_s : SK_TRACKER_INTERVAL_DEFAULT_S;
     station->next_ns = after_s(now_ns, SK_MAX(wait_s, (uint64_t)SK_TRACKER_REPEAT_MIN_S));
     station->started = true;
-    if (station->event == SK_ANNOUNCE_COMPLETED)
+    if (station->event == SK_TRACKER_COMPLETED)
         station->completed = false;
     if (station->completed)
         station->next_ns = now_ns;
@@ -339,7 +339,7 @@ void sk_station_stop(struct sk_station *station, struct sk_prng *prng, uint64_t 
         return;
     if (in_haste(station))
         return;
-    bool telling = is_busy(station) && station->event == SK_ANNOUNCE_COMPLETED &&
+    bool telling = is_busy(station) && station->event == SK_TRACKER_COMPLETED &&
                    station->ask == SK_TRACKER_ANNOUNCE;
     station->stopping = station->started && station->completed;
     if (telling) { /* not twice */

@@ -30,13 +30,13 @@ struct sk_station {
     enum sk_tracker_ask ask;
     struct sk_endpoint endpoint; /* family NONE for HTTP */
     bool udp;
-    bool scrape;                  /* one is still wanted */
-    bool started;                 /* a started announce was answered */
-    bool completed;               /* the news of it was not answered yet */
-    bool stopping;                /* the news goes first, then the good-bye */
-    enum sk_announce_event event; /* of the announce that is or was last under way */
-    bool send_ready;              /* a packet or a GET waits to be taken */
-    bool result_ready;            /* `result` waits to be taken */
+    bool scrape;                 /* one is still wanted */
+    bool started;                /* a started announce was answered */
+    bool completed;              /* the news of it was not answered yet */
+    bool stopping;               /* the news goes first, then the good-bye */
+    enum sk_tracker_event event; /* of the announce that is or was last under way */
+    bool send_ready;             /* a packet or a GET waits to be taken */
+    bool result_ready;           /* `result` waits to be taken */
     bool stale;           /* the connection id comes from an earlier exchange: the tracker may
                              have forgotten it */
     unsigned tries;       /* packets sent in this state */

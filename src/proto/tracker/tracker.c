@@ -40,7 +40,7 @@ struct sk_tracker {
     char host[HOST_MAX];
     uint16_t port;
     struct sk_bytes url_data; /* path and query, inside url */
-    struct sk_announce announce;
+    struct sk_tracker_announce announce;
     struct sk_prng *prng;
     struct lookup lookup;
     struct sk_station stations[STATIONS]; /* HTTP uses the first */
@@ -343,10 +343,10 @@ static bool give_lookup(struct sk_tracker *tracker, struct sk_tracker_out *ret_o
     return true;
 }
 
-static struct sk_announce announce_of(const struct sk_tracker *tracker,
-                                      const struct sk_station *station)
+static struct sk_tracker_announce announce_of(const struct sk_tracker *tracker,
+                                              const struct sk_station *station)
 {
-    struct sk_announce announce = tracker->announce;
+    struct sk_tracker_announce announce = tracker->announce;
     announce.tracker_id = sk_bytes_text(station->tracker_id);
     announce.event = station->event;
     if (station->ask == SK_TRACKER_STOP)
@@ -356,7 +356,7 @@ static struct sk_announce announce_of(const struct sk_tracker *tracker,
 
 static int write_packet(struct sk_tracker *tracker, const struct sk_station *station)
 {
-    struct sk_announce announce = announce_of(tracker, station);
+    struct sk_tracker_announce announce = announce_of(tracker, station);
     if (station->state == SK_STATION_CONNECT)
         return sk_tracker_udp_write_connect(&tracker->out, station->transaction);
     if (station->ask == SK_TRACKER_SCRAPE)
@@ -368,7 +368,7 @@ static int write_packet(struct sk_tracker *tracker, const struct sk_station *sta
 
 static int write_url(struct sk_tracker *tracker, const struct sk_station *station)
 {
-    struct sk_announce announce = announce_of(tracker, station);
+    struct sk_tracker_announce announce = announce_of(tracker, station);
     if (station->ask == SK_TRACKER_SCRAPE)
         return sk_tracker_http_scrape_url(&tracker->out, tracker->url, announce.info_hash);
     return sk_tracker_http_announce_url(&tracker->out, tracker->url, &announce);

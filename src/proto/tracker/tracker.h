@@ -104,7 +104,7 @@ struct sk_tracker_out {
 struct sk_tracker_config {
     const char *url; /* http:, https: or udp: with a port; copied, at most SK_METAINFO_URL_MAX */
     /* What is announced; event and tracker_id are the machine's own and are ignored here. */
-    struct sk_announce announce;
+    struct sk_tracker_announce announce;
     bool scrape;          /* ask once for a scrape after the first answer */
     struct sk_prng *prng; /* for transaction ids; borrowed, outlives the machine */
 };
