@@ -18,12 +18,12 @@ enum sk_observation_kind {
     SK_OBS_TRACKER_CLAIM,  /* text = tracker; a = seeds, b = leechers, c = downloads, -1 unknown */
     SK_OBS_TRACKER_FAILED, /* text = "tracker address\ttheir message" */
     /* connections */
-    SK_OBS_DIALED, /* a = 1 when MSE was offered */
-    SK_OBS_FAILED, /* text = reason */
-    SK_OBS_OPEN,   /* a = encryption (1 plain, 2 RC4), b = 1 incoming, bytes = peer id */
+    SK_OBS_DIALED,  /* a = 1 when MSE was offered */
+    SK_OBS_FAILED,  /* text = reason */
+    SK_OBS_OPEN,    /* a = encryption (1 plain, 2 RC4), b = 1 incoming, bytes = peer id */
     SK_OBS_ADDRESS, /* it came in from `by`, and is known by the address that it listens on now */
     SK_OBS_CLIENT,  /* text = their "v" */
-    SK_OBS_CLOSED, /* text = reason */
+    SK_OBS_CLOSED,  /* text = reason */
     /* what peers do */
     SK_OBS_BITFIELD,  /* bytes = bitfield; have-all and have-none come as full bitfields */
     SK_OBS_HAVE,      /* a = piece; b = 1: a bitfield came in place of HAVEs, all at once */

@@ -16,6 +16,10 @@ static bool source_pending(const struct sk_stopping_input *in)
 
 enum sk_stopping_rule sk_stopping_decide(const struct sk_stopping_input *in)
 {
+    if (in->watch_s > 0 && in->known && in->elapsed_s < in->watch_s)
+        return SK_STOPPING_GO_ON;
+    if (in->watch_s > 0 && in->known)
+        return in->has_metadata ? SK_STOPPING_WATCHED : SK_STOPPING_NO_METADATA;
     if (in->unsettled)
         return SK_STOPPING_GO_ON;
     if (in->sources_off && in->known)
@@ -51,12 +55,14 @@ char *sk_stopping_text(enum sk_stopping_rule rule, const struct sk_stopping_inpu
         [SK_STOPPING_DRAWS_OLD] = "every known peer is settled",
         [SK_STOPPING_EXHAUSTED] = "every known peer is settled and no source has more to tell",
         [SK_STOPPING_GIVEN_DONE] = "every given peer is settled, and no source was to be asked",
+        [SK_STOPPING_WATCHED] = "the swarm was watched for as long as was asked",
         [SK_STOPPING_NOBODY] = "every source was asked and nobody knows a peer",
         [SK_STOPPING_NO_METADATA] = "every known peer is settled and none gave the metadata",
     };
     char bound[200];
     bound_text(in, bound, sizeof bound);
-    bool bounded = rule == SK_STOPPING_DRAWS_OLD || rule == SK_STOPPING_EXHAUSTED;
+    bool bounded = rule == SK_STOPPING_DRAWS_OLD || rule == SK_STOPPING_EXHAUSTED ||
+                   rule == SK_STOPPING_WATCHED;
     snprintf(ret_text, size, bounded ? "%s; %s" : "%s", heads[rule], bound);
     return ret_text;
 }

@@ -29,7 +29,8 @@ struct sk_stopping_input {
     uint32_t old_run;         /* see audit/coverage.h */
     double since_new_s;       /* since the last new address; INFINITY = none ever */
     bool sources_off;         /* only given peers: nothing else is asked */
-    double linger_s;          /* how long to wait for LSD and incoming when nothing else is there */
+    double watch_s;  /* the audit lasts so long, whatever else holds; 0 = until it is done */
+    double linger_s; /* how long to wait for LSD and incoming when nothing else is there */
 };
 
 enum sk_stopping_rule {
@@ -37,6 +38,7 @@ enum sk_stopping_rule {
     SK_STOPPING_DRAWS_OLD,   /* enough old draws in a row */
     SK_STOPPING_EXHAUSTED,   /* no source has more to tell within reasonable time */
     SK_STOPPING_GIVEN_DONE,  /* only given peers were wanted, all are settled */
+    SK_STOPPING_WATCHED,     /* for as long as was asked */
     SK_STOPPING_NOBODY,      /* every source answered and no peer is known */
     SK_STOPPING_NO_METADATA, /* all peers are settled and none had the metadata */
 };

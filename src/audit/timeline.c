@@ -40,15 +40,26 @@ static int grow(void **list, uint32_t count, uint32_t *capacity, size_t size, ui
 int sk_timeline_init(struct sk_timeline *timeline, uint64_t begin_ns, uint32_t pieces,
                      uint32_t piece_size, uint64_t size)
 {
-    if (!pieces || pieces > SK_METAINFO_PIECES_MAX || !piece_size ||
-        size > (uint64_t)pieces * piece_size || size <= (uint64_t)(pieces - 1) * piece_size)
+    *timeline = (struct sk_timeline){.begin_ns = begin_ns};
+    if ((pieces || piece_size || size) &&
+        sk_timeline_set_pieces(timeline, pieces, piece_size, size))
         return SKEP_ERR_INVALID;
-    *timeline = (struct sk_timeline){
-        .begin_ns = begin_ns, .pieces = pieces, .piece_size = piece_size, .size = size};
     /* When an audit began, to the nanosecond, no stranger knows. */
     sk_map_init(&timeline->by_endpoint, sizeof(struct sk_endpoint), SK_TIMELINE_PEERS_MAX,
                 begin_ns);
     sk_map_init(&timeline->open_links, 2 * sizeof(uint32_t), SK_TIMELINE_LINKS_MAX, begin_ns);
+    return 0;
+}
+
+int sk_timeline_set_pieces(struct sk_timeline *timeline, uint32_t pieces, uint32_t piece_size,
+                           uint64_t size)
+{
+    if (timeline->pieces || !pieces || pieces > SK_METAINFO_PIECES_MAX || !piece_size ||
+        size > (uint64_t)pieces * piece_size || size <= (uint64_t)(pieces - 1) * piece_size)
+        return SKEP_ERR_INVALID;
+    timeline->pieces = pieces;
+    timeline->piece_size = piece_size;
+    timeline->size = size;
     return 0;
 }
 
@@ -224,7 +235,7 @@ static void begin_batch(struct sk_timeline_peer *peer, uint32_t at_ms)
 static int on_bitfield(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
                        struct sk_bytes bits, uint32_t at_ms)
 {
-    if (bits.n != sk_bitfield_bytes(timeline->pieces))
+    if (!timeline->pieces || bits.n != sk_bitfield_bytes(timeline->pieces))
         return 0;
     struct sk_bitfield told = {.bits = (uint8_t *)bits.p, .count = timeline->pieces};
     bool first = !peer->has_first;

@@ -103,9 +103,12 @@ struct sk_timeline {
     struct sk_map open_links;  /* (a, b) to index + 1 */
 };
 
-/* SKEP_ERR_INVALID where pieces or sizes do not fit each other. */
+/* All three 0: not known yet. SKEP_ERR_INVALID where they do not fit each other. */
 int sk_timeline_init(struct sk_timeline *timeline, uint64_t begin_ns, uint32_t pieces,
                      uint32_t piece_size, uint64_t size);
+/* Now they are, once. What was observed of pieces before was passed over. SKEP_ERR_INVALID. */
+int sk_timeline_set_pieces(struct sk_timeline *timeline, uint32_t pieces, uint32_t piece_size,
+                           uint64_t size);
 void sk_timeline_deinit(struct sk_timeline *timeline);
 /* Takes one observation over; at_ns must not decrease. Bitfields of a wrong length and pieces that
  * do not exist are passed over: a log may be damaged. SKEP_ERR_NOMEM. */

@@ -28,6 +28,7 @@ enum {
     KEY_PROBES,
     KEY_NO_PROBE,
     KEY_PATIENCE,
+    KEY_WATCH,
     KEY_SAVE,
     KEY_GIVE,
     KEY_DB,
@@ -93,6 +94,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         expect(sk_parse_seconds(arg, &c->patience_s) && c->patience_s > 0, "--patience", arg,
                "seconds above 0");
         return 0;
+    case KEY_WATCH:
+        expect(sk_parse_seconds(arg, &c->watch_s) && c->watch_s > 0, "--watch", arg,
+               "seconds above 0");
+        audit->options.net.lasting = true;
+        return 0;
     case KEY_SAVE:
         expect(*arg, "--save", arg, "a directory");
         audit->options.net.save_dir = arg;
@@ -128,6 +134,8 @@ static const struct argp_option argp_options[] = {
     {"probes", KEY_PROBES, "N", 0, "probe so many peers at a time (default 32)", 1},
     {"no-probe", KEY_NO_PROBE, NULL, 0, "look at what peers hold, take nothing", 1},
     {"patience", KEY_PATIENCE, "SECONDS", 0, "how long to wait for a choking peer (default 40)", 1},
+    {"watch", KEY_WATCH, "SECONDS", 0,
+     "go on watching the peers for so long: what they gain, and of whom", 1},
     {"save", KEY_SAVE, "DIR", 0, "keep verified pieces in this directory", 1},
     {"give", KEY_GIVE, NULL, 0, "serve what is kept back to the swarm (with --save)", 1},
     {"db", KEY_DB, "FILE", 0, "write the observations and the result to this SQLite file",

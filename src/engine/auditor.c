@@ -82,12 +82,13 @@ static bool is_ours(const struct sk_auditor *auditor, const struct skep_event *e
 void sk_auditor_observe(struct sk_auditor *auditor, const struct sk_record *record,
                         struct sk_observation observation, uint64_t now_ns)
 {
-    if (!auditor->config.observe)
-        return;
     observation.at_ns = SK_MAX(now_ns, auditor->started_ns);
     if (record)
         observation.peer = record->seen.endpoint;
-    auditor->config.observe(&observation, auditor->config.observe_ctx);
+    if (sk_timeline_observe(&auditor->timeline, &observation))
+        auditor->timeline.lost++; /* no memory: the log has it all the same */
+    if (auditor->config.observe)
+        auditor->config.observe(&observation, auditor->config.observe_ctx);
 }
 
 /* ---- settled or not ---- */
@@ -368,9 +369,9 @@ static void on_address(const struct skep_event *event, void *ctx)
     struct sk_record *record = old ? get_record(auditor, skep_peer_address(event->peer)) : NULL;
     if (!record || old == record)
         return;
-    sk_auditor_observe(
-        auditor, record,
-        (struct sk_observation){.kind = SK_OBS_ADDRESS, .by = old->seen.endpoint}, event->now_ns);
+    sk_auditor_observe(auditor, record,
+                       (struct sk_observation){.kind = SK_OBS_ADDRESS, .by = old->seen.endpoint},
+                       event->now_ns);
     /* Everything seen moves over; the old address stays as another one of the same peer. */
     sk_auditor_leave(auditor, old, event->now_ns);
     if (auditor->has_assembly)
@@ -610,6 +611,9 @@ static void on_metadata(const struct skep_event *event, void *ctx)
     auditor->has_assembly =
         sk_assembly_init(&auditor->assembly, skep_torrent_pieces(event->torrent)) == 0;
     auditor->metadata_ns = event->now_ns;
+    (void)sk_timeline_set_pieces(&auditor->timeline, skep_torrent_pieces(event->torrent),
+                                 skep_torrent_piece_size(event->torrent),
+                                 skep_torrent_size(event->torrent));
 }
 
 /* ---- life ---- */
@@ -666,6 +670,7 @@ int sk_auditor_new(struct skep_engine *engine, struct skep_torrent *torrent,
     sk_prng_init(&auditor->prng, config->seed);
     sk_map_init(&auditor->by_endpoint, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX,
                 sk_prng_u64(&auditor->prng));
+    (void)sk_timeline_init(&auditor->timeline, now_ns, 0, 0, 0);
     int err = sk_engine_hook_all(auditor->engine, hooks, SK_ARRAY_LEN(hooks), message_hooks,
                                  SK_ARRAY_LEN(message_hooks), NULL, auditor, &auditor->slot);
     if (err) {
@@ -693,6 +698,7 @@ void sk_auditor_free(struct sk_auditor *auditor)
     }
     sk_mem_free(auditor->claims);
     sk_map_deinit(&auditor->by_endpoint);
+    sk_timeline_deinit(&auditor->timeline);
     if (auditor->has_assembly)
         sk_assembly_deinit(&auditor->assembly);
     sk_mem_free(auditor);

@@ -26,6 +26,7 @@ struct sk_auditor_config {
     double patience_s;        /* how long a choking peer is waited for; 0 = 40 */
     uint32_t probes_max;      /* peers probed at a time; 0 = 32 */
     uint32_t connections_max; /* settled peers are let go when more wait; 0 = 2,000 */
+    double watch_s;           /* not done before so many seconds have been watched */
     bool no_probe;            /* look, take nothing */
     bool only_given;          /* no tracker, PEX, LSD: the given peers are all */
     bool no_pex;              /* peers are not asked for others: nobody's word is waited for */

@@ -4,6 +4,7 @@
 
 #include "audit/coverage.h"
 #include "audit/probe.h"
+#include "audit/timeline.h"
 #include "base/bitfield.h"
 #include "base/map.h"
 #include "base/prng.h"
@@ -55,6 +56,7 @@ struct sk_auditor {
     bool has_assembly;
     uint64_t metadata_ns; /* when it became known */
     struct sk_coverage coverage;
+    struct sk_timeline timeline;
     struct sk_audit_claim *claims;
     size_t claims_count;
     enum sk_stopping_rule rule;

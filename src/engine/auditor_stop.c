@@ -25,6 +25,7 @@ static void gather(const struct sk_auditor *auditor, uint64_t now_ns,
         .since_new_s = INFINITY,
         .sources_off = auditor->config.only_given,
         .linger_s = LINGER_S,
+        .watch_s = auditor->config.watch_s,
     };
     if (auditor->coverage.last_new_ns)
         in.since_new_s = (double)(now_ns - auditor->coverage.last_new_ns) / 1e9;

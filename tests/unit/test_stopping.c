@@ -66,6 +66,15 @@ static void test_given_only(void **state)
     RULE(in.sources_off = true; in.known = 0, SK_STOPPING_NOBODY);
 }
 
+static void test_watched(void **state)
+{
+    RULE(in.watch_s = 61, SK_STOPPING_GO_ON);
+    RULE(in.watch_s = 60, SK_STOPPING_WATCHED);
+    RULE(in.watch_s = 60; in.unsettled = 1, SK_STOPPING_WATCHED);
+    RULE(in.watch_s = 60; in.has_metadata = false, SK_STOPPING_NO_METADATA);
+    RULE(in.watch_s = 300; in.known = 0, SK_STOPPING_NOBODY);
+}
+
 static void test_nobody_and_nothing(void **state)
 {
     RULE(in.known = 0, SK_STOPPING_NOBODY);
@@ -95,9 +104,9 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exhausted),  cmocka_unit_test(test_draws_old),
-        cmocka_unit_test(test_given_only), cmocka_unit_test(test_nobody_and_nothing),
-        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_exhausted),          cmocka_unit_test(test_draws_old),
+        cmocka_unit_test(test_given_only),         cmocka_unit_test(test_watched),
+        cmocka_unit_test(test_nobody_and_nothing), cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
