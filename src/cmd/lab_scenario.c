@@ -210,6 +210,37 @@ static const char *set_leave(void *place, const char *text)
     return NULL;
 }
 
+static const char *set_lie(void *place, const char *text)
+{
+    for (size_t i = 0; i < SK_LAB_LIE_COUNT; i++) {
+        if (strcmp(sk_lab_lie_name((enum sk_lab_lie)i), text) != 0)
+            continue;
+        *(enum sk_lab_lie *)place = (enum sk_lab_lie)i;
+        return NULL;
+    }
+    return "none, upload, ghost, download, seed, partial, collude or rotate";
+}
+
+static const char *set_factor(void *place, const char *text)
+{
+    char *end;
+    double factor = strtod(text, &end);
+    if (end == text || *end || !(factor > 0) || factor > 1000)
+        return "a number above 0, at most 1000";
+    *(double *)place = factor;
+    return NULL;
+}
+
+static const char *set_rate(void *place, const char *text)
+{
+    struct sk_lab_range range;
+    const char *expected = set_rates(&range, text);
+    if (expected || range.low != range.high)
+        return "bytes a second such as 50k";
+    *(double *)place = range.low;
+    return NULL;
+}
+
 static const char *set_encryption(void *place, const char *text)
 {
     static const char *const words[] = {[SK_LAB_ENCRYPTION_ANY] = "any",
@@ -300,6 +331,14 @@ static const struct key {
     {"join", PEER(trade.join_s), set_times, "leechers: seconds after the start (0)", TRADING},
     {"leave", PEER(trade), set_leave, "leechers: seconds after the start, when complete, or never",
      TRADING},
+    {"lie", PEER(trade.lies.kind), set_lie,
+     "leechers: what they tell the tracker: none, upload (times a factor), ghost (a rate that was "
+     "never sent), download (times a factor), seed, partial, collude (in pairs), rotate",
+     TRADING},
+    {"lie-factor", PEER(trade.lies.factor), set_factor, "leechers: of the lie (3; download: 0.2)",
+     TRADING},
+    {"lie-rate", PEER(trade.lies.rate_bytes_s), set_rate,
+     "leechers: of a ghost, or a pair: bytes a second (50k)", TRADING},
 };
 
 static const char *const section_names[] = {[SECTION_NONE] = "",

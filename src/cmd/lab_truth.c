@@ -201,6 +201,9 @@ static void set_trade(json_t *object, const struct sk_lab *lab, const struct sk_
     set(object, "down_bytes_s", number_value(peer->down_bytes_s, peer->down_bytes_s > 0), failed);
     set(object, "joined", number_value(started + peer->joined_s, peer->joined_s >= 0), failed);
     set(object, "left", number_value(started + peer->left_s, peer->left_s >= 0), failed);
+    set(object, "lie",
+        is ? json_string(sk_lab_lie_name(peer->group->behaviour.trade.lies.kind)) : json_null(),
+        failed);
     set(object, "took", is ? ledger_value(sk_lab_swarm(lab), &peer->took, failed) : json_null(),
         failed);
 }

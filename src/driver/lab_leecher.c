@@ -23,6 +23,7 @@ struct leecher {
     struct sk_downloads *downloads;
     struct sk_downloader *downloader;
     struct skep_torrent *torrent;
+    struct sk_lab_liar liar;
 };
 
 struct sk_lab_leechers {
@@ -122,6 +123,18 @@ static void on_ready(void *ctx)
         (void)skep_torrent_has_stored(leecher->torrent, piece);
     }
     sk_downloader_go(leecher->downloader, skep_runtime_now(leecher->runtime));
+}
+
+/* What it says to the tracker. */
+static void on_report(struct sk_counters *progress, uint64_t now_ns, void *ctx)
+{
+    struct leecher *leecher = ctx;
+    const struct sk_lab_peer *peer = leecher->peer;
+    double at_s = peer->joined_s < 0 ? 0 : lab_s(leecher, now_ns) - peer->joined_s;
+    struct sk_lab_counters told = {progress->uploaded, progress->downloaded, progress->left};
+    told = sk_lab_lie(&leecher->liar, &peer->group->behaviour.trade.lies, peer->place, at_s,
+                      leecher->all->swarm->content.torrent.size, &told);
+    *progress = (struct sk_counters){told.uploaded, told.downloaded, told.left};
 }
 
 static bool wants_to_leave(const struct leecher *leecher, double at_s)
@@ -279,6 +292,8 @@ int sk_lab_leechers_start(struct sk_lab_leechers *all, struct sk_bytes torrent)
         if (!err)
             err = sk_downloader_new(leecher->downloads, leecher->torrent, &config,
                                     &leecher->downloader);
+        if (!err && leecher->peer->group->behaviour.trade.lies.kind)
+            sk_engine_set_report(leecher->torrent, on_report, leecher);
         if (!err)
             err = skep_runtime_every(leecher->runtime, TICK_S, on_tick, leecher);
         if (!err)

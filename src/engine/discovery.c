@@ -340,7 +340,7 @@ static void stop(struct sk_engine_tracker *tracker)
     tracker->http_id = 0;
 }
 
-/* Bytes that we lack. Files end within pieces, so it is never 0 by chance. */
+/* Bytes that we lack. */
 static uint64_t left_of(const struct skep_torrent *torrent)
 {
     const struct sk_metainfo *meta = torrent->metainfo;
@@ -349,15 +349,34 @@ static uint64_t left_of(const struct skep_torrent *torrent)
     if (sk_bitfield_full(&torrent->stored))
         return 0;
     uint64_t stored = (uint64_t)torrent->stored.set * meta->piece_size;
-    return stored < meta->size ? meta->size - stored : 1;
+    if (sk_bitfield_has(&torrent->stored, meta->pieces - 1))
+        stored -= (uint64_t)meta->pieces * meta->piece_size - meta->size; /* it may be shorter */
+    return meta->size - stored;
+}
+
+static void report(struct sk_engine_tracker *tracker)
+{
+    const struct skep_torrent *torrent = tracker->torrent;
+    struct sk_counters progress = {torrent->given, torrent->taken, left_of(torrent)};
+    if (torrent->report)
+        torrent->report(&progress, torrent->engine->now_ns, torrent->report_ctx);
+    sk_tracker_progress(tracker->machine, progress.uploaded, progress.downloaded, progress.left,
+                        sk_choking_seeds(torrent) && !sk_bitfield_full(&torrent->stored));
+}
+
+void sk_engine_set_report(struct skep_torrent *torrent,
+                          void (*fn)(struct sk_counters *progress, uint64_t now_ns, void *ctx),
+                          void *ctx)
+{
+    torrent->report = fn;
+    torrent->report_ctx = ctx;
 }
 
 void sk_discovery_tracker_timer(struct sk_engine_tracker *tracker)
 {
     struct skep_torrent *torrent = tracker->torrent;
     if (!torrent->engine->serving) {
-        sk_tracker_progress(tracker->machine, torrent->given, torrent->taken, left_of(torrent),
-                            sk_choking_seeds(torrent) && !sk_bitfield_full(&torrent->stored));
+        report(tracker);
         if (torrent->state == SK_TORRENT_STOPPED && !tracker->stopped)
             stop(tracker);
         sk_tracker_tick(tracker->machine, torrent->engine->now_ns);

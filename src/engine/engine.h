@@ -33,6 +33,16 @@ int sk_engine_hook_all(struct skep_engine *engine, const struct sk_event_hook *e
 int sk_engine_join_dht(struct skep_engine *engine, unsigned families, uint64_t now_ns);
 /* The driver closed all its handles before. */
 void sk_engine_free(struct skep_engine *engine);
+/* What trackers are told of a transfer: block bytes given and taken, bytes that lack (UINT64_MAX
+ * unknown). */
+struct sk_counters {
+    uint64_t uploaded, downloaded, left;
+};
+/* From now on `fn` says what is reported of the torrent, in place of what is true: for peers of a
+ * lab that lie. NULL: the truth. */
+void sk_engine_set_report(struct skep_torrent *torrent,
+                          void (*fn)(struct sk_counters *progress, uint64_t now_ns, void *ctx),
+                          void *ctx);
 /* What it calls itself, 20 bytes. */
 const uint8_t *sk_engine_peer_id(const struct skep_engine *engine);
 /* What is known of a torrent; NULL before that. Lives as long as the torrent. */

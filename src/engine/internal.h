@@ -265,7 +265,9 @@ struct skep_torrent {
     struct sk_map hash_tree_by_root; /* once there are hash_trees */
     struct sk_pex_give pex;
     struct sk_have_give have;
-    uint64_t given, taken; /* block bytes */
+    uint64_t given, taken;                                                    /* block bytes */
+    void (*report)(struct sk_counters *progress, uint64_t now_ns, void *ctx); /* NULL: the truth */
+    void *report_ctx;
     struct sk_give_quota fast_quota;
     uint32_t open;
     uint32_t names_waiting; /* of peers, being looked up */

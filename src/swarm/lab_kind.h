@@ -7,6 +7,8 @@
 #ifndef SK_SWARM_LAB_KIND_H
 #define SK_SWARM_LAB_KIND_H
 
+#include "swarm/lab_lie.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,7 +44,8 @@ struct sk_lab_trade {
     struct sk_lab_range up_bytes_s, down_bytes_s; /* at most; 0 = no limit */
     struct sk_lab_range join_s;                   /* from the lab's start on */
     enum sk_lab_leave leave;
-    double leave_s; /* TIME: from the lab's start on */
+    double leave_s;          /* TIME: from the lab's start on */
+    struct sk_lab_lies lies; /* what it tells the tracker */
 };
 
 struct sk_lab_behaviour {

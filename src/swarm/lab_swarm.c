@@ -86,6 +86,7 @@ static int make_peer(struct sk_lab_swarm *swarm, const struct sk_lab_group *grou
     const struct sk_lab_behaviour *b = &group->behaviour;
     *peer = (struct sk_lab_peer){
         .number = swarm->count,
+        .place = i,
         .endpoint = address_of(swarm->count, port),
         .group = group,
         .client = group->client,

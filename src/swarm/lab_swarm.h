@@ -57,7 +57,7 @@ enum sk_lab_presence { SK_LAB_HERE, SK_LAB_TO_JOIN, SK_LAB_LEFT };
 struct sk_lab_conn;
 
 struct sk_lab_peer {
-    uint32_t number;
+    uint32_t number, place;      /* in the swarm, in its group */
     struct sk_endpoint endpoint; /* where it is said to listen */
     const struct sk_lab_group *group;
     const struct sk_lab_client *client;
