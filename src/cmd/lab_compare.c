@@ -2,6 +2,8 @@
  * An audit held against the truth. Every check is one function and one line in a table; what it
  * says of a peer goes into the list of differences.
  */
+#include "cmd/lab_document.h"
+#include "cmd/lab_estimates.h"
 #include "cmd/lab_truth.h"
 
 #include <skep/err.h>
@@ -35,30 +37,6 @@ struct pair {
     char text[TEXT_MAX];
 };
 
-/* ---- reading ---- */
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-static json_int_t integer_of(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
-}
-
-static double number_of(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
-static bool is_true(const json_t *object, const char *key)
-{
-    return json_is_true(json_object_get(object, key));
-}
-
 __attribute__((format(printf, 2, 3))) static enum verdict wrong(struct pair *pair,
                                                                 const char *format, ...)
 {
@@ -67,15 +45,6 @@ __attribute__((format(printf, 2, 3))) static enum verdict wrong(struct pair *pai
     vsnprintf(pair->text, sizeof pair->text, format, args);
     va_end(args);
     return WRONG;
-}
-
-static const json_t *find_peer(const json_t *peers, const char *address)
-{
-    const json_t *peer;
-    size_t i;
-    json_array_foreach(peers, i,
-                       peer) if (strcmp(text_of(peer, "address"), address) == 0) return peer;
-    return NULL;
 }
 
 static bool is_leecher(const json_t *truth)
@@ -87,7 +56,7 @@ static bool is_leecher(const json_t *truth)
  * became of it is known in the end only. */
 static bool was_there(const struct pair *pair)
 {
-    double joined = number_of(pair->truth, "joined"), left = number_of(pair->truth, "left");
+    double joined = sk_lab_number(pair->truth, "joined"), left = sk_lab_number(pair->truth, "left");
     return pair->complete && joined + SEEN_SLACK_S <= pair->audit_ended &&
            !(left < pair->audit_started + SEEN_SLACK_S);
 }
@@ -96,16 +65,16 @@ static bool was_there(const struct pair *pair)
  * did. */
 static bool is_readable(const struct pair *pair)
 {
-    if (!pair->audit || !is_true(json_object_get(pair->truth, "share"), "readable"))
+    if (!pair->audit || !sk_lab_true(json_object_get(pair->truth, "share"), "readable"))
         return false;
     return !is_leecher(pair->truth) || was_there(pair) ||
-           (pair->complete && !isnan(number_of(pair->audit, "pieces")));
+           (pair->complete && !isnan(sk_lab_number(pair->audit, "pieces")));
 }
 
 static bool is_served(const struct pair *pair)
 {
-    return pair->audit && strcmp(text_of(pair->audit, "state"), "served") == 0 &&
-           (is_leecher(pair->truth) || strcmp(text_of(pair->truth, "expected"), "served") == 0);
+    return pair->audit && strcmp(sk_lab_text(pair->audit, "state"), "served") == 0 &&
+           (is_leecher(pair->truth) || strcmp(sk_lab_text(pair->truth, "expected"), "served") == 0);
 }
 
 /* Whether the audit counts it among those that it was connected to. */
@@ -114,7 +83,7 @@ static bool is_connected(const struct pair *pair)
     static const char *const states[] = {"served", "choked", "idle", "observed"};
     bool is = false;
     for (size_t i = 0; i < SK_ARRAY_LEN(states); i++)
-        is |= strcmp(text_of(pair->audit, "state"), states[i]) == 0;
+        is |= strcmp(sk_lab_text(pair->audit, "state"), states[i]) == 0;
     return is;
 }
 
@@ -126,8 +95,8 @@ static json_int_t gave(const struct pair *pair, const char *what, bool to_lab)
     size_t i;
     json_array_foreach(list, i, given)
     {
-        bool of_lab = find_peer(pair->peers, text_of(given, "remote"));
-        sum += of_lab == to_lab ? integer_of(given, what) : 0;
+        bool of_lab = sk_lab_find_peer(pair->peers, sk_lab_text(given, "remote"));
+        sum += of_lab == to_lab ? sk_lab_integer(given, what) : 0;
     }
     return sum;
 }
@@ -144,13 +113,13 @@ static enum verdict check_found(struct pair *pair)
 /* Of a leecher: what follows from what it gave. */
 static enum verdict check_trade(struct pair *pair)
 {
-    const char *got = text_of(pair->audit, "state");
+    const char *got = sk_lab_text(pair->audit, "state");
     bool served = strcmp(got, "served") == 0;
-    bool stayed = was_there(pair) && !(number_of(pair->truth, "left") < pair->audit_ended);
+    bool stayed = was_there(pair) && !(sk_lab_number(pair->truth, "left") < pair->audit_ended);
     if (!pair->complete)
         return NOT_ASKED;
     if (!is_connected(pair))
-        return stayed ? wrong(pair, "%s (%s), and trades", got, text_of(pair->audit, "reason"))
+        return stayed ? wrong(pair, "%s (%s), and trades", got, sk_lab_text(pair->audit, "reason"))
                       : NOT_ASKED;
     if (served && !gave(pair, "bytes", false))
         return wrong(pair, "served, and gave nothing");
@@ -161,14 +130,16 @@ static enum verdict check_trade(struct pair *pair)
 
 static enum verdict check_outcome(struct pair *pair)
 {
-    const char *expected = text_of(pair->truth, "expected"), *got = text_of(pair->audit, "state");
+    const char *expected = sk_lab_text(pair->truth, "expected"),
+               *got = sk_lab_text(pair->audit, "state");
     if (!pair->audit)
         return NOT_ASKED;
     if (is_leecher(pair->truth))
         return check_trade(pair);
     if (strcmp(expected, got) == 0)
         return RIGHT;
-    return wrong(pair, "%s (%s), and should be %s", got, text_of(pair->audit, "reason"), expected);
+    return wrong(pair, "%s (%s), and should be %s", got, sk_lab_text(pair->audit, "reason"),
+                 expected);
 }
 
 /* Pieces that a peer held at a time. Who left shows no more than it had then. */
@@ -176,12 +147,12 @@ static double held_at(const struct pair *pair, double unix_s)
 {
     const json_t *share = json_object_get(pair->truth, "share"), *at;
     const json_t *gained_s = json_object_get(share, "gained_s");
-    double held = (double)integer_of(share, "pieces_start");
+    double held = (double)sk_lab_integer(share, "pieces_start");
     size_t i;
     json_array_foreach(gained_s, i, at) held += pair->lab_started + json_number_value(at) <= unix_s;
     if (gained_s && !json_is_null(gained_s))
         return held;
-    double gained = floor(fmax(unix_s - pair->lab_started, 0) * number_of(share, "pieces_s"));
+    double gained = floor(fmax(unix_s - pair->lab_started, 0) * sk_lab_number(share, "pieces_s"));
     return fmin(held + gained, (double)pair->pieces);
 }
 
@@ -191,7 +162,7 @@ static enum verdict check_share(struct pair *pair)
         return NOT_ASKED;
     double least = held_at(pair, pair->audit_ended - GROWTH_SLACK_S);
     double most = held_at(pair, pair->audit_ended + GROWTH_SLACK_S);
-    double got = number_of(pair->audit, "pieces");
+    double got = sk_lab_number(pair->audit, "pieces");
     if (got >= least && got <= most)
         return RIGHT;
     if (isnan(got))
@@ -202,13 +173,13 @@ static enum verdict check_share(struct pair *pair)
 static enum verdict check_rate(struct pair *pair)
 {
     char got_text[SK_UNITS_MAX], set_text[SK_UNITS_MAX];
-    double set = number_of(pair->truth, "rate_bytes_s");
-    bool steady = isnan(number_of(pair->truth, "choke_after_s"));
+    double set = sk_lab_number(pair->truth, "rate_bytes_s");
+    bool steady = isnan(sk_lab_number(pair->truth, "choke_after_s"));
     /* Who gives to leechers too shares its rate out. */
     bool alone = pair->complete ? !gave(pair, "bytes", true) : !pair->has_leechers;
     if (!is_served(pair) || isnan(set) || !steady || !alone)
         return NOT_ASKED;
-    double got = number_of(json_object_get(pair->audit, "delivered"), "rate_bytes_s");
+    double got = sk_lab_number(json_object_get(pair->audit, "delivered"), "rate_bytes_s");
     if (fabs(got - set) <= RATE_TOLERANCE * set)
         return RIGHT;
     return wrong(pair, "%s measured, and %s set", sk_units_rate(got, got_text),
@@ -220,7 +191,7 @@ static enum verdict check_bytes(struct pair *pair)
     char got_text[SK_UNITS_MAX], gave_text[SK_UNITS_MAX];
     if (!is_served(pair) || !pair->complete)
         return NOT_ASKED;
-    json_int_t got = integer_of(json_object_get(pair->audit, "delivered"), "bytes");
+    json_int_t got = sk_lab_integer(json_object_get(pair->audit, "delivered"), "bytes");
     json_int_t sent = gave(pair, "bytes", false);
     if (got <= sent && sent - got <= BYTES_SLACK)
         return RIGHT;
@@ -232,10 +203,10 @@ static enum verdict check_corrupt(struct pair *pair)
 {
     if (!is_served(pair))
         return NOT_ASKED;
-    json_int_t got = integer_of(pair->audit, "blocks_corrupt");
-    json_int_t verified = integer_of(pair->audit, "blocks_verified");
+    json_int_t got = sk_lab_integer(pair->audit, "blocks_corrupt");
+    json_int_t verified = sk_lab_integer(pair->audit, "blocks_verified");
     bool liar = pair->complete ? gave(pair, "blocks_corrupt", false) > 0
-                               : number_of(pair->truth, "corrupt") > 0;
+                               : sk_lab_number(pair->truth, "corrupt") > 0;
     if (liar && !got)
         return wrong(pair, "sent corrupt blocks and was not caught");
     if (!liar && got)
@@ -250,14 +221,14 @@ static enum verdict check_client(struct pair *pair)
 {
     if (!is_readable(pair))
         return NOT_ASKED;
-    const char *got = text_of(pair->audit, "client"), *is = text_of(pair->truth, "client");
+    const char *got = sk_lab_text(pair->audit, "client"), *is = sk_lab_text(pair->truth, "client");
     return strcmp(got, is) == 0 ? RIGHT : wrong(pair, "client '%s', and is '%s'", got, is);
 }
 
 static enum verdict check_stream(struct pair *pair)
 {
-    const char *allowed = text_of(pair->truth, "encryption");
-    const char *got = text_of(pair->audit, "encryption");
+    const char *allowed = sk_lab_text(pair->truth, "encryption");
+    const char *got = sk_lab_text(pair->audit, "encryption");
     if (!is_readable(pair) || !*got)
         return NOT_ASKED;
     const char *contrary = strcmp(allowed, "plain") == 0      ? "rc4"
@@ -279,11 +250,27 @@ static enum verdict check_source(struct pair *pair)
 {
     if (!pair->audit)
         return NOT_ASKED;
-    bool announced = is_true(pair->truth, "tracker"), told = has_source(pair, "tracker");
+    bool announced = sk_lab_true(pair->truth, "tracker"), told = has_source(pair, "tracker");
     if (announced)
         return told ? RIGHT : NOT_ASKED;
     return told ? wrong(pair, "heard of from the tracker, and the tracker does not know it")
                 : RIGHT;
+}
+
+/* Who lies has to be named; who does not, never accused. */
+static enum verdict check_reports(struct pair *pair)
+{
+    const char *lie = sk_lab_text(pair->truth, "lie");
+    const json_t *verdict = json_object_get(pair->audit, "verdict");
+    if (!*lie || !json_is_object(verdict))
+        return NOT_ASKED;
+    bool honest = strcmp(lie, "none") == 0;
+    bool accused = strcmp(sk_lab_text(verdict, "result"), "false-report") == 0;
+    if (honest != accused)
+        return RIGHT;
+    return honest ? wrong(pair, "accused of a false report: %s", sk_lab_text(verdict, "claim"))
+                  : wrong(pair, "lies (%s), and was not named: %s", lie,
+                          sk_lab_text(verdict, "result"));
 }
 
 static const struct {
@@ -294,7 +281,7 @@ static const struct {
     {check_share, "shares exact"},      {check_rate, "rates within 10 %"},
     {check_bytes, "byte counts right"}, {check_corrupt, "judged rightly by their blocks"},
     {check_client, "clients named"},    {check_stream, "streams as allowed"},
-    {check_source, "sources right"},
+    {check_source, "sources right"},    {check_reports, "reports judged rightly"},
 };
 
 /* ---- all of them ---- */
@@ -340,8 +327,8 @@ static int compare_peer(struct comparison *c, struct pair *pair)
         c->asked[i] += verdict != NOT_ASKED;
         c->right[i] += verdict == RIGHT;
         if (verdict == WRONG)
-            err = add_difference(c, text_of(pair->truth, "address"), text_of(pair->truth, "kind"),
-                                 pair->text);
+            err = add_difference(c, sk_lab_text(pair->truth, "address"),
+                                 sk_lab_text(pair->truth, "kind"), pair->text);
     }
     return err;
 }
@@ -354,8 +341,8 @@ static void shift_figures(struct comparison *c, const struct pair *pair)
     if (!is_leecher(pair->truth))
         return;
     struct figure *as =
-        &c->figures[integer_of(share, "pieces_end") == pair->pieces ? SEEDS : LEECHERS];
-    if (is_true(share, "readable")) {
+        &c->figures[sk_lab_integer(share, "pieces_end") == pair->pieces ? SEEDS : LEECHERS];
+    if (sk_lab_true(share, "readable")) {
         as->least--;
         as->most--;
     }
@@ -380,7 +367,7 @@ static int compare_swarm(struct comparison *c, const json_t *truth, const json_t
     int err = 0;
     for (size_t i = 0; i < SK_ARRAY_LEN(keys) && !err; i++) {
         char text[TEXT_MAX];
-        json_int_t is = integer_of(truth, keys[i]), got = integer_of(audit, keys[i]);
+        json_int_t is = sk_lab_integer(truth, keys[i]), got = sk_lab_integer(audit, keys[i]);
         json_int_t least = is + c->figures[i].least, most = is + c->figures[i].most;
         snprintf(text, sizeof text, "%s: %lld, and are %lld", keys[i], (long long)got,
                  (long long)(got < least ? least : most));
@@ -398,9 +385,9 @@ static int compare_strangers(struct comparison *c, const json_t *truth, const js
     int err = 0;
     json_array_foreach(audit, i, peer)
     {
-        const char *state = text_of(peer, "state"), *address = text_of(peer, "address");
+        const char *state = sk_lab_text(peer, "state"), *address = sk_lab_text(peer, "address");
         if (err || strcmp(state, "duplicate") == 0 || strcmp(state, "self") == 0 ||
-            find_peer(truth, address))
+            sk_lab_find_peer(truth, address))
             continue;
         c->strangers++;
         err = add_difference(c, address, "", "no peer of the lab");
@@ -432,10 +419,10 @@ static int compare(struct comparison *c, const json_t *truth, const json_t *audi
     const json_t *peers = json_object_get(truth, "peers"), *peer;
     const json_t *found = json_object_get(audit, "peers");
     struct pair pair = {
-        .lab_started = number_of(truth, "started"),
-        .audit_started = number_of(audit, "started"),
-        .audit_ended = number_of(audit, "started") + number_of(audit, "seconds"),
-        .pieces = integer_of(json_object_get(truth, "torrent"), "pieces"),
+        .lab_started = sk_lab_number(truth, "started"),
+        .audit_started = sk_lab_number(audit, "started"),
+        .audit_ended = sk_lab_number(audit, "started") + sk_lab_number(audit, "seconds"),
+        .pieces = sk_lab_integer(json_object_get(truth, "torrent"), "pieces"),
         .peers = peers,
         .complete = !json_is_null(json_object_get(truth, "ended")),
     };
@@ -445,7 +432,7 @@ static int compare(struct comparison *c, const json_t *truth, const json_t *audi
     json_array_foreach(peers, i, peer)
     {
         pair.truth = peer;
-        pair.audit = find_peer(found, text_of(peer, "address"));
+        pair.audit = sk_lab_find_peer(found, sk_lab_text(peer, "address"));
         shift_figures(c, &pair);
         if (!err)
             err = compare_peer(c, &pair);
@@ -459,7 +446,7 @@ static int compare(struct comparison *c, const json_t *truth, const json_t *audi
 
 static bool is_document(const json_t *document, const char *schema)
 {
-    return strcmp(text_of(document, "schema"), schema) == 0 &&
+    return strcmp(sk_lab_text(document, "schema"), schema) == 0 &&
            json_is_array(json_object_get(document, "peers")) &&
            json_is_object(json_object_get(document, "swarm"));
 }
@@ -471,6 +458,8 @@ int sk_lab_compare(const json_t *truth, const json_t *audit, const struct sk_scr
     if (!is_document(truth, SK_LAB_SCHEMA) || !is_document(audit, "skep.audit/1"))
         return SKEP_ERR_MALFORMED;
     int err = compare(&c, truth, audit);
+    if (!err)
+        err = sk_lab_estimates_write(truth, audit, screen, out);
     if (!err)
         write_result(&c, out);
     sk_mem_free(c.cells);
