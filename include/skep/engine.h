@@ -202,6 +202,9 @@ uint32_t skep_peer_pending(const struct skep_peer *peer);     /* our requests on
 /* What one can do with it. SKEP_ERR_STATE when it is closing, SKEP_ERR_LIMIT, SKEP_ERR_NOMEM. */
 int skep_peer_interest(struct skep_peer *peer, bool interested);
 int skep_peer_request(struct skep_peer *peer, uint32_t piece, uint32_t begin, uint32_t length);
+/* Tells the peer of a stored piece, and gives it (config.give_chosen). SKEP_ERR_STATE also where it
+ * is not stored, or nothing is given so; SKEP_ERR_LIMIT after SK_ENGINE_OFFERS_MAX of them. */
+int skep_peer_offer(struct skep_peer *peer, uint32_t piece);
 int skep_peer_cancel(struct skep_peer *peer, uint32_t piece, uint32_t begin, uint32_t length);
 /* Asks for the hashes of a v2 piece's blocks; SKEP_EVENT_LEAVES follows when they are right.
  * SKEP_ERR_UNSUPPORTED: no v2 torrent or peer, or the piece's own hash is not known. */

@@ -43,11 +43,12 @@ struct skep_config {
     const char *save_dir;        /* pieces given to skep_torrent_store() go here; NULL = nowhere */
     bool give;                   /* serve stored pieces */
     uint64_t give_limit_bytes_s; /* upload of blocks; 0 = none */
-    bool super_seed;             /* tell each peer of few pieces, the rarest (BEP 16) */
-    uint32_t give_slots;         /* peers unchoked at a time; 0 = by the rate */
-    bool announce;               /* started torrents are announced in the DHT too, not only looked
-                                    up; private ones never are either */
-    uint64_t seed;               /* of all randomness; 0 = the system's entropy */
+    bool give_chosen;    /* tell and give each peer what skep_peer_offer() says, and nothing else */
+    bool super_seed;     /* tell each peer of few pieces, the rarest (BEP 16) */
+    uint32_t give_slots; /* peers unchoked at a time; 0 = by the rate */
+    bool announce;       /* started torrents are announced in the DHT too, not only looked
+                            up; private ones never are either */
+    uint64_t seed;       /* of all randomness; 0 = the system's entropy */
 
     /*
      * The DHT node (skep/dht.h), on the same UDP port; none with `no_dht`. It is up while somebody

@@ -62,6 +62,7 @@
 #define SK_ENGINE_FAST_GIVE_SHARE 8      /* at most one in so many of the torrent's, */
 #define SK_ENGINE_FAST_BYTES (64u << 20) /* and of all peers so much a minute, */
 #define SK_ENGINE_FAST_RATE_SHARE 8      /* at most one in so many bytes of a limit */
+#define SK_ENGINE_OFFERS_MAX 64          /* pieces that one peer alone is told of */
 #define SK_ENGINE_LEAVES_MAX 64          /* v2 pieces whose block hashes are kept */
 /* Requests of one peer that wait, and how many we say we take: Transmission sends about as
  * many a second, so that its rate is that of this number. */

@@ -15,7 +15,7 @@ void sk_fast_give_told(struct skep_peer *peer)
 {
     const struct skep_torrent *torrent = peer->torrent;
     struct sk_fast_give *fast = &peer->fast_give;
-    if (fast->count || !torrent->metainfo || !sk_give_on(torrent) || sk_super_give_on(torrent) ||
+    if (fast->count || !torrent->metainfo || !sk_give_tells(torrent) ||
         !sk_peer_view(peer->session)->fast || !is_new(peer))
         return;
     uint32_t pieces = torrent->metainfo->pieces;

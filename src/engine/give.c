@@ -21,12 +21,18 @@ bool sk_give_on(const struct skep_torrent *torrent)
     return torrent->engine->config.give && torrent->engine->config.save_dir;
 }
 
+bool sk_give_tells(const struct skep_torrent *torrent)
+{
+    const struct skep_config *config = &torrent->engine->config;
+    return sk_give_on(torrent) && !config->super_seed && !config->give_chosen;
+}
+
 void sk_give_opened(struct skep_peer *peer)
 {
     const struct sk_bitfield *stored = &peer->torrent->stored;
     struct sk_bitfield none = {.count = stored->count ? stored->count : 1};
     bool fast = sk_peer_view(peer->session)->fast;
-    if (sk_give_on(peer->torrent) && stored->set && !sk_super_give_on(peer->torrent))
+    if (sk_give_tells(peer->torrent) && stored->set)
         (void)sk_peer_send_bitfield(peer->session, stored);
     else if (fast)
         (void)sk_peer_send_bitfield(peer->session, &none);
@@ -60,6 +66,7 @@ void sk_give_peer_gone(struct skep_peer *peer)
     sk_mem_free(peer->give);
     sk_bitfield_deinit(&peer->metadata_asked);
     sk_hashes_give_peer_gone(peer);
+    sk_offer_give_peer_gone(peer);
 }
 
 /* Bytes of one read: under a limit about as many as it gives in a burst, so that nobody waits long
@@ -214,7 +221,7 @@ static void on_request(struct skep_peer *peer, const struct sk_msg *msg)
     bool refuse = !sk_give_on(torrent) || !torrent->metainfo ||
                   !sk_bitfield_has(&torrent->stored, msg->index) ||
                   peer->give_count == SK_ENGINE_GIVE_QUEUE_MAX ||
-                  sk_super_give_hides(peer, msg->index) ||
+                  sk_super_give_hides(peer, msg->index) || sk_offer_give_hides(peer, msg->index) ||
                   (choking && !sk_fast_give_take(peer, msg->index, msg->length));
     if (!refuse && !peer->give)
         peer->give = sk_mem_alloc(SK_ENGINE_GIVE_QUEUE_MAX * sizeof *peer->give);
@@ -279,7 +286,7 @@ void sk_give_stored(struct skep_torrent *torrent, uint32_t piece)
         return;
     if (sk_super_give_on(torrent))
         sk_super_give_stored(torrent);
-    else
+    else if (sk_give_tells(torrent))
         sk_have_give_stored(torrent, piece);
     sk_choking_stored(torrent);
     if (sk_bitfield_full(&torrent->stored))

@@ -18,6 +18,7 @@
  * give.c        stored pieces served to others
  * choking.c     to whom
  * super_give.c  which pieces they are told of (BEP 16)
+ * offer_give.c  pieces that chosen ones are told of
  * fast_give.c   pieces for those that are choked (BEP 6)
  * metadata_give.c  the info dictionary given to peers (BEP 9)
  * hashes_give.c    hashes of v2 trees given to peers (BEP 52)
@@ -129,6 +130,8 @@ struct skep_peer {
     uint64_t give_served; /* where it is in the turn: bytes, see give.c */
     struct sk_fast_give fast_give;
     struct sk_superseed_peer *super; /* NULL: it is told of everything, or not open */
+    uint32_t *offers;                /* pieces that it alone was told of; NULL: none */
+    uint32_t offers_count;
     uint32_t choker_number;
     bool in_choker;
     struct sk_bitfield metadata_asked; /* pieces of the info dictionary that it waits for */
@@ -528,7 +531,8 @@ void sk_streams_tick(struct skep_engine *engine);
 uint64_t sk_streams_deadline(const struct skep_engine *engine);
 
 /* give.c */
-bool sk_give_on(const struct skep_torrent *torrent); /* whether anything is served */
+bool sk_give_on(const struct skep_torrent *torrent);    /* whether anything is served, */
+bool sk_give_tells(const struct skep_torrent *torrent); /* and everybody told of all of it */
 void sk_give_message(struct skep_peer *peer, const struct sk_msg *msg);
 void sk_give_pump(struct skep_peer *peer); /* after the messages of one input */
 void sk_give_opened(struct skep_peer *peer);
@@ -555,6 +559,11 @@ void sk_super_give_stored(struct skep_torrent *torrent); /* one more piece is th
 void sk_super_give_tick(struct skep_torrent *torrent);   /* with each round of the choker */
 /* Whether it was not told that we have this piece. */
 bool sk_super_give_hides(const struct skep_peer *peer, uint32_t piece);
+
+/* offer_give.c */
+/* Whether only others, or nobody, may know that we have this piece. */
+bool sk_offer_give_hides(const struct skep_peer *peer, uint32_t piece);
+void sk_offer_give_peer_gone(struct skep_peer *peer); /* it will be freed */
 
 /* fast_give.c */
 void sk_fast_give_told(struct skep_peer *peer); /* it told what it has, or we learnt what that is */

@@ -19,7 +19,7 @@ static struct sk_bytes dictionary(const struct skep_torrent *torrent)
 /* 1: nothing is wanted of anybody; 0: again it is; -1: nothing is said of that. */
 static int upload_only(const struct skep_torrent *torrent)
 {
-    if (!dictionary(torrent).n || sk_super_give_on(torrent))
+    if (!dictionary(torrent).n || !sk_give_tells(torrent))
         return -1;
     return sk_bitfield_full(&torrent->stored) ? 1 : torrent->upload_only;
 }
