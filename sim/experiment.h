@@ -1,5 +1,5 @@
 /*
- * Experiments with a simulated DHT. Layer: sim. Each is one file experiment_NAME.c and one line in
+ * Experiments in virtual time. Layer: sim. Each is one file experiment_NAME.c and one line in
  * main.c.
  */
 #ifndef SK_SIM_EXPERIMENT_H
@@ -7,6 +7,7 @@
 
 #include "sim/dht_items.h"
 #include "sim/report.h"
+#include "sim/swarm.h"
 
 struct sk_sim_options {
     uint64_t seed;
@@ -21,6 +22,7 @@ struct sk_sim_options {
     bool json;
     uint32_t check_every;
     uint32_t explain; /* so many searches that fail */
+    struct sk_swarm_config swarm;
 };
 
 struct sk_sim_experiment {
@@ -31,7 +33,7 @@ struct sk_sim_experiment {
 };
 
 extern const struct sk_sim_experiment sk_sim_lookups, sk_sim_keep, sk_sim_hostile_gets,
-    sk_sim_crawl, sk_sim_size, sk_sim_utp;
+    sk_sim_crawl, sk_sim_size, sk_sim_utp, sk_sim_swarm;
 
 /* A network with these options and this seed, without nodes. */
 struct sk_sim_dht *sk_sim_network(const struct sk_sim_options *options, uint64_t seed);

@@ -28,6 +28,18 @@ enum {
     KEY_RATE,
     KEY_SETTLE,
     KEY_ANY_IDS,
+    KEY_PEERS,
+    KEY_SEEDS,
+    KEY_PIECES,
+    KEY_PIECE,
+    KEY_BLOCK,
+    KEY_SECONDS,
+    KEY_DEGREE,
+    KEY_OTHERS,
+    KEY_DEMAND,
+    KEY_JOIN,
+    KEY_LEAVE,
+    KEY_RESTARTS,
     KEY_CHECK,
     KEY_EXPLAIN,
     KEY_JSON
@@ -48,8 +60,8 @@ static double number(struct argp_state *state, const char *arg, double least, do
     return value;
 }
 
-/* "dht" and an experiment, or "utp", which is one. Options hold for the experiment before them,
- * whose defaults they change. */
+/* "dht" and an experiment, or "utp" or "swarm", which are one each. Options hold for the experiment
+ * before them, whose defaults they change. */
 static void choose(struct arguments *arguments, struct argp_state *state, const char *arg)
 {
     bool first = !arguments->has_network;
@@ -58,8 +70,10 @@ static void choose(struct arguments *arguments, struct argp_state *state, const 
         return;
     if (first && strcmp(arg, sk_sim_utp.name) == 0)
         arguments->experiment = &sk_sim_utp;
+    else if (first && strcmp(arg, sk_sim_swarm.name) == 0)
+        arguments->experiment = &sk_sim_swarm;
     else if (first)
-        argp_error(state, "'%s': there are 'dht' and 'utp'", arg);
+        argp_error(state, "'%s': there are 'dht', 'utp' and 'swarm'", arg);
     for (size_t i = 0; i < SK_ARRAY_LEN(experiments) && !arguments->experiment; i++) {
         if (strcmp(experiments[i]->name, arg) == 0)
             arguments->experiment = experiments[i];
@@ -97,6 +111,18 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         {KEY_HOSTILE, &options->hostile, NULL, 0, 0.9},
         {KEY_SETTLE, &options->settle_s, NULL, 0, 1e6},
         {KEY_RATE, &options->rate, NULL, 0.1, 100000},
+        {KEY_PEERS, NULL, &options->swarm.peers, 1, 10000},
+        {KEY_SEEDS, NULL, &options->swarm.seeds, 0, 10000},
+        {KEY_PIECES, NULL, &options->swarm.pieces, 1, 1000000},
+        {KEY_PIECE, NULL, &options->swarm.piece_size, 16384, 1e9},
+        {KEY_BLOCK, NULL, &options->swarm.block_size, 16384, 1e9},
+        {KEY_SECONDS, &options->swarm.seconds, NULL, 1, 1e6},
+        {KEY_DEGREE, NULL, &options->swarm.degree, 0, 1000},
+        {KEY_OTHERS, &options->swarm.other_clients, NULL, 0, 1},
+        {KEY_DEMAND, &options->swarm.demand, NULL, 0, 100},
+        {KEY_JOIN, &options->swarm.join_per_s, NULL, 0, 1000},
+        {KEY_LEAVE, &options->swarm.leave_done, NULL, 0, 1},
+        {KEY_RESTARTS, &options->swarm.restart_per_hour, NULL, 0, 1000},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(numbers); i++) {
         if (numbers[i].key != key)
@@ -157,6 +183,19 @@ static const struct argp_option argp_options[] = {
      0},
     {"rate", KEY_RATE, "N", 0, "searches a virtual second; crawl: queries a second; utp: Mbit/s",
      0},
+    {"peers", KEY_PEERS, "N", 0, "swarm: clients at the start (200)", 0},
+    {"seeds", KEY_SEEDS, "N", 0, "swarm: seeds among them (4)", 0},
+    {"pieces", KEY_PIECES, "N", 0, "swarm: pieces (1000)", 0},
+    {"piece", KEY_PIECE, "BYTES", 0, "swarm: size of a piece (262144)", 0},
+    {"block", KEY_BLOCK, "BYTES", 0, "swarm: what is asked for at a time (16384)", 0},
+    {"seconds", KEY_SECONDS, "S", 0, "swarm: how long it is looked at (600)", 0},
+    {"degree", KEY_DEGREE, "N", 0, "swarm: connections that a client makes (20)", 0},
+    {"others", KEY_OTHERS, "P", 0, "swarm: share of clients with other rules than ours (0)", 0},
+    {"demand", KEY_DEMAND, "X", 0,
+     "swarm: what all can take over what all can give; 0: 4 to 10 times (0)", 0},
+    {"join", KEY_JOIN, "N", 0, "swarm: new leechers a second (0)", 0},
+    {"leave", KEY_LEAVE, "P", 0, "swarm: share that leaves once it is done (0)", 0},
+    {"restarts", KEY_RESTARTS, "N", 0, "swarm: of a client in an hour (0)", 0},
     {"settle", KEY_SETTLE, "S", 0, "seconds between the network's growth and the experiment", 0},
     {"any-ids", KEY_ANY_IDS, NULL, 0, "nodes do not hold others to BEP 42", 0},
     {"check", KEY_CHECK, "N", 0, "look at a node's invariants each N steps (0: never)", 0},
@@ -174,7 +213,8 @@ static const char *help_text(void)
     for (size_t i = 0; i < SK_ARRAY_LEN(experiments); i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "  %-9s %s\n", experiments[i]->name,
                               experiments[i]->summary);
-    snprintf(text + n, sizeof text - n, "utp: %s\n", sk_sim_utp.summary);
+    snprintf(text + n, sizeof text - n, "utp: %s\nswarm: %s\n", sk_sim_utp.summary,
+             sk_sim_swarm.summary);
     return text;
 }
 
@@ -182,7 +222,7 @@ int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
     struct sk_sim_report report;
-    const struct argp argp = {argp_options, parse, "dht EXPERIMENT\nutp", help_text(), NULL,
+    const struct argp argp = {argp_options, parse, "dht EXPERIMENT\nutp\nswarm", help_text(), NULL,
                               NULL,         NULL};
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &arguments);
     const struct sk_sim_experiment *experiment = arguments.experiment;

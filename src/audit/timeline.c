@@ -157,7 +157,7 @@ static int begin_link(struct sk_timeline *timeline, uint32_t a, uint32_t b, uint
     if (err)
         return err;
     timeline->links[timeline->links_count++] =
-        (struct sk_link){a, b, at_ms, SK_TIME_OPEN, timeline->peers[a].link_first};
+        (struct sk_timeline_link){a, b, at_ms, SK_TIME_OPEN, timeline->peers[a].link_first};
     timeline->peers[a].link_first = timeline->links_count;
     return 0;
 }
@@ -332,7 +332,7 @@ static int on_address(struct sk_timeline *timeline, uint32_t index, const struct
     *to = moved;
     *from = stays;
     for (uint32_t i = moved.link_first; i; i = timeline->links[i - 1].next) {
-        struct sk_link *link = &timeline->links[i - 1];
+        struct sk_timeline_link *link = &timeline->links[i - 1];
         uint32_t before[2] = {old, link->b}, after[2] = {index, link->b};
         void *open = sk_map_remove(&timeline->open_links, before);
         link->a = index;

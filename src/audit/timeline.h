@@ -81,7 +81,7 @@ struct sk_timeline_peer {
  * `a` said by peer exchange that it is connected to `b` (indices of peers). Peer exchange comes
  * once a minute, so the connection may be older and have ended before until_ms.
  */
-struct sk_link {
+struct sk_timeline_link {
     uint32_t a, b;
     uint32_t from_ms, until_ms; /* told; taken back, or `a` was no longer watched */
     uint32_t next;              /* of `a`, + 1; 0 = none */
@@ -94,7 +94,7 @@ struct sk_timeline {
     uint32_t end_ms;   /* of the last observation */
     struct sk_timeline_peer *peers;
     uint32_t peers_count, peers_capacity;
-    struct sk_link *links; /* in the order they were told */
+    struct sk_timeline_link *links; /* in the order they were told */
     uint32_t links_count, links_capacity;
     uint64_t gains_total;
     uint64_t lost;             /* observations that had no room */

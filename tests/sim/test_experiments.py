@@ -14,7 +14,8 @@ SKEP_SIM = os.environ["SKEP_SIM"]
 
 
 def run(*arguments):
-    command = [SKEP_SIM, "dht", *map(str, arguments), "--json"]
+    experiment = [] if arguments[0] == "swarm" else ["dht"]
+    command = [SKEP_SIM, *experiment, *map(str, arguments), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=True)
     return json.loads(done.stdout)["rows"][0]
 
@@ -30,6 +31,16 @@ def test_a_size_is_held_against_the_others_that_are_alive():
 def test_a_crawl_finds_the_others_that_are_alive():
     row = run("crawl", "--nodes", 100, "--loss", 0, "--dead", 0.3)
     assert row["found_%"] == 100 and row["wrongly_live"] == 0 and row["complete"] == 1, row
+
+
+def test_a_swarm_moves_what_its_limits_let_through():
+    small = ("swarm", "--peers", 30, "--pieces", 500, "--seconds", 60)
+    row = run(*small)
+    assert row["peers"] == 30 and 80 < row["up_used_%"] <= 100, row
+    assert row["gains"] > 0 and row["haves"] <= row["gains"], row
+    assert 1 <= row["givers_piece"] < run(*small, "--others", 1)["givers_piece"], row
+    assert run(*small, "--demand", 0.2)["up_used_%"] < 25
+    assert run(*small, "--join", 0.5)["peers"] > 40
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ static void test_links(void **state)
     TELL(&world, 8, 1, .kind = SK_OBS_CLOSED);
     tell(&world, 9, 2, told);
     assert_int_equal(world.timeline.links_count, 3);
-    struct sk_link *links = world.timeline.links;
+    struct sk_timeline_link *links = world.timeline.links;
     assert_int_equal(links[0].from_ms, 3000);
     assert_int_equal(links[0].until_ms, 5000);
     assert_int_equal(links[1].until_ms, 8000);
