@@ -27,6 +27,7 @@ struct skep_config {
      * `socks_account`: "USER:PASSWORD", before what `socks` says. Both are copied.
      */
     const char *socks, *socks_account;
+    double socks_s; /* how long it may take to let us in, when the runtime begins; at most 15 */
     uint16_t port;  /* TCP and UDP; 0 = the system chooses */
     bool no_listen; /* no incoming connections */
     bool no_trackers, no_pex, no_lsd, no_dht;

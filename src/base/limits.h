@@ -31,6 +31,16 @@
 #define SK_TRACKER_TEXT_MAX 512               /* bytes of a tracker's message that are kept */
 #define SK_PEER_REQUEST_QUEUE_MAX 65536       /* a peer's reqq above this is not believed */
 
+/* Films that start in their middle (wire) */
+#define SK_FILM_READS_MAX 65536               /* looks at the file until the start is found */
+#define SK_FILM_READ_BYTES_MAX (512u << 20)   /* and what they read all together */
+#define SK_FILM_TABLE_BYTES_MAX (32u << 20)   /* an index, or the head of an MP4 file */
+#define SK_FILM_FRAGMENT_BYTES_MAX (4u << 20) /* the head of a fragment of an MP4 file */
+#define SK_FILM_HEAD_MAX 64                   /* elements before the first cluster */
+#define SK_FILM_TRACKS_MAX 64                 /* tracks of an MP4 file */
+#define SK_FILM_INDEXES_MAX 16                /* indexes that lead to others */
+#define SK_FILM_RETREATS_MAX 8                /* clusters gone back for a key frame */
+
 /* Peer sessions (proto/peer) */
 #define SK_PEER_OUTPUT_MAX (4u << 20)         /* bytes that wait to be sent */
 #define SK_PEER_REQUESTS_MAX 2048             /* our requests on the way */

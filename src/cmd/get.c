@@ -36,7 +36,7 @@ struct get {
     const char *directory;
     bool verify, has_file, has_from;
     uint32_t file; /* -o -: its number; 0: the only one */
-    uint64_t from;
+    struct sk_transfer_from from;
     struct sk_texts targets;
 };
 
@@ -53,6 +53,15 @@ static bool parse_ratio(const char *text, double *ret_ratio)
     char *end;
     *ret_ratio = strtod(text, &end);
     return end != text && !*end && *ret_ratio >= 0 && *ret_ratio < 1e6;
+}
+
+static bool parse_from(const char *text, struct sk_transfer_from *ret_from)
+{
+    double seconds;
+    *ret_from = (struct sk_transfer_from){.is_time = sk_parse_time(text, &seconds)};
+    if (ret_from->is_time)
+        ret_from->ns = (uint64_t)(seconds * 1e9);
+    return ret_from->is_time || sk_parse_size(text, &ret_from->bytes);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -83,7 +92,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         get->has_file = true;
         return 0;
     case KEY_FROM:
-        expect(sk_parse_size(arg, &get->from), "--from", arg, "bytes, such as 1048576 or 20M");
+        expect(parse_from(arg, &get->from), "--from", arg,
+               "bytes, such as 1048576 or 20M, or a time, such as 90s or 1:02:03");
         get->has_from = true;
         return 0;
     case KEY_VERIFY:
@@ -136,8 +146,12 @@ static const struct argp_option get_options[] = {
     {"select", KEY_SELECT, "LIST", 0, "only these files, by their numbers in skep show: 1,3-5", 1},
     {"in-order", KEY_IN_ORDER, NULL, 0, "the first piece first, instead of the rarest", 1},
     {"preview", KEY_PREVIEW, NULL, 0, "the first and last piece of each file before all others", 1},
-    {"file", KEY_FILE, "N", 0, "with -o -: which file (default: the only one)", 1},
-    {"from", KEY_FROM, "BYTES", 0, "with -o -: from this byte of the file on", 1},
+    {"file", KEY_FILE, "N", 0, "with -o -: which file (default: the only one, or that of the link)",
+     1},
+    {"from", KEY_FROM, "PLACE", 0,
+     "with -o -: from this byte of the file on (1048576, 20M), or this time of the film (90s, "
+     "1:02:03)",
+     1},
     {"preallocate", KEY_PREALLOCATE, NULL, 0, "reserve room for all of it on the disk first", 1},
     {"on-done", KEY_ON_DONE, "PROGRAM", 0,
      "run this with info-hash, name and path once a torrent is complete", 1},
@@ -251,7 +265,7 @@ static int run(struct get *get)
 
 static int stream(struct get *get)
 {
-    int err = sk_transfer_stream_new(get->file, get->from, &get->transfer.stream);
+    int err = sk_transfer_stream_new(get->file, &get->from, &get->transfer.stream);
     if (err) {
         sk_complain("no temporary directory (in $TMPDIR or /var/tmp): %s", strerror(errno));
         return SK_EXIT_STORAGE;

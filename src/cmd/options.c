@@ -477,6 +477,7 @@ int sk_options_open(struct sk_options *options, struct skep_runtime **ret_runtim
 {
     struct skep_config *net = &options->net;
     const char *reason = NULL;
+    net->socks_s = options->time_s;
     int err = skep_runtime_new(net, ret_runtime, &reason);
     if (err) {
         sk_complain("%s", reason ? reason : skep_err_text(err));

@@ -50,6 +50,33 @@ bool sk_parse_seconds(const char *text, double *ret_seconds)
     return true;
 }
 
+bool sk_parse_time(const char *text, double *ret_seconds)
+{
+    double seconds = 0;
+    int fields = 0;
+    for (;; text++) {
+        char *end;
+        if (!isdigit((unsigned char)*text))
+            return false;
+        double value = strtod(text, &end);
+        seconds = seconds * 60 + value;
+        fields++;
+        size_t digits = strspn(text, "0123456789"), n = (size_t)(end - text);
+        if (strspn(text, "0123456789.") != n)
+            return false;
+        text = end;
+        if (*text != ':')
+            break;
+        if (digits != n || fields == 3)
+            return false;
+    }
+    bool unit = strcmp(text, "s") == 0;
+    if ((*text && !unit) || unit != (fields == 1) || !(seconds < 1e9))
+        return false;
+    *ret_seconds = seconds;
+    return true;
+}
+
 bool sk_parse_count(const char *text, uint32_t max, uint32_t *ret_count)
 {
     char *end;

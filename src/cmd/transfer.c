@@ -228,20 +228,41 @@ static bool is_known(const struct sk_transfer *transfer, const uint8_t hash[20])
     return false;
 }
 
-/* What the link selects holds where the command line has no say. */
+/* What the link selects holds where the command line has no say. Complains; an exit code. */
 static int keep_link(struct sk_transfer_torrent *t, const struct sk_target *target)
 {
     const struct sk_transfer *transfer = t->transfer;
     const char *text = (const char *)target->bytes.p;
-    if (target->kind != SK_TARGET_LINK || transfer->limits.selection.count ||
-        transfer->limits.only_seed)
+    bool said = transfer->limits.selection.count || transfer->limits.only_seed ||
+                (transfer->stream && sk_transfer_stream_file(transfer->stream));
+    struct sk_magnet *link;
+    if (target->kind != SK_TARGET_LINK || said)
         return SK_EXIT_DONE;
-    int err = sk_magnet_parse(text, &t->link, NULL);
-    if (!err && !t->link->select_count) {
-        sk_magnet_free(t->link);
-        t->link = NULL;
-    }
-    return err == SKEP_ERR_NOMEM ? sk_complain_err(err) : SK_EXIT_DONE; /* else a mere hash */
+    int err = sk_magnet_parse(text, &link, NULL);
+    if (err)
+        return err == SKEP_ERR_NOMEM ? sk_complain_err(err) : SK_EXIT_DONE; /* a mere hash */
+    bool broken = link->select_broken;
+    if (broken)
+        sk_complain("%.400s: which files it is to (so=) makes no sense; say it with %s", text,
+                    transfer->stream ? "--file" : "--select");
+    if (link->select_count && !broken)
+        t->link = link;
+    else
+        sk_magnet_free(link);
+    return broken ? SK_EXIT_USAGE : SK_EXIT_DONE;
+}
+
+/* One of the user's. Complains; an exit code. */
+static int add_web_seed(struct sk_transfer_torrent *t, const char *url)
+{
+    int err = sk_downloader_add_web_seed(t->downloader, url);
+    if (err == SKEP_ERR_INVALID)
+        sk_complain("--webseed='%.200s': expected an address of http:// or https://", url);
+    else if (err == SKEP_ERR_LIMIT)
+        sk_complain("--webseed: expected at most %d of them", SK_WEBSEEDS_MAX);
+    else if (err)
+        return sk_complain_err(err);
+    return err ? SK_EXIT_USAGE : SK_EXIT_DONE;
 }
 
 static int add_target(struct sk_transfer *transfer, struct sk_target *target, const char *text)
@@ -276,11 +297,8 @@ static int add_target(struct sk_transfer *transfer, struct sk_target *target, co
         return sk_complain_err(err);
     transfer->count++;
     for (size_t i = 0; i < transfer->web_seeds.count; i++)
-        if (sk_downloader_add_web_seed(t->downloader, transfer->web_seeds.list[i])) {
-            sk_complain("--webseed='%.200s': expected an http or https address, of at most %d",
-                        transfer->web_seeds.list[i], SK_WEBSEEDS_MAX);
-            return SK_EXIT_USAGE;
-        }
+        if ((code = add_web_seed(t, transfer->web_seeds.list[i])) != SK_EXIT_DONE)
+            return code;
     return sk_target_add_extras(&transfer->options, t->torrent);
 }
 

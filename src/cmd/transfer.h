@@ -148,19 +148,30 @@ void sk_transfer_live_free(struct sk_transfer_live *live);
 
 /* ---- transfer_stream.c ---- */
 
+/* Where a stream begins. */
+struct sk_transfer_from {
+    bool is_time;
+    uint64_t bytes; /* in the file; 0 where it is a time */
+    uint64_t ns;    /* in the film (wire/film.h) */
+};
+
 /*
- * Streaming: `file` (its number; 0: the only one) from byte `from` on goes to standard output, in
- * order, as its pieces are verified. They lie in a temporary directory meanwhile, which is made
+ * Streaming: `file` (its number; 0: the only one, or the only one that the link selects) goes to
+ * standard output, in order, as its pieces are verified; all from a byte on, or what makes a film
+ * that begins at a time. They lie in a temporary directory meanwhile, which is made
  * here and removed in the end. A thread of its own writes, so that a slow reader holds up nobody.
  * SKEP_ERR_IO (errno), SKEP_ERR_NOMEM.
  */
-int sk_transfer_stream_new(uint32_t file, uint64_t from, struct sk_transfer_stream **ret_stream);
+int sk_transfer_stream_new(uint32_t file, const struct sk_transfer_from *from,
+                           struct sk_transfer_stream **ret_stream);
+/* The number that was given; 0: none. */
+uint32_t sk_transfer_stream_file(const struct sk_transfer_stream *stream);
 const char *sk_transfer_stream_directory(const struct sk_transfer_stream *stream);
 /* The torrent is READY: chooses the file and what is wanted of it. Complains; an exit code. */
 int sk_transfer_stream_ready(struct sk_transfer_stream *stream, struct sk_transfer_torrent *t);
-/* Pieces may have come: what is next is asked for first. */
-void sk_transfer_stream_advance(struct sk_transfer_stream *stream,
-                                const struct sk_transfer_torrent *t);
+/* Pieces may have come: what is next is asked for first. The torrent fails where the film is none
+ * that can begin there. */
+void sk_transfer_stream_advance(struct sk_transfer_stream *stream, struct sk_transfer_torrent *t);
 /* Whether all was written, or nobody wants it any more, or it failed. */
 bool sk_transfer_stream_ended(struct sk_transfer_stream *stream);
 /* Says what went wrong with writing; an exit code. What was written, and whether the reader went

@@ -94,16 +94,17 @@ struct end {
     int code;
 };
 
-/* Nothing at all came of it: what was it? */
+/* Nothing at all came of it: what was it? Who was reached may yet have given something; who was not
+ * is a matter of the network; else nobody has it. */
 static int code_of_nothing(const struct sk_transfer_torrent *t)
 {
     struct sk_downloader_web_seed seed;
-    if (t->opened)
-        return SK_EXIT_PARTIAL;
-    return t->known || sk_downloader_web_seed(t->downloader, 0, 0, &seed) ||
-                   (t->tracker_failure[0] && !t->claims)
-               ? SK_EXIT_NETWORK
-               : SK_EXIT_NOTHING;
+    bool reached = t->opened > 0, unreached = t->known || (t->tracker_failure[0] && !t->claims);
+    for (size_t i = 0; sk_downloader_web_seed(t->downloader, i, 0, &seed); i++) {
+        reached |= seed.has_any && seed.answered;
+        unreached |= seed.has_any && !seed.answered;
+    }
+    return reached ? SK_EXIT_PARTIAL : unreached ? SK_EXIT_NETWORK : SK_EXIT_NOTHING;
 }
 
 static int code_of(const struct end *end)

@@ -14,39 +14,53 @@
 
 #define POLL_MS 100
 
+struct part {
+    uint8_t *bytes; /* NULL: of the file */
+    uint64_t at, end;
+};
+
 struct sk_outlet {
     int root, to;
     char *path;
     uint8_t *buffer;
-    uint64_t end;
     uv_thread_t thread;
     uv_mutex_t mutex; /* guards what follows */
     uv_cond_t more;
-    uint64_t at, ready;
-    bool quit;
+    struct part parts[SK_OUTLET_PARTS_MAX]; /* a ring */
+    size_t first, count;
+    uint64_t written;
+    bool finished, quit;
     enum sk_outlet_state state;
     int error;
 };
 
 /* ---- the thread ---- */
 
-/* Waits for something to write. How much; 0: it is to end. */
-static size_t wait_for_bytes(struct sk_outlet *outlet, uint64_t *ret_at)
+/* Waits for something to write, and how much of it. False: it is to end. */
+static bool wait_for_part(struct sk_outlet *outlet, struct part *ret_part, size_t *ret_n)
 {
     uv_mutex_lock(&outlet->mutex);
-    while (!outlet->quit && outlet->at < outlet->end && outlet->at == outlet->ready)
+    while (!outlet->quit && !outlet->finished && !outlet->count)
         uv_cond_wait(&outlet->more, &outlet->mutex);
-    size_t n = outlet->quit ? 0 : (size_t)SK_MIN(outlet->ready - outlet->at, SK_OUTLET_BUFFER);
-    *ret_at = outlet->at;
+    bool is = !outlet->quit && outlet->count;
+    *ret_part = outlet->parts[outlet->first];
+    *ret_n = (size_t)SK_MIN(ret_part->end - ret_part->at, SK_OUTLET_BUFFER);
     uv_mutex_unlock(&outlet->mutex);
-    return n;
+    return is;
 }
 
-/* So much more was written; whether more is to be. */
+/* So much more of the first part was written; whether more is to be. */
 static bool go_on(struct sk_outlet *outlet, size_t written)
 {
     uv_mutex_lock(&outlet->mutex);
-    outlet->at += written;
+    struct part *part = &outlet->parts[outlet->first];
+    part->at += written;
+    outlet->written += written;
+    if (part->at == part->end) {
+        sk_mem_free(part->bytes);
+        outlet->first = (outlet->first + 1) % SK_OUTLET_PARTS_MAX;
+        outlet->count--;
+    }
     bool on = !outlet->quit;
     uv_mutex_unlock(&outlet->mutex);
     return on;
@@ -54,9 +68,8 @@ static bool go_on(struct sk_outlet *outlet, size_t written)
 
 /* In parts that a pipe takes at once when it takes anything. 0, or an errno; ECANCELED: it is to
  * end. */
-static int write_all(struct sk_outlet *outlet, size_t n)
+static int write_all(struct sk_outlet *outlet, const uint8_t *bytes, size_t n)
 {
-    const uint8_t *bytes = outlet->buffer;
     ssize_t done = 0;
     while (go_on(outlet, (size_t)done) && n) {
         struct pollfd room = {.fd = outlet->to, .events = POLLOUT};
@@ -71,22 +84,24 @@ static int write_all(struct sk_outlet *outlet, size_t n)
     return n ? ECANCELED : 0;
 }
 
-static int copy(struct sk_outlet *outlet, int file, uint64_t at, size_t n)
+static int copy(struct sk_outlet *outlet, int *file, uint64_t at, size_t n)
 {
-    ssize_t got = pread(file, outlet->buffer, n, (off_t)at);
+    if (*file < 0)
+        *file = sk_path_open(outlet->root, outlet->path, false);
+    ssize_t got = *file < 0 ? -1 : pread(*file, outlet->buffer, n, (off_t)at);
     if (got != (ssize_t)n)
         return got < 0 ? errno : EIO;
-    return write_all(outlet, n);
+    return write_all(outlet, outlet->buffer, n);
 }
 
 static void note(struct sk_outlet *outlet, int error)
 {
     uv_mutex_lock(&outlet->mutex);
     outlet->error = error;
-    outlet->state = error == EPIPE                ? SK_OUTLET_CLOSED
-                    : error && error != ECANCELED ? SK_OUTLET_FAILED
-                    : outlet->at == outlet->end   ? SK_OUTLET_DONE
-                                                  : SK_OUTLET_RUNNING;
+    outlet->state = error == EPIPE                       ? SK_OUTLET_CLOSED
+                    : error && error != ECANCELED        ? SK_OUTLET_FAILED
+                    : outlet->finished && !outlet->count ? SK_OUTLET_DONE
+                                                         : SK_OUTLET_RUNNING;
     uv_mutex_unlock(&outlet->mutex);
 }
 
@@ -94,14 +109,12 @@ static void run(void *arg)
 {
     struct sk_outlet *outlet = arg;
     int file = -1, error = 0;
-    uint64_t at;
+    struct part part;
     size_t n;
-    while (!error && (n = wait_for_bytes(outlet, &at))) {
-        if (file < 0)
-            file = sk_path_open(outlet->root, outlet->path, false);
-        error = file < 0 ? errno : copy(outlet, file, at, n);
-        note(outlet, error);
-    }
+    while (!error && wait_for_part(outlet, &part, &n))
+        error = part.bytes ? write_all(outlet, part.bytes + part.at, n)
+                           : copy(outlet, &file, part.at, n);
+    note(outlet, error);
     if (file >= 0)
         close(file);
 }
@@ -110,6 +123,10 @@ static void run(void *arg)
 
 static void outlet_free(struct sk_outlet *outlet)
 {
+    for (; outlet->count; outlet->count--) {
+        sk_mem_free(outlet->parts[outlet->first].bytes);
+        outlet->first = (outlet->first + 1) % SK_OUTLET_PARTS_MAX;
+    }
     sk_mem_free(outlet->buffer);
     sk_mem_free(outlet->path);
     sk_mem_free(outlet);
@@ -128,16 +145,13 @@ static bool start(struct sk_outlet *outlet)
     return false;
 }
 
-int sk_outlet_new(int root, const char *path, uint64_t from, uint64_t end, int to,
-                  struct sk_outlet **ret_outlet)
+int sk_outlet_new(int root, const char *path, int to, struct sk_outlet **ret_outlet)
 {
     struct sk_outlet *outlet = sk_mem_calloc(1, sizeof *outlet);
     if (!outlet)
         return SKEP_ERR_NOMEM;
     outlet->root = root;
     outlet->to = to;
-    outlet->at = outlet->ready = from;
-    outlet->end = end;
     outlet->path = sk_mem_strdup(path);
     outlet->buffer = sk_mem_alloc(SK_OUTLET_BUFFER);
     if (!outlet->path || !outlet->buffer || !start(outlet)) {
@@ -148,19 +162,55 @@ int sk_outlet_new(int root, const char *path, uint64_t from, uint64_t end, int t
     return 0;
 }
 
-void sk_outlet_offer(struct sk_outlet *outlet, uint64_t ready)
+bool sk_outlet_has_room(struct sk_outlet *outlet)
 {
     uv_mutex_lock(&outlet->mutex);
-    outlet->ready = ready;
+    bool has = outlet->count < SK_OUTLET_PARTS_MAX;
+    uv_mutex_unlock(&outlet->mutex);
+    return has;
+}
+
+static void add(struct sk_outlet *outlet, struct part part)
+{
+    uv_mutex_lock(&outlet->mutex);
+    SK_ASSERT(part.at < part.end && outlet->count < SK_OUTLET_PARTS_MAX);
+    size_t last = (outlet->first + outlet->count + SK_OUTLET_PARTS_MAX - 1) % SK_OUTLET_PARTS_MAX;
+    struct part *before = outlet->count ? &outlet->parts[last] : NULL;
+    if (before && !part.bytes && !before->bytes && before->end == part.at)
+        before->end = part.end;
+    else
+        outlet->parts[(outlet->first + outlet->count++) % SK_OUTLET_PARTS_MAX] = part;
     uv_cond_signal(&outlet->more);
     uv_mutex_unlock(&outlet->mutex);
 }
 
-enum sk_outlet_state sk_outlet_look(struct sk_outlet *outlet, uint64_t *ret_at, int *ret_error)
+void sk_outlet_copy(struct sk_outlet *outlet, uint64_t offset, uint64_t length)
+{
+    add(outlet, (struct part){.at = offset, .end = offset + length});
+}
+
+int sk_outlet_write(struct sk_outlet *outlet, struct sk_bytes bytes)
+{
+    uint8_t *copied = sk_mem_dup(bytes.p, bytes.n);
+    if (!copied)
+        return SKEP_ERR_NOMEM;
+    add(outlet, (struct part){.bytes = copied, .end = bytes.n});
+    return 0;
+}
+
+void sk_outlet_finish(struct sk_outlet *outlet)
+{
+    uv_mutex_lock(&outlet->mutex);
+    outlet->finished = true;
+    uv_cond_signal(&outlet->more);
+    uv_mutex_unlock(&outlet->mutex);
+}
+
+enum sk_outlet_state sk_outlet_look(struct sk_outlet *outlet, uint64_t *ret_bytes, int *ret_error)
 {
     uv_mutex_lock(&outlet->mutex);
     enum sk_outlet_state state = outlet->state;
-    *ret_at = outlet->at;
+    *ret_bytes = outlet->written;
     *ret_error = outlet->error;
     uv_mutex_unlock(&outlet->mutex);
     return state;

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE_MS = 15000, /* of one attempt at an association */
     WAIT_FIRST_MS = 1000,
     WAIT_MAX_MS = 60000, /* between attempts, doubled from the first on */
 };
@@ -284,7 +283,7 @@ static int begin(struct sk_proxy *proxy)
     }
     proxy->poll->data = proxy;
     uv_poll_start(proxy->poll, UV_WRITABLE, on_events);
-    uv_timer_start(&proxy->timer, on_timer, PATIENCE_MS, 0);
+    uv_timer_start(&proxy->timer, on_timer, proxy->patience_ms, 0);
     proxy->state = SK_PROXY_DIALING;
     return 0;
 }
@@ -306,15 +305,19 @@ static void on_timer(uv_timer_t *timer)
 }
 
 int sk_proxy_open(struct sk_proxy *proxy, struct skep_runtime *runtime,
-                  const struct sk_endpoint *endpoint, const struct sk_socks_account *account)
+                  const struct sk_endpoint *endpoint, const struct sk_socks_account *account,
+                  uint64_t patience_ms)
 {
     *proxy =
         (struct sk_proxy){.runtime = runtime, .endpoint = *endpoint, .account = *account, .fd = -1};
     uv_timer_init(&runtime->loop, &proxy->timer);
     proxy->timer.data = proxy;
+    proxy->patience_ms =
+        patience_ms ? SK_MIN(patience_ms, (uint64_t)SK_PROXY_PATIENCE_MS) : SK_PROXY_PATIENCE_MS;
     try(proxy);
     while (proxy->state == SK_PROXY_DIALING || proxy->state == SK_PROXY_TALKING)
         uv_run(&runtime->loop, UV_RUN_ONCE);
+    proxy->patience_ms = SK_PROXY_PATIENCE_MS; /* with later attempts nobody waits */
     /* It understood us and let us in, and does not want to relay datagrams. */
     bool refused =
         proxy->socks.stage == SK_SOCKS_FAILED && proxy->socks.failure <= SK_SOCKS_NO_ADDRESS_TYPE;

@@ -25,6 +25,7 @@
 
 struct skep_runtime;
 
+#define SK_PROXY_PATIENCE_MS 15000
 #define SK_PROXY_PORT 1 /* that we announce where nobody can call us: no client dials it */
 
 enum sk_proxy_state {
@@ -53,6 +54,7 @@ struct sk_proxy {
     int fd;                /* its stream; -1 */
     uv_poll_t *poll;       /* its watch, on the heap: it outlives the stream by a round */
     uv_timer_t timer;
+    uint64_t patience_ms;     /* with one attempt at an association */
     uint64_t wait_ms;         /* before the next attempt */
     struct sk_endpoint relay; /* where datagrams go while it is UP */
     char reason[80];          /* why it is not */
@@ -69,10 +71,11 @@ int sk_proxy_parse(const char *text, const char *account, struct sk_endpoint *re
 /*
  * Tries the proxy: runs the loop until it has an association or was refused one (then state OFF,
  * which is no error). SKEP_ERR_NETWORK: it cannot be reached, speaks no SOCKS5, or does not let us
- * in; `reason` says which.
+ * in, within `patience_ms` (0, or more than it: SK_PROXY_PATIENCE_MS); `reason` says which.
  */
 int sk_proxy_open(struct sk_proxy *proxy, struct skep_runtime *runtime,
-                  const struct sk_endpoint *endpoint, const struct sk_socks_account *account);
+                  const struct sk_endpoint *endpoint, const struct sk_socks_account *account,
+                  uint64_t patience_ms);
 void sk_proxy_deinit(struct sk_proxy *proxy);
 
 /*

@@ -387,7 +387,8 @@ static int open_proxy(struct skep_runtime *runtime, const struct skep_config *co
         return SKEP_ERR_INVALID;
     }
     runtime->port = SK_PROXY_PORT;
-    int err = sk_proxy_open(&runtime->proxy, runtime, &endpoint, &account);
+    int err = sk_proxy_open(&runtime->proxy, runtime, &endpoint, &account,
+                            (uint64_t)(SK_MAX(config->socks_s, 0.0) * 1e3));
     if (err)
         snprintf(reason, sizeof reason, "cannot use the proxy %s: %s",
                  sk_endpoint_text(&endpoint, text), runtime->proxy.reason);

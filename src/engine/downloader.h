@@ -72,6 +72,8 @@ struct sk_downloader_web_seed {
     const char *state;  /* "active", "idle", "waiting" (after a failure), "dropped" */
     const char *reason; /* of the last failure, raw; NULL: none since */
     uint64_t received_bytes;
+    bool answered; /* its server did, whatever it said */
+    bool has_any;  /* of what it may still be asked for */
 };
 
 /* Registers its hooks. SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */

@@ -297,6 +297,8 @@ bool sk_downloader_web_seed(const struct sk_downloader *downloader, size_t i, ui
                                                      : "idle",
         .reason = seed->reason[0] ? seed->reason : NULL,
         .received_bytes = web->received_bytes,
+        .answered = seed->answered,
+        .has_any = seed->state != SK_WEBSEED_DROPPED && seed->have.set,
     };
     return true;
 }

@@ -220,6 +220,7 @@ bool sk_webseed_head(struct sk_webseed *seed, const struct sk_webseed_head *head
 {
     if (seed->state != SK_WEBSEED_RUNNING || seed->request != SK_WEBSEED_ASKED)
         return false;
+    seed->answered = true;
     const struct sk_file *file = &seed->metainfo->files[seed->file];
     uint64_t from = seed->at - file->offset;
     bool range = head->status == 206;

@@ -75,6 +75,7 @@ struct sk_webseed {
     uint8_t *block;
     uint32_t filled; /* bytes of the block that begins so many before `at` */
     bool fetched;    /* any of them */
+    bool answered;   /* ever, whatever it said */
     struct sk_webseed_moved moved[SK_WEBSEED_MOVED_MAX];
     unsigned moved_next;
     char address[SK_WEBSEED_URL_MAX]; /* of the request */

@@ -275,8 +275,10 @@ static int read_so(struct sk_magnet *magnet, char *value)
     size_t at = magnet->select_count;
     for (const char *text = value;; text++) {
         size_t n = strcspn(text, ",");
-        if (!parse_range(text, n, &ranges[at++]))
+        if (!parse_range(text, n, &ranges[at++])) {
+            magnet->select_broken = true;
             return 0;
+        }
         text += n;
         if (!*text)
             break;

@@ -37,6 +37,7 @@ struct sk_magnet {
     size_t peers_count;
     struct sk_magnet_range *select; /* so, ascending and merged */
     size_t select_count;
+    bool select_broken; /* there was a so that says nothing */
 };
 
 /*

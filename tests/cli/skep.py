@@ -64,11 +64,12 @@ def report(text):
 
 @contextlib.contextmanager
 def http_server(answer, content_type="application/octet-stream"):
-    """Serves on 127.0.0.1: answer(path) gives the body. Yields its address."""
+    """Serves on 127.0.0.1: answer(path) gives the body, None: 404. Yields its address."""
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             body = answer(self.path)
-            self.send_response(200)
+            self.send_response(404 if body is None else 200)
+            body = body or b""
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

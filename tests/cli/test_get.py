@@ -17,6 +17,7 @@ import time
 import jsonschema
 import libtorrent as lt
 
+import film
 import skep
 from skep import (CORRUPT, DONE, FAILED, NETWORK, NOTHING, PARTIAL, STORAGE, USAGE, folder, refused,
                   run, start)
@@ -255,6 +256,14 @@ def test_selection_of_a_link():
                 none = link.split("&so=")[0] + "&so=77-99"
                 said = refused(USAGE, *arguments(here, none, peer, "-o", here / "none"))
                 assert "none of the files" in said, said
+                broken = link.split("&so=")[0] + "&so=1-,x"
+                said = refused(USAGE, *arguments(here, broken, peer, "-o", here / "none"))
+                assert "so=" in said and "--select" in said, said
+                wanted = source / "orchard/sub/c.bin"
+                one = run("show", "--magnet", "--select=4", torrent).stdout.strip()
+                assert stream(here, one, peer) == wanted.read_bytes()
+                assert stream(here, broken, peer, "--file=4") == wanted.read_bytes()
+                assert stream(here, link, peer, code=USAGE) == b""
 
 
 def stream(here, torrent, *options, code=DONE):
@@ -276,6 +285,70 @@ def test_stream():
             assert stream(here, torrent, peer, "--file=3") == b""
             assert stream(here, torrent, peer, code=USAGE) == b""
             assert stream(here, torrent, peer, "--file=4", "--from=1G", code=USAGE) == b""
+
+
+def shown_from(whole, cut, rebased):
+    """Where a film's stream begins: in seconds of the film. It is an ending of each track, from a
+    key frame of the video on; the times are the film's, or all moved by the same."""
+    moves, ends = [], []
+    for all_frames, frames in zip(whole, cut, strict=True):
+        left = all_frames[len(all_frames) - len(frames):]
+        assert [frame for _, _, frame in frames] == [frame for _, _, frame in left]
+        assert [key for _, key, _ in frames] == [key for _, key, _ in left]
+        moves += [was - now for (was, *_), (now, *_) in zip(left, frames)]
+        ends.append(left[0][0])
+    assert cut[0][0][1], "no key frame"
+    assert max(moves) - min(moves) < 0.002, (min(moves), max(moves))
+    assert rebased or max(moves) < 0.002, max(moves)
+    assert abs(ends[1] - ends[0]) < 0.5, ends
+    return ends[0]
+
+
+def test_stream_of_films():
+    films = skep.DATA / "films"
+    with folder() as here, libtorrent(SEED) as session:
+        for name, delay in {"whole.mp4": -0.2, "fragments.mp4": 0, "absolute.mp4": 0, "bare.mp4": 0,
+                            "mixed.mp4": 0,
+                            "indexed.mp4": 0, "cues.mkv": 0.128, "live.mkv": 0.128,
+                            "groups.mkv": 0.128}.items():
+            torrent = here / f"{name}.torrent"
+            made = run("create", "--kind=v1", "--piece-size=16384", "--progress=none",
+                       "-o", torrent, films / name)
+            assert made.returncode == DONE, made
+            join(session, torrent, films, seed=True)
+            peer = f"--peer={SEED}:{session.listen_port()}"
+            whole = film.frames((films / name).read_bytes())
+            for place, key in ("3.5s", 3), ("0:07.95", 7), ("00:00:00", 0):
+                came = stream(here, torrent, peer, "-o", "-", f"--from={place}")
+                began = shown_from(whole, film.frames(came), name == "whole.mp4")
+                assert abs(began - delay - key) < 0.01, (name, place, began)
+                if name.endswith("mkv"):
+                    assert not {0x114D9B74, 0x1C53BB6B} & set(film.top(came)), name
+
+
+def test_stream_of_no_film():
+    with folder() as here:
+        source, torrent = make(here, "v1")
+        broken = here / "broken.mp4"
+        broken.write_bytes((skep.DATA / "films/whole.mp4").read_bytes()[:9000])
+        other = here / "other.torrent"
+        assert run("create", "--progress=none", "-o", other, broken).returncode == DONE
+        with seeding(here, source, torrent) as peer:
+            said = refused(USAGE, *arguments(here, torrent, peer, "-o", "-", "--file=4",
+                                             "--from=1:30"))
+            assert "sub/c.bin" in said and "by bytes only" in said, said
+        with seeding(here, here, other) as peer:
+            said = refused(CORRUPT, *arguments(here, other, peer, "-o", "-", "--from=1s"))
+            assert "broken.mp4" in said, said
+        whole = here / "whole.torrent"
+        assert run("create", "--progress=none", "-o", whole,
+                   skep.DATA / "films/whole.mp4").returncode == DONE
+        with seeding(here, skep.DATA / "films", whole) as peer:
+            said = refused(USAGE, *arguments(here, whole, peer, "-o", "-", "--from=1:00:00"))
+            assert "ends before" in said, said
+        for wrong in "1:2:3:4", "1:", ":30", "1.5:30", "90x", "-5s", "0x10s", "1:30s", "s":
+            said = refused(USAGE, *arguments(here, whole, "-o", "-", f"--from={wrong}"))
+            assert "or a time" in said, said
 
 
 def test_stream_to_a_reader_that_goes():
@@ -306,6 +379,28 @@ def test_why_nothing_came():
                    f"--tracker=http://{LEECH}:9/announce", f"--state-dir={here}/state", "-o",
                    here / "to")
         assert done.returncode == NETWORK and "the tracker" in done.stderr, done
+
+
+def test_what_a_web_seed_is_worth():
+    with folder() as here, skep.http_server(lambda path: None) as nothing, \
+            skep.silent_port() as silent:
+        _, torrent = make(here, "v1")
+        for url, code in ((nothing, NOTHING), (f"http://{SEED}:9", NETWORK),
+                          (f"http://127.0.0.1:{silent}", NETWORK)):
+            about = get(here, torrent, f"--webseed={url}/", "--time=2", code=code)
+            assert about["stopped"] == "time", about
+        said = refused(USAGE, *arguments(here, torrent, "--webseed=ftp://example.org/"))
+        assert "http://" in said and "at most" not in said, said
+
+
+def test_a_proxy_that_hangs():
+    with folder() as here, skep.silent_port() as silent:
+        _, torrent = make(here, "v1")
+        began = time.monotonic()
+        done = run("get", torrent, "--progress=none", "-o", here / "to", "--time=1",
+                   f"--socks=127.0.0.1:{silent}")
+        assert done.returncode == NETWORK and "proxy" in done.stderr, done
+        assert 0.9 < time.monotonic() - began < 10, done
 
 
 def test_storage():

@@ -286,7 +286,7 @@ static void test_chatter(void **state)
     assert_int_equal(0, sk_endpoint_from_sockaddr((struct sockaddr *)&addr, &endpoint));
     assert_int_equal(0, pthread_create(&thread, NULL, chatter, &fd));
     uv_loop_init(&runtime->loop);
-    assert_int_equal(0, sk_proxy_open(proxy, runtime, &endpoint, &nobody));
+    assert_int_equal(0, sk_proxy_open(proxy, runtime, &endpoint, &nobody, 0));
     for (int i = 0; i < 20 && proxy->state == SK_PROXY_UP; i++)
         uv_run(&runtime->loop, UV_RUN_ONCE);
     assert_int_equal(SK_PROXY_WAITING, proxy->state);

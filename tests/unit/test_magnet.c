@@ -113,6 +113,7 @@ static void reads_parameters(void **state)
     assert_int_equal(m->peers_count, 3);
     assert_string_equal(m->peers[1], "[2001:db8::1]:1");
     assert_int_equal(m->select_count, 4);
+    assert_false(m->select_broken);
     assert_int_equal(m->select[3].first, 6);
     assert_int_equal(m->select[3].last, 8);
     sk_magnet_free(m);
@@ -160,6 +161,7 @@ static void selections_are_merged(void **state)
         snprintf(uri, sizeof uri, "%s%s", LINK, cases[i].so);
         struct sk_magnet *m = parse(uri);
         assert_int_equal(m->select_count, cases[i].count);
+        assert_int_equal(m->select_broken, !cases[i].count || strchr(cases[i].so, 'x') != NULL);
         if (m->select_count)
             assert_memory_equal(&m->select[0], &cases[i].first, sizeof cases[i].first);
         sk_magnet_free(m);
