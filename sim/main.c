@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Of the DHT, and the others. */
 static const struct sk_sim_experiment *const experiments[] = {
-    &sk_sim_lookups, &sk_sim_keep, &sk_sim_hostile_gets, &sk_sim_crawl, &sk_sim_size};
+    &sk_sim_lookups, &sk_sim_keep, &sk_sim_hostile_gets, &sk_sim_crawl, &sk_sim_size, NULL};
+static const struct sk_sim_experiment *const others[] = {&sk_sim_utp, &sk_sim_swarm, &sk_sim_hidden,
+                                                         &sk_sim_stopping, NULL};
 
 enum {
     KEY_NODES = 500,
@@ -60,24 +63,18 @@ static double number(struct argp_state *state, const char *arg, double least, do
     return value;
 }
 
-/* "dht" and an experiment, or "utp" or "swarm", which are one each. Options hold for the experiment
- * before them, whose defaults they change. */
+/* "dht" and an experiment of it, or another one. Options hold for the experiment before them, whose
+ * defaults they change. */
 static void choose(struct arguments *arguments, struct argp_state *state, const char *arg)
 {
     bool first = !arguments->has_network;
     arguments->has_network = true;
     if (first && strcmp(arg, "dht") == 0)
         return;
-    if (first && strcmp(arg, sk_sim_utp.name) == 0)
-        arguments->experiment = &sk_sim_utp;
-    else if (first && strcmp(arg, sk_sim_swarm.name) == 0)
-        arguments->experiment = &sk_sim_swarm;
-    else if (first)
-        argp_error(state, "'%s': there are 'dht', 'utp' and 'swarm'", arg);
-    for (size_t i = 0; i < SK_ARRAY_LEN(experiments) && !arguments->experiment; i++) {
-        if (strcmp(experiments[i]->name, arg) == 0)
-            arguments->experiment = experiments[i];
-    }
+    const struct sk_sim_experiment *const *list = first ? others : experiments;
+    for (; *list && !arguments->experiment; list++)
+        if (strcmp((*list)->name, arg) == 0)
+            arguments->experiment = *list;
     if (!arguments->experiment)
         argp_error(state, "'%s': no such experiment", arg);
     bool json = arguments->options.json;
@@ -164,11 +161,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option argp_options[] = {
-    {"nodes", KEY_NODES, "N", 0, "nodes in the network", 0},
+    {"nodes", KEY_NODES, "N", 0, "nodes in the network; hidden, stopping: peers", 0},
     {"seed", KEY_SEED, "N", 0, "of all chance: one seed, one trace (1)", 0},
     {"items", KEY_ITEMS, "N", 0, "items that are stored", 0},
     {"gets", KEY_GETS, "N", 0, "gets of them (keep: each hour)", 0},
-    {"runs", KEY_RUNS, "N", 0, "size: estimates", 0},
+    {"runs", KEY_RUNS, "N", 0, "size: estimates; hidden, stopping: runs", 0},
     {"loss", KEY_LOSS, "P", 0, "share of datagrams that get lost (0.05)", 0},
     {"dead", KEY_DEAD, "P", 0,
      "lookups, crawl, size: share of nodes that die just before (0.3; size: 0)", 0},
@@ -210,11 +207,12 @@ static const char *help_text(void)
     size_t n = (size_t)snprintf(text, sizeof text,
                                 "Networks in virtual time, with the code that runs on real ones.\v"
                                 "Experiments of dht:\n");
-    for (size_t i = 0; i < SK_ARRAY_LEN(experiments); i++)
+    for (size_t i = 0; experiments[i]; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "  %-9s %s\n", experiments[i]->name,
                               experiments[i]->summary);
-    snprintf(text + n, sizeof text - n, "utp: %s\nswarm: %s\n", sk_sim_utp.summary,
-             sk_sim_swarm.summary);
+    for (size_t i = 0; others[i]; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s: %s\n", others[i]->name,
+                              others[i]->summary);
     return text;
 }
 
@@ -222,8 +220,9 @@ int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
     struct sk_sim_report report;
-    const struct argp argp = {argp_options, parse, "dht EXPERIMENT\nutp\nswarm", help_text(), NULL,
-                              NULL,         NULL};
+    const struct argp argp = {argp_options, parse, "dht EXPERIMENT\nutp\nswarm\nhidden\nstopping",
+                              help_text(),  NULL,  NULL,
+                              NULL};
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &arguments);
     const struct sk_sim_experiment *experiment = arguments.experiment;
     const struct sk_sim_options *options = &arguments.options;

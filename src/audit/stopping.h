@@ -9,7 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SK_STOPPING_DRAWS 60 /* old draws in a row that are enough: at most 5 % unseen */
+#define SK_STOPPING_DRAWS 60   /* old draws in a row that are enough: at most 5 % unseen */
+#define SK_STOPPING_SHARE 0.01 /* of the reachable peers that may be hidden */
+/* In a smaller swarm no estimate can show that 99 % are seen: one peer is too much of it. */
+#define SK_STOPPING_CROWD 200
 #define SK_STOPPING_PATIENCE_S                                                                     \
     30 /* a tracker that wants to be left alone longer is not waited for */
 
@@ -27,6 +30,9 @@ struct sk_stopping_input {
     uint32_t pex_peers;       /* open peers that exchange peers */
     uint32_t pex_waiting;     /* of them not heard yet, and still within their time to speak */
     uint32_t old_run;         /* see audit/coverage.h */
+    uint32_t present;         /* peers that were reached and are still there */
+    double hidden_most;       /* like them and not known: no more than so many, at 95 %, newcomers
+                                 among them; NAN unknown. See audit/census.h */
     double since_new_s;       /* since the last new address; INFINITY = none ever */
     bool sources_off;         /* only given peers: nothing else is asked */
     double watch_s;  /* the audit lasts so long, whatever else holds; 0 = until it is done */
@@ -35,6 +41,7 @@ struct sk_stopping_input {
 
 enum sk_stopping_rule {
     SK_STOPPING_GO_ON,
+    SK_STOPPING_SEEN,        /* 99 % of the peers that can be reached are seen */
     SK_STOPPING_DRAWS_OLD,   /* enough old draws in a row */
     SK_STOPPING_EXHAUSTED,   /* no source has more to tell within reasonable time */
     SK_STOPPING_GIVEN_DONE,  /* only given peers were wanted, all are settled */
@@ -43,6 +50,10 @@ enum sk_stopping_rule {
     SK_STOPPING_NO_METADATA, /* all peers are settled and none had the metadata */
 };
 
+/*
+ * Where the hidden peers can be estimated it is their share that ends an audit; in small swarms,
+ * and where they cannot, it is old draws in a row.
+ */
 enum sk_stopping_rule sk_stopping_decide(const struct sk_stopping_input *input);
 /* A sentence for the report. Returns ret_text. */
 char *sk_stopping_text(enum sk_stopping_rule rule, const struct sk_stopping_input *input,

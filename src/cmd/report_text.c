@@ -99,6 +99,27 @@ static void put_peer_counts(const struct sk_report_text *text)
              report->leechers == 1 ? "" : "s", unknown, failed, untried);
 }
 
+/* What no source told: how many peers this report does not know of. */
+static void put_hidden(const struct sk_report_text *text)
+{
+    const struct sk_report *report = text->report;
+    if (!report->connected)
+        return;
+    if (!report->hidden_how)
+        put_line(text, "Not told", SK_INK_PLAIN,
+                 "unknown how many more there are: that takes sources that tell some of the same "
+                 "peers");
+    else if (isnan(report->hidden_high))
+        put_line(text, "Not told", SK_INK_PLAIN,
+                 "at least about %.0f more peer%s that no source told (%s)", report->hidden,
+                 lround(report->hidden) == 1 ? "" : "s", report->hidden_how);
+    else
+        put_line(text, "Not told", SK_INK_PLAIN,
+                 "about %.0f more peer%s (%.0f to %.0f) that no source told (95 %%, %s)",
+                 report->hidden, lround(report->hidden) == 1 ? "" : "s", floor(report->hidden_low),
+                 ceil(report->hidden_high), report->hidden_how);
+}
+
 static void put_delivered(const struct sk_report_text *text)
 {
     const struct sk_report *report = text->report;
@@ -243,6 +264,7 @@ int sk_report_write_text(const struct sk_report *report, const struct sk_screen 
     put_title(&text);
     put_completeness(&text);
     put_peer_counts(&text);
+    put_hidden(&text);
     put_delivered(&text);
     put_encryption(&text);
     put_clients(&text);

@@ -138,6 +138,7 @@ static void on_heard(const struct skep_event *event, void *ctx)
     if (event->is_new || !teller || teller->pex_old++ < PEX_OLD_MAX)
         sk_coverage_draw(&auditor->coverage, (enum sk_source)event->source, event->is_new,
                          event->now_ns);
+    sk_auditor_told(auditor, record, teller, event);
     unsigned index = (unsigned)__builtin_ctz(event->source);
     if (!(record->seen.sources & event->source))
         record->seen.heard_s[index] = sk_auditor_seconds(auditor, event->now_ns);
@@ -222,6 +223,7 @@ static void on_claim(const struct skep_event *event, void *ctx)
         return;
     claim->said.peers_told += said->peers;
     claim->answers++;
+    auditor->answers++;
 }
 
 static void on_claim_failed(const struct skep_event *event, void *ctx)
@@ -295,7 +297,7 @@ static void on_open(const struct skep_event *event, void *ctx)
     struct sk_report_peer *seen = &record->seen;
     skep_peer_set_data(peer, auditor->slot, record);
     record->peer = peer;
-    record->final = false;
+    record->final = record->left = false;
     if (!record->opened_ns)
         seen->connected_s = sk_auditor_seconds(auditor, event->now_ns);
     record->opened_ns = event->now_ns;
@@ -353,7 +355,8 @@ static void on_closed(const struct skep_event *event, void *ctx)
     sk_auditor_leave(auditor, record, event->now_ns);
     keep_last(record);
     record->seen.seen_s += (double)(event->now_ns - record->opened_ns) / 1e9;
-    if (strcmp(event->reason, "local") != 0)
+    record->left = strcmp(event->reason, "local") != 0;
+    if (record->left)
         record->seen.reason = event->reason;
     record->peer = NULL;
     record->final = event->final || record->probe.state == SK_PROBE_DONE;
@@ -386,6 +389,7 @@ static void on_address(const struct skep_event *event, void *ctx)
     moved.seen.sources |= record->seen.sources;
     for (int i = 0; i < SK_SOURCE_COUNT; i++)
         moved.seen.heard_s[i] = fmin(moved.seen.heard_s[i], record->seen.heard_s[i]);
+    sk_auditor_keep_told(&moved, record);
     moved.settled = record->settled;
     moved.in_ready = record->in_ready; /* places in the queue stay where they are */
     moved.ready_next = record->ready_next;

@@ -2,6 +2,7 @@
 #ifndef SK_ENGINE_AUDITOR_INTERNAL_H
 #define SK_ENGINE_AUDITOR_INTERNAL_H
 
+#include "audit/census.h"
 #include "audit/coverage.h"
 #include "audit/probe.h"
 #include "audit/timeline.h"
@@ -24,6 +25,13 @@ struct sk_record {
     uint64_t opened_ns, set_ns; /* set_ns: when its pieces were first read */
     uint64_t unchoked_ns;       /* 0 = choked */
     bool pex_spoke;
+    /* By trackers, the DHT and peer exchange, in different answers: how often, the first two times,
+     * and the last time and source. */
+    uint32_t told;
+    double told_s[2];
+    uint64_t told_ns;
+    unsigned told_by;
+    bool left;             /* it ended its last connection */
     uint32_t pex_old;      /* old draws of its PEX that counted */
     uint32_t blocks;       /* that it delivered */
     uint64_t payload_seen; /* block bytes of this connection, up to the last arrival */
@@ -62,6 +70,7 @@ struct sk_auditor {
     enum sk_stopping_rule rule;
     char rule_text[256];
     uint64_t given_bytes;
+    uint32_t answers; /* of trackers, the DHT and peer exchange */
 };
 
 /* auditor.c */
@@ -73,6 +82,17 @@ void sk_auditor_set_share(struct sk_auditor *auditor, struct sk_record *record, 
 void sk_auditor_observe(struct sk_auditor *auditor, const struct sk_record *record,
                         struct sk_observation observation, uint64_t now_ns);
 void sk_auditor_update(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
+
+/* auditor_hidden.c */
+/* A tracker, the DHT or, by peer exchange, `teller` told this one. */
+void sk_auditor_told(struct sk_auditor *auditor, struct sk_record *record,
+                     const struct sk_record *teller, const struct skep_event *event);
+/* `moved` is about to take the place of `record`, which sources told. */
+void sk_auditor_keep_told(struct sk_record *moved, const struct sk_record *record);
+/* The peers that are not known; *ret_present (may be NULL): those that are, were reached and are
+ * still there. */
+void sk_auditor_hidden(const struct sk_auditor *auditor, uint64_t now_ns,
+                       struct sk_hidden *ret_hidden, uint32_t *ret_present);
 
 /* auditor_probe.c */
 void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);

@@ -160,6 +160,16 @@ static int describe_torrent(const struct sk_auditor *auditor, struct sk_report *
     return name && !report->name ? SKEP_ERR_NOMEM : 0;
 }
 
+static void fill_hidden(const struct sk_auditor *auditor, uint64_t now_ns, struct sk_report *report)
+{
+    struct sk_hidden hidden;
+    sk_auditor_hidden(auditor, now_ns, &hidden, NULL);
+    report->hidden = hidden.estimate;
+    report->hidden_low = hidden.low;
+    report->hidden_high = hidden.high;
+    report->hidden_how = hidden.how;
+}
+
 static int fill(struct sk_auditor *auditor, uint64_t now_ns, struct sk_report *report)
 {
     int err = describe_torrent(auditor, report);
@@ -175,6 +185,7 @@ static int fill(struct sk_auditor *auditor, uint64_t now_ns, struct sk_report *r
         report->delivered_bytes += report->peers[i].delivered_bytes;
     }
     report->peers_count = auditor->count;
+    fill_hidden(auditor, now_ns, report);
     uint32_t *availability = report->has_metadata ? count_availability(auditor) : NULL;
     err = report->has_metadata && !availability ? SKEP_ERR_NOMEM
                                                 : sk_report_summarize(report, availability);

@@ -22,6 +22,7 @@ static void gather(const struct sk_auditor *auditor, uint64_t now_ns,
         .dht_waiting = skep_torrent_dht_waiting(auditor->torrent),
         .next_draw_s = INFINITY,
         .old_run = auditor->coverage.old_run,
+        .hidden_most = NAN,
         .since_new_s = INFINITY,
         .sources_off = auditor->config.only_given,
         .linger_s = LINGER_S,
@@ -51,6 +52,11 @@ static void gather(const struct sk_auditor *auditor, uint64_t now_ns,
         in.pex_peers++;
         double open_s = (double)(now_ns - record->opened_ns) / 1e9;
         in.pex_waiting += !record->pex_spoke && open_s < pex_wait;
+    }
+    if (!in.unsettled) {
+        struct sk_hidden hidden;
+        sk_auditor_hidden(auditor, now_ns, &hidden, &in.present);
+        in.hidden_most = hidden.most;
     }
     *ret_input = in;
 }

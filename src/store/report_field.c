@@ -13,6 +13,7 @@
 #define SHARE_DECIMALS 6
 #define TIME_DECIMALS 6 /* microseconds */
 #define RATE_DECIMALS 1
+#define HIDDEN_DECIMALS 1
 #define CLOCK_DECIMALS 3 /* of wall clocks */
 
 #define REPORT(name, kind, member)                                                                 \
@@ -58,6 +59,10 @@ const struct sk_field sk_fields_swarm[] = {
     REPORT("given_bytes", U64, given_bytes),
     REPORT("encryption.rc4", U32, encrypted),
     REPORT("encryption.plain", U32, plain),
+    REPORT_REAL("hidden.estimate", hidden, HIDDEN_DECIMALS),
+    REPORT_REAL("hidden.low", hidden_low, HIDDEN_DECIMALS),
+    REPORT_REAL("hidden.high", hidden_high, HIDDEN_DECIMALS),
+    REPORT("hidden.how", TEXT, hidden_how),
 };
 const size_t sk_fields_swarm_count = SK_ARRAY_LEN(sk_fields_swarm);
 

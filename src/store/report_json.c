@@ -136,7 +136,7 @@ static int put_swarm(json_t *object, const struct sk_report *report,
         err = put_counts(object, "failed", report->failed, report->failed_count);
     if (!err)
         err = put_counts(object, "clients", report->clients, report->clients_count);
-    return err ? err : put_null(object, "hidden");
+    return err || report->hidden_how ? err : put_null(object, "hidden");
 }
 
 static int put_claim(json_t *object, const struct sk_report_claim *claim,

@@ -436,6 +436,37 @@ static void test_pex_invents(void **state)
     audit_run(120);
     assert_int_equal(audit.report.known, SK_ENGINE_PEX_NEW_MAX + 1);
     assert_int_equal(audit.report.connected, 1);
+    /* Nor do they make it believe in others like them; and unknown is not 0. */
+    assert_null(audit.report.hidden_how);
+    assert_true(isnan(audit.report.hidden) && isnan(audit.report.hidden_high));
+    audit_deinit();
+}
+
+/* The tracker tells 1 to 30, peers tell 21 to 40: by what both tell, 20 * 10 / 10 more are there.
+ */
+static void test_hidden(void **state)
+{
+    struct world *world = with_tracker(40);
+    for (unsigned i = 0; i < 20; i++)
+        told[i].endpoint = sk_endpoint_v4((uint8_t[]){10, 0, 0, (uint8_t)(21 + i)}, 7000);
+    for (unsigned i = 1; i <= 3; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "10.0.0.%u:7000", i);
+        struct remote *teller = world_remote(world, text);
+        teller->pex = told;
+        teller->pex_count = 20;
+    }
+    answer(world, 1800, 1, 30);
+    for (int i = 0; i < 60 && !audit.done; i++) {
+        world_run(world, 1);
+        if (world->http_id)
+            refuse(world);
+    }
+    audit_run(1);
+    assert_int_equal(audit.report.connected, 40);
+    assert_true(audit.report.hidden > 15 && audit.report.hidden < 25);
+    assert_true(audit.report.hidden_low > 3 && isnan(audit.report.hidden_high));
+    assert_non_null(strstr(audit.report.hidden_how, "two sources"));
     audit_deinit();
 }
 
@@ -510,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_dead_tracker),
         cmocka_unit_test(test_pex_repeats),
         cmocka_unit_test(test_pex_invents),
+        cmocka_unit_test(test_hidden),
         cmocka_unit_test(test_another_torrent),
         cmocka_unit_test(test_stopped_in_the_middle),
     };

@@ -76,7 +76,10 @@ static void test_document(void **state)
     assert_int_equal(7, json_integer_value(at(root, "swarm.seeds")));
     assert_int_equal(4, json_integer_value(at(root, "swarm.failed.connect-timeout")));
     assert_int_equal(4, json_integer_value(at(root, "swarm.clients.qBittorrent")));
-    assert_true(json_is_null(at(root, "swarm.hidden")));
+    assert_true(json_real_value(at(root, "swarm.hidden.estimate")) == 2.3);
+    assert_true(json_real_value(at(root, "swarm.hidden.low")) == 0.5);
+    assert_true(json_real_value(at(root, "swarm.hidden.high")) == 7.1);
+    assert_string_equal("log-linear models of the sources", text_at(root, "swarm.hidden.how"));
     assert_int_equal(0, json_array_size(at(root, "flows")));
     assert_int_equal(3, json_array_size(at(root, "swarm.claims")));
     assert_int_equal(41, json_integer_value(at(root, "swarm.claims.0.seeds")));
@@ -151,6 +154,7 @@ static void test_empty_report(void **state)
     struct sk_buf out;
     json_t *root = parse(&report, NULL);
     assert_int_equal(0, json_array_size(at(root, "peers")));
+    assert_true(json_is_null(at(root, "swarm.hidden"))); /* never 0 */
     json_decref(root);
     write_with(sk_report_write_jsonl, &report, NULL, &out);
     assert_ptr_equal(out.p + out.n - 1, memchr(out.p, '\n', out.n)); /* the swarm's line alone */

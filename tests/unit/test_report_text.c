@@ -70,10 +70,12 @@ static void test_at_120_columns(void **state)
                 "\n"
                 "Complete     yes: 8.42 distributed copies, 8 peers hold the rarest piece\n"
                 "Peers        28 known: 16 connected (7 seeds, 8 leechers, 1 unknown), 12 failed\n"
+                "Not told     about 2 more peers (0 to 8) that no source told (95 %, log-linear "
+                "models of the sources)\n"
                 "Delivered    7.8 MiB by 9 peers, 489 blocks verified, 3 corrupt from 1 peer\n"
                 "Encryption   9 of 16 connections encrypted\n"
                 "Clients      qBittorrent 4, Transmission 3, ",
-                409));
+                511));
     assert_has(text, "CLAIMS                                    SEEDS  LEECHERS  DOWNLOADS  TOLD\n"
                      "seen by this audit                            7         8\n"
                      "http://tracker.example.org:6969/announce     41        19     10,342    22\n"
@@ -244,6 +246,38 @@ static void test_completeness(void **state)
         report.pieces_missing = cases[i].missing;
         snprintf(line, sizeof line, "\nComplete     %s\n", cases[i].line);
         assert_has(render(&report, 100, false, true, &out), line);
+        sk_buf_deinit(&out);
+    }
+}
+
+static void test_hidden(void **state)
+{
+    static const char how[] = "the method";
+    static const struct {
+        double estimate, low, high;
+        const char *how, *line;
+    } cases[] = {
+        {12.3, 3.2, 29.1, how,
+         "about 12 more peers (3 to 30) that no source told (95 %, the method)"},
+        {0.6, 0.2, 1, how, "about 1 more peer (0 to 1) that no source told (95 %, the method)"},
+        {0.2, 0, 0.9, how, "about 0 more peers (0 to 1) that no source told (95 %, the method)"},
+        {7.4, 2, NAN, how, "at least about 7 more peers that no source told (the method)"},
+        {NAN, NAN, NAN, NULL,
+         "unknown how many more there are: that takes sources that tell some of the same peers"},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
+        struct sk_report report = {.connected = 3,
+                                   .copies = NAN,
+                                   .pieces_missing = -1,
+                                   .unseen_share_max = NAN,
+                                   .hidden = cases[i].estimate,
+                                   .hidden_low = cases[i].low,
+                                   .hidden_high = cases[i].high,
+                                   .hidden_how = cases[i].how};
+        struct sk_buf out;
+        char line[256];
+        snprintf(line, sizeof line, "\nNot told     %s\n", cases[i].line);
+        assert_has(render(&report, 120, false, true, &out), line);
         sk_buf_deinit(&out);
     }
 }
@@ -423,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_hostile_strings),
         cmocka_unit_test(test_long_name),
         cmocka_unit_test(test_completeness),
+        cmocka_unit_test(test_hidden),
         cmocka_unit_test(test_empty_report),
         cmocka_unit_test(test_many_peers),
         cmocka_unit_test(test_anonymous),

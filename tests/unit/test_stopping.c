@@ -20,6 +20,7 @@ static struct sk_stopping_input quiet(void)
         .trackers = 1,
         .next_draw_s = INFINITY,
         .old_run = 10,
+        .hidden_most = NAN,
         .since_new_s = 30,
         .linger_s = 5,
     };
@@ -57,6 +58,31 @@ static void test_draws_old(void **state)
     RULE(in.old_run = SK_STOPPING_DRAWS - 1; in.pex_waiting = 5, SK_STOPPING_GO_ON);
 }
 
+/* Where hidden peers can be estimated, their share decides. */
+static void test_seen(void **state)
+{
+    RULE(in.present = 990; in.hidden_most = 10, SK_STOPPING_SEEN);
+    RULE(in.present = 990; in.hidden_most = 10; in.old_run = 0, SK_STOPPING_SEEN);
+    RULE(in.present = 989; in.hidden_most = 10; in.pex_waiting = 1, SK_STOPPING_GO_ON);
+    RULE(in.present = 990; in.hidden_most = 10; in.pex_waiting = 1, SK_STOPPING_GO_ON);
+    RULE(in.present = 990; in.hidden_most = 10; in.trackers_waiting = 1, SK_STOPPING_GO_ON);
+    RULE(in.present = 990; in.hidden_most = 10; in.unsettled = 1, SK_STOPPING_GO_ON);
+    RULE(in.present = 990; in.hidden_most = 10; in.has_metadata = false, SK_STOPPING_NO_METADATA);
+    RULE(in.present = 0; in.hidden_most = 0; in.known = 0, SK_STOPPING_NOBODY);
+    RULE(in.hidden_most = 20; in.present = 990, SK_STOPPING_EXHAUSTED);
+#define MANY_OLD                                                                                   \
+    in.next_draw_s = 1;                                                                            \
+    in.old_run = 1000
+    /* In a crowd old draws in a row do not replace it; in a small swarm they do, unless it says
+     * that more than the 5 % that they bound may be hidden. */
+    RULE(MANY_OLD; in.present = SK_STOPPING_CROWD; in.hidden_most = 4, SK_STOPPING_GO_ON);
+    RULE(MANY_OLD; in.present = SK_STOPPING_CROWD - 1; in.hidden_most = 4, SK_STOPPING_DRAWS_OLD);
+    RULE(MANY_OLD; in.present = 95; in.hidden_most = 5, SK_STOPPING_DRAWS_OLD);
+    RULE(MANY_OLD; in.present = 94; in.hidden_most = 6, SK_STOPPING_GO_ON);
+    RULE(MANY_OLD; in.present = SK_STOPPING_CROWD, SK_STOPPING_DRAWS_OLD);
+#undef MANY_OLD
+}
+
 static void test_given_only(void **state)
 {
     RULE(in.sources_off = true; in.elapsed_s = 0, SK_STOPPING_GIVEN_DONE);
@@ -92,6 +118,12 @@ static void test_texts(void **state)
     sk_stopping_text(SK_STOPPING_DRAWS_OLD, &in, text, sizeof text);
     assert_string_equal(text, "every known peer is settled; the last 120 addresses told were all "
                               "known, so at most 2.5 % of what the sources tell is unseen (95 %)");
+    in.present = 995;
+    in.hidden_most = 5;
+    sk_stopping_text(SK_STOPPING_SEEN, &in, text, sizeof text);
+    assert_string_equal(text, "every known peer is settled; of the peers that can be reached at "
+                              "most 0.5 % are hidden (95 %)");
+    in.hidden_most = NAN;
     in.old_run = 3;
     sk_stopping_text(SK_STOPPING_EXHAUSTED, &in, text, sizeof text);
     assert_non_null(strstr(text, "too few addresses were told twice"));
@@ -104,9 +136,13 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exhausted),          cmocka_unit_test(test_draws_old),
-        cmocka_unit_test(test_given_only),         cmocka_unit_test(test_watched),
-        cmocka_unit_test(test_nobody_and_nothing), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_exhausted),
+        cmocka_unit_test(test_draws_old),
+        cmocka_unit_test(test_given_only),
+        cmocka_unit_test(test_watched),
+        cmocka_unit_test(test_nobody_and_nothing),
+        cmocka_unit_test(test_seen),
+        cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
