@@ -50,6 +50,17 @@ const char *sk_stopped_name(enum sk_stopped stopped)
     return names[stopped];
 }
 
+const char *sk_verdict_result_name(enum sk_verdict_result result)
+{
+    static const char *const names[] = {
+        [SK_VERDICT_CONSISTENT] = "consistent",
+        [SK_VERDICT_FALSE_REPORT] = "false-report",
+        [SK_VERDICT_CANNOT_TELL] = "cannot-tell",
+    };
+    SK_ASSERT((unsigned)result < SK_ARRAY_LEN(names));
+    return names[result];
+}
+
 void sk_report_deinit(struct sk_report *report)
 {
     if (!report)
@@ -65,6 +76,7 @@ void sk_report_deinit(struct sk_report *report)
     sk_mem_free(report->peers);
     sk_mem_free(report->failed);
     sk_mem_free(report->clients);
+    sk_mem_free(report->flows);
     *report = (struct sk_report){0};
 }
 

@@ -41,6 +41,11 @@
 #define SK_FILM_INDEXES_MAX 16                /* indexes that lead to others */
 #define SK_FILM_RETREATS_MAX 8                /* clusters gone back for a key frame */
 
+/* Trackers of our own (proto/tracker, skep tracker) */
+#define SK_TRACKER_SWARMS_MAX 200000
+#define SK_TRACKER_ALL_PEERS_MAX 1000000 /* of all swarms */
+#define SK_TRACKER_HOST_PEERS_MAX 10000  /* of one IPv4 address, or /64 of IPv6, in all swarms */
+
 /* Peer sessions (proto/peer) */
 #define SK_PEER_OUTPUT_MAX (4u << 20)         /* bytes that wait to be sent */
 #define SK_PEER_REQUESTS_MAX 2048             /* our requests on the way */
@@ -157,6 +162,11 @@
 #define SK_DISK_QUEUE_BYTES_MAX (256u << 20) /* reads and writes under way */
 #define SK_DISK_FILES_MAX 64                 /* descriptors kept open */
 #define SK_HASHING_THREADS_MAX 256u          /* that hash files at a time */
+
+/* Files of others (store) */
+#define SK_ANNOUNCE_RECORD_MAX 65536 /* bytes of a line of recorded announces */
+#define SK_ANNOUNCE_FIELDS_MAX 256   /* of such a line of CSV */
+#define SK_ANNOUNCE_BAD_MAX 1000     /* lines that cannot be read before hope is lost */
 
 /* Labs (swarm, driver) */
 #define SK_LAB_SIZE_MAX (UINT64_C(4) << 30) /* bytes of a lab's torrent */

@@ -1,16 +1,13 @@
 /* skep audit: options, the run, and what is written where. */
 #include "base/assert.h"
-#include "base/mem.h"
 #include "cmd/audit_live.h"
 #include "cmd/cmd.h"
 #include "cmd/dht_nodes.h"
 #include "cmd/options.h"
-#include "cmd/report_text.h"
+#include "cmd/replay.h"
+#include "cmd/report_output.h"
 #include "cmd/target.h"
-#include "cmd/terminal.h"
 #include "engine/auditor.h"
-#include "store/report_csv.h"
-#include "store/report_json.h"
 #include "store/report_sqlite.h"
 
 #include <errno.h>
@@ -33,16 +30,18 @@ enum {
     KEY_GIVE,
     KEY_DB,
     KEY_JSON,
+    KEY_REPLAY,
+    KEY_AUDIT,
 };
 
 #define TICK_S 0.1
 #define GOODBYE_S 3.0 /* for telling the trackers that we leave */
-#define REPORT_MAX ((size_t)1 << 30)
 
 struct audit {
     struct sk_options options;
     struct sk_auditor_config config;
-    const char *target_text, *db, *json;
+    const char *target_text, *db, *json, *replay;
+    uint32_t number; /* --audit: which one of --replay; 0 = the last */
     struct skep_runtime *runtime;
     struct skep_torrent *torrent;
     struct sk_auditor *auditor;
@@ -112,6 +111,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_JSON:
         audit->json = arg;
         return 0;
+    case KEY_REPLAY:
+        audit->replay = arg;
+        return 0;
+    case KEY_AUDIT:
+        expect(sk_parse_count(arg, UINT32_MAX, &audit->number) && audit->number, "--audit", arg,
+               "the number of an audit, from 1 on");
+        return 0;
     case ARGP_KEY_ARG:
         if (audit->target_text) {
             sk_complain("audit: one TARGET, not several");
@@ -119,9 +125,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         }
         audit->target_text = arg;
         return 0;
-    case ARGP_KEY_NO_ARGS:
-        sk_complain("audit: a TARGET is missing (skep audit --help)");
-        exit(SK_EXIT_USAGE);
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -142,6 +145,10 @@ static const struct argp_option argp_options[] = {
      SK_OPTIONS_OUTPUT},
     {"json", KEY_JSON, "FILE", 0, "write the JSON document to this file as well",
      SK_OPTIONS_OUTPUT},
+    {"replay", KEY_REPLAY, "FILE", 0, "audit nobody: report what an earlier audit wrote with --db",
+     SK_OPTIONS_OUTPUT},
+    {"audit", KEY_AUDIT, "N", 0, "with --replay: the audit of this number (default: the last)",
+     SK_OPTIONS_OUTPUT},
     {0},
 };
 
@@ -150,7 +157,7 @@ static const struct argp_child children[] = {{&sk_options_argp, 0, NULL, 0}, {0}
 static const struct argp argp = {
     .options = argp_options,
     .parser = parse,
-    .args_doc = "TARGET",
+    .args_doc = "TARGET\n--replay=FILE",
     .doc = "Goes to every peer of a torrent, reads what it holds, takes blocks from it and reports "
            "what is true.\v"
            "A TARGET is a .torrent file, a magnet link, an info-hash of 40 or 64 digits, the "
@@ -279,54 +286,6 @@ static void say_goodbye(struct audit *audit)
 
 /* ---- the result ---- */
 
-/* Writes the report in one format; complains; an exit code. */
-static int write_report(const struct audit *audit, const struct sk_report *report,
-                        enum sk_format format, FILE *to, const char *name)
-{
-    struct sk_buf out;
-    struct sk_screen screen;
-    int err = 0;
-    sk_buf_init(&out, REPORT_MAX);
-    sk_terminal_look(fileno(to), &screen);
-    switch (format) {
-    case SK_FORMAT_TEXT:
-        err = sk_report_write_text(report, &screen, &audit->style, &out);
-        break;
-    case SK_FORMAT_JSON:
-        err = sk_report_write_json(report, &audit->style, &out);
-        break;
-    case SK_FORMAT_JSONL:
-        err = sk_report_write_jsonl(report, &audit->style, &out);
-        break;
-    case SK_FORMAT_CSV:
-        err = sk_report_write_csv(report, &audit->style, &out);
-        break;
-    }
-    int code = sk_exit_of(err);
-    if (err) {
-        sk_complain("%s", skep_err_text(err));
-    } else if (fwrite(out.p, 1, out.n, to) != out.n || fflush(to)) {
-        sk_complain("%s: %s", name, strerror(errno));
-        code = SK_EXIT_STORAGE;
-    }
-    sk_buf_deinit(&out);
-    return code;
-}
-
-static int write_json_file(const struct audit *audit, const struct sk_report *report)
-{
-    FILE *file = audit->json ? fopen(audit->json, "w") : NULL;
-    if (!audit->json)
-        return SK_EXIT_DONE;
-    if (!file) {
-        sk_complain("%s: %s", audit->json, strerror(errno));
-        return SK_EXIT_STORAGE;
-    }
-    int code = write_report(audit, report, SK_FORMAT_JSON, file, audit->json);
-    fclose(file);
-    return code;
-}
-
 static int exit_code(const struct audit *audit, const struct sk_report *report)
 {
     if (audit->stopped != SK_STOPPED_CONVERGED)
@@ -363,9 +322,7 @@ static int finish(struct audit *audit)
     say_goodbye(audit);
     if (err)
         return sk_complain_err(err);
-    int code = write_report(audit, &report, audit->options.format, stdout, "standard output");
-    if (!code)
-        code = write_json_file(audit, &report);
+    int code = sk_report_output(&report, &audit->style, audit->options.format, audit->json);
     if (!code) {
         code = exit_code(audit, &report);
         explain(audit, &report, code);
@@ -416,17 +373,55 @@ static int with_runtime(struct audit *audit, struct sk_target *target)
 
 static int check(const struct audit *audit)
 {
-    if (audit->options.net.give && !audit->options.net.save_dir) {
-        sk_complain("--give needs --save DIR: only what is kept can be given back");
+    const struct {
+        bool wrong;
+        const char *why;
+    } rules[] = {
+        {!audit->target_text && !audit->replay, "audit: a TARGET is missing (skep audit --help)"},
+        {audit->target_text && audit->replay, "audit: a TARGET, or --replay FILE, not both"},
+        {audit->db && audit->replay, "--replay observes nothing that --db could write"},
+        {audit->number && !audit->replay, "--audit needs --replay FILE"},
+        {audit->options.net.give && !audit->options.net.save_dir,
+         "--give needs --save DIR: only what is kept can be given back"},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(rules); i++) {
+        if (!rules[i].wrong)
+            continue;
+        sk_complain("%s", rules[i].why);
         return SK_EXIT_USAGE;
     }
     return SK_EXIT_DONE;
 }
 
+/* An audit of the network. */
+static int audit_target(struct audit *audit)
+{
+    struct sk_target target;
+    int code = sk_target_read(audit->target_text, &target);
+    if (code)
+        return code;
+    audit->live = sk_audit_live_new(&audit->options, &audit->style);
+    code = with_runtime(audit, &target);
+    sk_audit_live_free(audit->live);
+    sk_target_deinit(&target);
+    return code;
+}
+
+/* An earlier audit's report. */
+static int replay(struct audit *audit)
+{
+    struct sk_replayed replayed;
+    int code = sk_replayed_open(&replayed, audit->replay, audit->number, &audit->style);
+    if (!code)
+        code =
+            sk_report_output(&replayed.report, &replayed.style, audit->options.format, audit->json);
+    sk_replayed_close(&replayed);
+    return code;
+}
+
 int sk_cmd_audit(int argc, char **argv)
 {
     struct audit audit = {0};
-    struct sk_target target;
     if (!sk_options_init(&audit.options))
         return SK_EXIT_USAGE;
     argp_err_exit_status = SK_EXIT_USAGE;
@@ -437,13 +432,7 @@ int sk_cmd_audit(int argc, char **argv)
         audit.style.anonymizer = &audit.anonymizer;
     }
     if (!code)
-        code = sk_target_read(audit.target_text, &target);
-    if (!code) {
-        audit.live = sk_audit_live_new(&audit.options, &audit.style);
-        code = with_runtime(&audit, &target);
-        sk_audit_live_free(audit.live);
-        sk_target_deinit(&target);
-    }
+        code = audit.replay ? replay(&audit) : audit_target(&audit);
     sk_options_deinit(&audit.options);
     return code;
 }

@@ -13,6 +13,7 @@ static const struct sk_command commands[] = {
     {"dht", "find peers, keep and fetch bytes, look around in the DHT", sk_cmd_dht},
     {"create", "make a .torrent of a file or a folder", sk_cmd_create},
     {"show", "say what a .torrent file or a magnet link says", sk_cmd_show},
+    {"tracker", "run a tracker that records what peers report", sk_cmd_tracker},
     {"lab", "run a swarm of known truth on this machine", sk_cmd_lab},
 };
 

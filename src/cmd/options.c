@@ -283,7 +283,7 @@ static const char *set_anonymize(struct sk_options *o, const char *arg)
 /* ---- the table ---- */
 
 /* Whose options: sets of commands. */
-enum { AUDIT = 1, DHT = 2, DHT_PORT = 4, CREATE = 8, ALL = AUDIT | DHT };
+enum { AUDIT = 1, DHT = 2, DHT_PORT = 4, CREATE = 8, TRACKER = 16, ALL = AUDIT | DHT };
 
 static const struct {
     const char *name, *arg;
@@ -309,7 +309,7 @@ static const struct {
      "remember nodes of the DHT here (default: $XDG_STATE_HOME/skep or ~/.local/state/skep)",
      SK_OPTIONS_WHO, ALL},
     {"bind", "ADDRESS", set_bind, "bind every socket to this address, or fail", SK_OPTIONS_NETWORK,
-     ALL},
+     ALL | TRACKER},
     {"socks", "[USER:PASSWORD@]ADDRESS:PORT", set_socks,
      "go through this SOCKS5 proxy and no other way (also: SKEP_SOCKS)", SK_OPTIONS_NETWORK, ALL},
     {"socks-auth", "FILE", set_socks_auth, "USER:PASSWORD of the proxy is in this file",
@@ -327,16 +327,16 @@ static const struct {
     {"limit", "RATE", set_limit, "receive at most so many bytes a second (500k, 2M)",
      SK_OPTIONS_NETWORK, AUDIT},
     {"time", "SECONDS", set_time, "stop after so long, with a partial result if need be",
-     SK_OPTIONS_STOP, ALL},
+     SK_OPTIONS_STOP, ALL | TRACKER},
     {"format", "FORMAT", set_format, "text (default), json, jsonl or csv", SK_OPTIONS_OUTPUT,
      AUDIT},
     {"format", "FORMAT", set_format,
      "text or json; peers, sample: also jsonl, csv; crawl: text, jsonl (default), csv",
      SK_OPTIONS_OUTPUT, DHT},
     {"progress", "HOW", set_progress, "auto (default), tty, plain, json or none", SK_OPTIONS_OUTPUT,
-     ALL | CREATE},
+     ALL | CREATE | TRACKER},
     {"quiet", NULL, set_quiet, "no progress, only the result and errors", SK_OPTIONS_OUTPUT,
-     ALL | CREATE},
+     ALL | CREATE | TRACKER},
     {"anonymize", NULL, set_anonymize, "replace addresses by keyed hashes in every output",
      SK_OPTIONS_OUTPUT, ALL},
 };
@@ -345,7 +345,7 @@ static const struct {
 #define ARGP_MAX (SK_ARRAY_LEN(table) + 4)
 
 static struct argp_option audit_options[ARGP_MAX], dht_options[ARGP_MAX],
-    dht_port_options[ARGP_MAX], create_options[ARGP_MAX];
+    dht_port_options[ARGP_MAX], create_options[ARGP_MAX], tracker_options[ARGP_MAX];
 
 static void fill(struct argp_option *options, unsigned commands)
 {
@@ -379,6 +379,7 @@ __attribute__((constructor)) static void fill_all(void)
     fill(dht_options, DHT);
     fill(dht_port_options, DHT | DHT_PORT);
     fill(create_options, CREATE);
+    fill(tracker_options, TRACKER);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -398,6 +399,7 @@ const struct argp sk_options_argp = {.options = audit_options, .parser = parse};
 const struct argp sk_options_dht_argp = {.options = dht_port_options, .parser = parse};
 const struct argp sk_options_dht_portless_argp = {.options = dht_options, .parser = parse};
 const struct argp sk_options_create_argp = {.options = create_options, .parser = parse};
+const struct argp sk_options_tracker_argp = {.options = tracker_options, .parser = parse};
 
 /* ---- config file and environment ---- */
 

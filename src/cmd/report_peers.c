@@ -21,6 +21,9 @@ enum {
     PEER_BAR,
     PEER_CHANGE,
     PEER_RATE,
+    PEER_CAPACITY,
+    PEER_UPLOAD,
+    PEER_DOWNLOAD,
     PEER_RTT,
     PEER_UNCHOKED,
     PEER_BLOCKS,
@@ -35,6 +38,9 @@ static const struct sk_table_column peer_columns[] = {
     [PEER_BAR] = {"", 6, 0, false, SK_INK_CUT_END},
     [PEER_CHANGE] = {"GAIN", 8, 0, true, SK_INK_CUT_END},
     [PEER_RATE] = {"DELIVERED", 1, 0, false, SK_INK_CUT_END},
+    [PEER_CAPACITY] = {"CAPACITY", 10, 0, false, SK_INK_CUT_END},
+    [PEER_UPLOAD] = {"GIVES", 11, 0, true, SK_INK_CUT_END},
+    [PEER_DOWNLOAD] = {"GETS", 12, 0, true, SK_INK_CUT_END},
     [PEER_RTT] = {"RTT", 4, 0, true, SK_INK_CUT_END},
     [PEER_UNCHOKED] = {"UNCHOKED", 7, 0, false, SK_INK_CUT_END},
     [PEER_BLOCKS] = {"BLOCKS", 3, 0, true, SK_INK_CUT_END},
@@ -63,22 +69,33 @@ static void set_holdings(const struct sk_report_text *text, const struct sk_repo
         snprintf(row[PEER_CHANGE].text, SK_TABLE_CELL_MAX, "%+.1f", peer->share_change * 100);
 }
 
-/* "4.2 MB/s ±0.3"; a peer that never let us ask has a rate, but nobody knows it. */
+/* "4.2 MB/s ±0.3"; nothing where it is unknown. */
+static void set_interval(const struct sk_report_text *text, const struct sk_rate *rate,
+                         struct sk_table_cell *cell)
+{
+    char middle[SK_UNITS_MAX], error[SK_UNITS_MAX];
+    double half = fmax(rate->high - rate->rate, rate->rate - rate->low);
+    if (isnan(rate->rate))
+        return;
+    sk_units_rate(rate->rate, middle);
+    if (isfinite(half))
+        snprintf(cell->text, SK_TABLE_CELL_MAX, "%8s %s%s", middle, text->screen->utf8 ? "±" : "+-",
+                 sk_units_rate_error(rate->rate, half, error));
+    else
+        snprintf(cell->text, SK_TABLE_CELL_MAX, "%8s", middle);
+}
+
+/* A peer that never let us ask has a rate, but nobody knows it. */
 static void set_rate(const struct sk_report_text *text, const struct sk_report_peer *peer,
                      struct sk_table_cell *cell)
 {
-    char rate[SK_UNITS_MAX], error[SK_UNITS_MAX];
-    double half = fmax(peer->delivered.high - peer->delivered.rate,
-                       peer->delivered.rate - peer->delivered.low);
-    if (!isnan(peer->delivered.rate) && isfinite(half))
-        snprintf(cell->text, SK_TABLE_CELL_MAX, "%8s %s%s",
-                 sk_units_rate(peer->delivered.rate, rate), text->screen->utf8 ? "±" : "+-",
-                 sk_units_rate_error(peer->delivered.rate, half, error));
-    else if (!isnan(peer->delivered.rate))
-        snprintf(cell->text, SK_TABLE_CELL_MAX, "%8s", sk_units_rate(peer->delivered.rate, rate));
-    else if (peer->delivered_bytes)
+    char bytes[SK_UNITS_MAX];
+    set_interval(text, &peer->delivered, cell);
+    if (cell->text[0])
+        return;
+    if (peer->delivered_bytes)
         snprintf(cell->text, SK_TABLE_CELL_MAX, "%8s",
-                 sk_units_bytes((double)peer->delivered_bytes, rate));
+                 sk_units_bytes((double)peer->delivered_bytes, bytes));
     else if (!peer->has_share || peer->pieces) {
         snprintf(cell->text, SK_TABLE_CELL_MAX, " unknown");
         cell->ink = SK_INK_DIM;
@@ -132,6 +149,11 @@ static void set_peer(const struct sk_report_text *text, const struct sk_report_p
     snprintf(row[PEER_CLIENT].text, SK_TABLE_CELL_MAX, "%s", peer->client);
     set_holdings(text, peer, row);
     set_rate(text, peer, &row[PEER_RATE]);
+    set_interval(text, &peer->capacity, &row[PEER_CAPACITY]);
+    if (!isnan(peer->upload.rate))
+        sk_units_rate(peer->upload.rate, row[PEER_UPLOAD].text);
+    if (!isnan(peer->download.rate))
+        sk_units_rate(peer->download.rate, row[PEER_DOWNLOAD].text);
     if (!isnan(peer->rtt_s))
         sk_units_duration(peer->rtt_s, row[PEER_RTT].text);
     set_unchoked(text, peer, &row[PEER_UNCHOKED]);

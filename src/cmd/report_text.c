@@ -270,7 +270,11 @@ int sk_report_write_text(const struct sk_report *report, const struct sk_screen 
     put_clients(&text);
     int err = put_claims(&text);
     if (!err)
+        err = sk_report_write_verdicts(&text);
+    if (!err)
         err = sk_report_write_peers(&text);
+    if (!err)
+        err = sk_report_write_flows(&text);
     if (!err)
         err = sk_report_write_failures(&text);
     if (!err)

@@ -182,11 +182,13 @@ int sk_target_resolve(struct sk_target *target, struct skep_runtime *runtime,
     }
 }
 
-static void set_hash(bool has_v1, const uint8_t *v1, const uint8_t *v2, bool is_private,
-                     struct sk_target_hash *ret_hash)
+static void set_hash(bool has_v1, const uint8_t *v1, bool has_v2, const uint8_t *v2,
+                     bool is_private, struct sk_target_hash *ret_hash)
 {
-    *ret_hash = (struct sk_target_hash){.is_v1 = has_v1, .is_private = is_private};
+    *ret_hash = (struct sk_target_hash){
+        .is_v1 = has_v1, .is_hybrid = has_v1 && has_v2, .is_private = is_private};
     memcpy(ret_hash->bytes, has_v1 ? v1 : v2, sizeof ret_hash->bytes);
+    memcpy(ret_hash->bytes_v2, v2, sizeof ret_hash->bytes_v2);
 }
 
 static int hash_of_link(const char *link, struct sk_target_hash *ret_hash)
@@ -197,7 +199,7 @@ static int hash_of_link(const char *link, struct sk_target_hash *ret_hash)
                                       : sk_magnet_from_hash(link, &magnet);
     if (err)
         return refuse("link or info-hash", err, reason);
-    set_hash(magnet->has_v1, magnet->hash_v1, magnet->hash_v2, false, ret_hash);
+    set_hash(magnet->has_v1, magnet->hash_v1, magnet->has_v2, magnet->hash_v2, false, ret_hash);
     sk_magnet_free(magnet);
     return SK_EXIT_DONE;
 }
@@ -209,7 +211,8 @@ static int hash_of_file(struct sk_bytes bytes, struct sk_target_hash *ret_hash)
     int err = sk_metainfo_parse(bytes, &torrent, &reason);
     if (err)
         return refuse(".torrent file", err, reason);
-    set_hash(torrent->has_v1, torrent->hash_v1, torrent->hash_v2, torrent->is_private, ret_hash);
+    set_hash(torrent->has_v1, torrent->hash_v1, torrent->has_v2, torrent->hash_v2,
+             torrent->is_private, ret_hash);
     sk_metainfo_free(torrent);
     return SK_EXIT_DONE;
 }

@@ -37,6 +37,8 @@ int sk_target_resolve(struct sk_target *target, struct skep_runtime *runtime,
 struct sk_target_hash {
     uint8_t bytes[20]; /* its v1 info-hash, or the first of that of v2 */
     bool is_v1;
+    bool is_hybrid; /* v1 and v2: peers of v2 call it by */
+    uint8_t bytes_v2[20];
     bool is_private; /* the torrent says that only its trackers may be asked */
 };
 /* Of a FILE or LINK. Complains; an exit code. */

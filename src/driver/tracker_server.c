@@ -224,6 +224,12 @@ void sk_tracker_server_free(struct sk_tracker_server *server)
     }
 }
 
+void sk_tracker_server_counts(struct sk_tracker_server *server,
+                              struct sk_registry_counts *ret_counts)
+{
+    sk_responder_counts(server->responder, uv_hrtime(), ret_counts);
+}
+
 uint16_t sk_tracker_server_port(const struct sk_tracker_server *server)
 {
     return server->port;

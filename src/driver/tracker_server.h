@@ -48,5 +48,8 @@ int sk_tracker_server_new(const struct sk_tracker_server_config *config,
  * Not from within the callback. NULL does nothing. */
 void sk_tracker_server_free(struct sk_tracker_server *server);
 uint16_t sk_tracker_server_port(const struct sk_tracker_server *server);
+/* What it knows just now. */
+void sk_tracker_server_counts(struct sk_tracker_server *server,
+                              struct sk_registry_counts *ret_counts);
 
 #endif

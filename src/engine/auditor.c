@@ -35,6 +35,8 @@ static void init_record(struct sk_record *record, const struct sk_endpoint *endp
     seen->upload_only = -1;
     seen->rtt_s = seen->gap_median_s = seen->unchoked_after_s = NAN;
     seen->connected_s = seen->share = seen->share_change = NAN;
+    seen->capacity = seen->download = seen->upload = SK_RATE_UNKNOWN;
+    seen->verdict.error_rate = NAN;
     seen->delivered = SK_RATE_UNKNOWN;
     for (int i = 0; i < SK_SOURCE_COUNT; i++)
         seen->heard_s[i] = NAN;

@@ -15,11 +15,17 @@
 
 struct sk_anonymizer {
     uint8_t key[SK_ANONYMIZER_KEY_SIZE];
+    /* What it is given is hidden already: endpoints are stand-ins, each for one pseudonym, which it
+     * gives back (sk_anonymizer_stand_in()), and texts stay as they are. The key is not used. */
+    bool recalls;
 };
 
 /* `key` (SK_ANONYMIZER_KEY_SIZE bytes) is copied; NULL draws one from the system's entropy:
  * SKEP_ERR_CRYPTO where there is none. */
 int sk_anonymizer_init(struct sk_anonymizer *anonymizer, const uint8_t *key);
+/* The endpoint that stands for the pseudonym of one ("peer-" and 16 hex digits), in 100::/64, which
+ * no network routes (RFC 6666). False for another text. */
+bool sk_anonymizer_stand_in(const char *text, struct sk_endpoint *ret_endpoint);
 /* Writes "ip:port", or "peer-" and 16 hex digits; "" for an endpoint of family NONE. Returns
  * ret_text. */
 char *sk_anonymizer_endpoint(const struct sk_anonymizer *anonymizer,

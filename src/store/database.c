@@ -59,7 +59,7 @@ static int read_int(struct sk_database *database, const char *sql, sqlite3_int64
 }
 
 static int check_or_create(struct sk_database *database, int application, int version,
-                           const char *schema)
+                           const char *schema, int (*upgrade)(struct sk_database *database))
 {
     sqlite3_int64 its_application, its_version, things;
     int err = read_int(database, "PRAGMA application_id", &its_application);
@@ -74,32 +74,51 @@ static int check_or_create(struct sk_database *database, int application, int ve
     if (its_application != application)
         return sk_database_refuse(database,
                                   "a database of another program; nothing was written to it");
-    if (its_version != version)
-        return sk_database_refuse(database, its_version > version
-                                                ? "was made by a newer skep; use another file"
-                                                : "was made by an older skep; use another file");
-    return 0;
+    if (its_version > version)
+        return sk_database_refuse(database, "was made by a newer skep; use another file");
+    if (its_version < version && (!upgrade || its_version < 1))
+        return sk_database_refuse(database, "was made by an older skep; use another file");
+    return its_version < version ? upgrade(database) : 0;
 }
 
 int sk_database_claim(struct sk_database *database, int application, int version,
-                      const char *schema)
+                      const char *schema, int (*upgrade)(struct sk_database *database))
 {
     int err = sk_database_execute(database, "BEGIN IMMEDIATE");
     if (!err)
-        err = sk_database_end(database, check_or_create(database, application, version, schema));
+        err = sk_database_end(database,
+                              check_or_create(database, application, version, schema, upgrade));
     return err;
 }
 
-int sk_database_open(struct sk_database *database, const char *path)
+int sk_database_recognize(struct sk_database *database, int application, const char *otherwise)
+{
+    sqlite3_int64 its_application;
+    int err = read_int(database, "PRAGMA application_id", &its_application);
+    if (!err && its_application != application)
+        err = sk_database_refuse(database, otherwise);
+    return err;
+}
+
+static int open_as(struct sk_database *database, const char *path, int flags)
 {
     *database = (struct sk_database){.path = sk_mem_strdup(path)};
     if (!database->path)
         return SKEP_ERR_NOMEM;
-    if (sqlite3_open_v2(path, &database->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-        SQLITE_OK)
+    if (sqlite3_open_v2(path, &database->db, flags, NULL) != SQLITE_OK)
         return sk_database_fail(database);
     sqlite3_busy_timeout(database->db, BUSY_MS);
     return 0;
+}
+
+int sk_database_open(struct sk_database *database, const char *path)
+{
+    return open_as(database, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+}
+
+int sk_database_open_to_read(struct sk_database *database, const char *path)
+{
+    return open_as(database, path, SQLITE_OPEN_READONLY);
 }
 
 void sk_database_close(struct sk_database *database)

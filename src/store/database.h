@@ -23,14 +23,20 @@ struct sk_database {
 /* Opens or creates the file. After a failure, too, close() is called. SKEP_ERR_STORE,
  * SKEP_ERR_NOMEM. */
 int sk_database_open(struct sk_database *database, const char *path);
+/* Opens a file that is there, for reading only. As open(). */
+int sk_database_open_to_read(struct sk_database *database, const char *path);
 /* What is open is closed; statements were finalized before. */
 void sk_database_close(struct sk_database *database);
 /*
  * Sees whether the file is of this kind; a new one is made so by `schema`, which sets both numbers.
- * In one transaction: two programs may come upon a new file together. SKEP_ERR_STORE.
+ * One of an older version is brought up to this one by `upgrade`, or refused where that is NULL. In
+ * one transaction: two programs may come upon a file together. SKEP_ERR_STORE.
  */
 int sk_database_claim(struct sk_database *database, int application, int version,
-                      const char *schema);
+                      const char *schema, int (*upgrade)(struct sk_database *database));
+/* Sees whether a file to be read is of this kind, whatever its version; SKEP_ERR_STORE says what it
+ * is `otherwise` (static). */
+int sk_database_recognize(struct sk_database *database, int application, const char *otherwise);
 /* Both return SKEP_ERR_STORE: with SQLite's words, with ours (static or copied). */
 int sk_database_fail(struct sk_database *database);
 int sk_database_refuse(struct sk_database *database, const char *why);

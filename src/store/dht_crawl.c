@@ -35,7 +35,7 @@ int sk_crawl_store_open(const char *path, struct sk_crawl_store **ret_store,
         return SKEP_ERR_NOMEM;
     int err = sk_database_open(&store->file, path);
     if (!err)
-        err = sk_database_claim(&store->file, APPLICATION, VERSION, schema);
+        err = sk_database_claim(&store->file, APPLICATION, VERSION, schema, NULL);
     if (!err)
         err =
             sk_database_prepare(&store->file,

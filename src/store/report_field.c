@@ -15,19 +15,22 @@
 #define RATE_DECIMALS 1
 #define HIDDEN_DECIMALS 1
 #define CLOCK_DECIMALS 3 /* of wall clocks */
+#define ERROR_DECIMALS 9 /* of error rates */
+
+#define MEMBER(type, member) offsetof(type, member), sizeof(((type *)0)->member)
 
 #define REPORT(name, kind, member)                                                                 \
     {                                                                                              \
-        name, SK_FIELD_##kind, offsetof(struct sk_report, member), 0, 0                            \
+        name, SK_FIELD_##kind, MEMBER(struct sk_report, member), 0, 0                              \
     }
 #define REPORT_IF(name, kind, member, flag)                                                        \
     {                                                                                              \
-        name, SK_FIELD_##kind, offsetof(struct sk_report, member),                                 \
-            offsetof(struct sk_report, flag), 0                                                    \
+        name, SK_FIELD_##kind, MEMBER(struct sk_report, member), offsetof(struct sk_report, flag), \
+            0                                                                                      \
     }
 #define REPORT_REAL(name, member, decimals)                                                        \
     {                                                                                              \
-        name, SK_FIELD_REAL, offsetof(struct sk_report, member), 0, decimals                       \
+        name, SK_FIELD_REAL, MEMBER(struct sk_report, member), 0, decimals                         \
     }
 
 const struct sk_field sk_fields_audit[] = {
@@ -68,7 +71,7 @@ const size_t sk_fields_swarm_count = SK_ARRAY_LEN(sk_fields_swarm);
 
 #define CLAIM(name, kind, member)                                                                  \
     {                                                                                              \
-        name, SK_FIELD_##kind, offsetof(struct sk_report_claim, member), 0, CLOCK_DECIMALS         \
+        name, SK_FIELD_##kind, MEMBER(struct sk_report_claim, member), 0, CLOCK_DECIMALS           \
     }
 
 const struct sk_field sk_fields_claim[] = {
@@ -81,16 +84,16 @@ const size_t sk_fields_claim_count = SK_ARRAY_LEN(sk_fields_claim);
 
 #define PEER(name, kind, member)                                                                   \
     {                                                                                              \
-        name, SK_FIELD_##kind, offsetof(struct sk_report_peer, member), 0, 0                       \
+        name, SK_FIELD_##kind, MEMBER(struct sk_report_peer, member), 0, 0                         \
     }
 #define PEER_IF(name, kind, member, flag, decimals)                                                \
     {                                                                                              \
-        name, SK_FIELD_##kind, offsetof(struct sk_report_peer, member),                            \
+        name, SK_FIELD_##kind, MEMBER(struct sk_report_peer, member),                              \
             offsetof(struct sk_report_peer, flag), decimals                                        \
     }
 #define PEER_REAL(name, member, decimals)                                                          \
     {                                                                                              \
-        name, SK_FIELD_REAL, offsetof(struct sk_report_peer, member), 0, decimals                  \
+        name, SK_FIELD_REAL, MEMBER(struct sk_report_peer, member), 0, decimals                    \
     }
 
 const struct sk_field sk_fields_peer[] = {
@@ -135,8 +138,38 @@ const struct sk_field sk_fields_peer[] = {
     PEER("blocks_corrupt", U32, blocks_corrupt),
     PEER("blocks_unverified", U32, blocks_unverified),
     PEER("given_bytes", U64, given_bytes),
+    PEER_REAL("capacity.rate_bytes_s", capacity.rate, RATE_DECIMALS),
+    PEER_REAL("capacity.low", capacity.low, RATE_DECIMALS),
+    PEER_REAL("capacity.high", capacity.high, RATE_DECIMALS),
+    PEER("capacity.how", TEXT, capacity_how),
+    PEER_REAL("download.rate_bytes_s", download.rate, RATE_DECIMALS),
+    PEER_REAL("download.low", download.low, RATE_DECIMALS),
+    PEER_REAL("download.high", download.high, RATE_DECIMALS),
+    PEER("download.how", TEXT, download_how),
+    PEER_REAL("upload.rate_bytes_s", upload.rate, RATE_DECIMALS),
+    PEER_REAL("upload.low", upload.low, RATE_DECIMALS),
+    PEER_REAL("upload.high", upload.high, RATE_DECIMALS),
+    PEER("verdict.result", VERDICT, verdict.result),
+    PEER("verdict.claim", NOTE, verdict.claim),
+    PEER("verdict.evidence", NOTE, verdict.evidence),
+    PEER("verdict.ruled_out", NOTE, verdict.ruled_out),
+    PEER_REAL("verdict.error_rate", verdict.error_rate, ERROR_DECIMALS),
+    PEER("verdict.announces", SOME, verdict.announces),
 };
 const size_t sk_fields_peer_count = SK_ARRAY_LEN(sk_fields_peer);
+
+#define FLOW(name, kind, member)                                                                   \
+    {                                                                                              \
+        name, SK_FIELD_##kind, MEMBER(struct sk_report_flow, member), 0, 0                         \
+    }
+
+const struct sk_field sk_fields_flow[] = {
+    FLOW("from", ADDRESS, from),     FLOW("to", ADDRESS, to),
+    FLOW("bytes", ROUND, bytes),     FLOW("low", ROUND, low),
+    FLOW("high", ROUND, high),       FLOW("uniform", ROUND, uniform),
+    FLOW("gravity", ROUND, gravity), FLOW("ambiguous", BOOL, ambiguous),
+};
+const size_t sk_fields_flow_count = SK_ARRAY_LEN(sk_fields_flow);
 
 static void set_int(struct sk_value *value, int64_t i)
 {
@@ -152,6 +185,12 @@ static void set_real(struct sk_value *value, double real, int decimals)
         return;
     value->kind = SK_VALUE_REAL;
     value->real = fabs(real) < 1e15 / unit ? round(real * unit) / unit + 0.0 : real;
+}
+
+static void set_round(struct sk_value *value, double real)
+{
+    if (fabs(real) < 0x1p62)
+        set_int(value, llround(real));
 }
 
 int sk_value_set_text(struct sk_value *value, struct sk_bytes text)
@@ -239,17 +278,19 @@ static int set_remark(struct sk_value *value, const char *remark,
 static int read_text(const struct sk_field *field, const void *member,
                      const struct sk_report_style *style, struct sk_value *value)
 {
-    const char *text = field->kind == SK_FIELD_CHARS ? member : *(const char *const *)member;
-    if (!text || (field->kind == SK_FIELD_CHARS && !text[0]))
+    bool within = field->kind == SK_FIELD_CHARS || field->kind == SK_FIELD_NOTE;
+    bool remark = field->kind == SK_FIELD_REMARK || field->kind == SK_FIELD_NOTE;
+    const char *text = within ? member : *(const char *const *)member;
+    if (!text || (within && !text[0]))
         return 0;
-    return field->kind == SK_FIELD_REMARK ? set_remark(value, text, style)
-                                          : sk_value_set_text(value, sk_bytes_text(text));
+    return remark ? set_remark(value, text, style) : sk_value_set_text(value, sk_bytes_text(text));
 }
 
 int sk_field_read(const struct sk_field *field, const void *base,
                   const struct sk_report_style *style, struct sk_value *value)
 {
     const void *member = (const char *)base + field->offset;
+    const char *name;
     int64_t i;
     sk_buf_deinit(&value->scratch);
     value->kind = SK_VALUE_NONE;
@@ -258,6 +299,10 @@ int sk_field_read(const struct sk_field *field, const void *base,
     switch (field->kind) {
     case SK_FIELD_U32:
         set_int(value, *(const uint32_t *)member);
+        return 0;
+    case SK_FIELD_SOME:
+        if ((i = *(const uint32_t *)member) > 0)
+            set_int(value, i);
         return 0;
     case SK_FIELD_U64:
         set_int(value, (int64_t)SK_MIN(*(const uint64_t *)member, (uint64_t)INT64_MAX));
@@ -275,11 +320,15 @@ int sk_field_read(const struct sk_field *field, const void *base,
         set_int(value, *(const bool *)member);
         value->kind = SK_VALUE_BOOL;
         return 0;
+    case SK_FIELD_ROUND:
+        set_round(value, *(const double *)member);
+        return 0;
     case SK_FIELD_REAL:
         set_real(value, *(const double *)member, field->decimals);
         return 0;
     case SK_FIELD_TEXT:
     case SK_FIELD_CHARS:
+    case SK_FIELD_NOTE:
     case SK_FIELD_REMARK:
         return read_text(field, member, style, value);
     case SK_FIELD_HASH:
@@ -296,6 +345,9 @@ int sk_field_read(const struct sk_field *field, const void *base,
         return set_sources(value, *(const unsigned *)member);
     case SK_FIELD_STOPPED:
         return set_copy(value, sk_stopped_name(*(const enum sk_stopped *)member));
+    case SK_FIELD_VERDICT:
+        name = sk_verdict_result_name(*(const enum sk_verdict_result *)member);
+        return name ? set_copy(value, name) : 0;
     }
     return 0;
 }

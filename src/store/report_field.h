@@ -20,13 +20,16 @@ struct sk_report_style {
 
 enum sk_field_kind {
     SK_FIELD_U32,
+    SK_FIELD_SOME, /* uint32_t, 0 = unknown */
     SK_FIELD_U64,
     SK_FIELD_COUNT, /* int64_t, -1 = unknown */
     SK_FIELD_FLAG,  /* int: 1, 0, -1 = unknown */
     SK_FIELD_BOOL,
+    SK_FIELD_ROUND,   /* double, NAN = unknown; written as a whole number */
     SK_FIELD_REAL,    /* double, NAN = unknown; `decimals` are meaningful */
     SK_FIELD_TEXT,    /* char *, NULL = unknown; raw bytes */
     SK_FIELD_CHARS,   /* char [], "" = unknown */
+    SK_FIELD_NOTE,    /* char [], "" = unknown; addresses may stand in it */
     SK_FIELD_REMARK,  /* char *, NULL = unknown; raw bytes in which addresses may stand */
     SK_FIELD_HASH,    /* uint8_t [20] */
     SK_FIELD_HASH_V2, /* uint8_t [32] */
@@ -35,13 +38,14 @@ enum sk_field_kind {
     SK_FIELD_OUTCOME,
     SK_FIELD_SOURCES, /* unsigned, set of enum sk_source */
     SK_FIELD_STOPPED,
+    SK_FIELD_VERDICT, /* enum sk_verdict_result, NONE = unknown */
 };
 
 struct sk_field {
     const char *name;
     enum sk_field_kind kind;
-    size_t offset;
-    size_t known_if; /* offset of a bool without which the field is unknown; 0 = none */
+    size_t offset, size; /* of the member */
+    size_t known_if;     /* offset of a bool without which the field is unknown; 0 = none */
     int decimals;
 };
 
@@ -49,8 +53,9 @@ extern const struct sk_field sk_fields_audit[]; /* of struct sk_report: about th
 extern const struct sk_field sk_fields_swarm[]; /* of struct sk_report: about the swarm */
 extern const struct sk_field sk_fields_claim[]; /* of struct sk_report_claim */
 extern const struct sk_field sk_fields_peer[];  /* of struct sk_report_peer */
+extern const struct sk_field sk_fields_flow[];  /* of struct sk_report_flow */
 extern const size_t sk_fields_audit_count, sk_fields_swarm_count, sk_fields_claim_count,
-    sk_fields_peer_count;
+    sk_fields_peer_count, sk_fields_flow_count;
 
 enum sk_value_kind {
     SK_VALUE_NONE, /* unknown */

@@ -2,6 +2,7 @@
 
 #include <skep/err.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "swarm/source.h"
 
@@ -145,13 +146,23 @@ static int put_claim(json_t *object, const struct sk_report_claim *claim,
     return put_fields(object, sk_fields_claim, sk_fields_claim_count, claim, style);
 }
 
+/* Whether all there is in an object is null. */
+static bool knows_nothing(json_t *object)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(object, name, value) if (!json_is_null(value)) return false;
+    return true;
+}
+
 static int put_peer(json_t *object, const struct sk_report_peer *peer,
                     const struct sk_report_style *style)
 {
-    static const char *const not_judged[] = {"capacity", "download", "verdict"};
+    static const char *const judged[] = {"capacity", "download", "upload", "verdict"};
     int err = put_fields(object, sk_fields_peer, sk_fields_peer_count, peer, style);
-    for (size_t i = 0; i < sizeof not_judged / sizeof not_judged[0] && !err; i++)
-        err = put_null(object, not_judged[i]);
+    for (size_t i = 0; i < SK_ARRAY_LEN(judged) && !err; i++)
+        if (knows_nothing(json_object_get(object, judged[i])))
+            err = put_null(object, judged[i]);
     return err;
 }
 
@@ -186,6 +197,16 @@ static int write_peer(const struct sk_report_peer *peer, const struct sk_report_
     json_t *object = json_object();
     int err = type ? put_text(object, "type", type) : 0;
     return dump(object, err ? err : put_peer(object, peer, style), out);
+}
+
+static int write_flow(const struct sk_report_flow *flow, const struct sk_report_style *style,
+                      const char *type, struct sk_buf *out)
+{
+    json_t *object = json_object();
+    int err = type ? put_text(object, "type", type) : 0;
+    if (!err)
+        err = put_fields(object, sk_fields_flow, sk_fields_flow_count, flow, style);
+    return dump(object, err, out);
 }
 
 static int put_claims(json_t *swarm, const struct sk_report *report,
@@ -236,7 +257,14 @@ int sk_report_write_json(const struct sk_report *report, const struct sk_report_
             err = write_peer(peers[i], style, NULL, out);
     }
     if (!err)
-        err = sk_buf_text(out, "],\n\"flows\":[]}\n");
+        err = sk_buf_text(out, "],\n\"flows\":[");
+    for (size_t i = 0; i < report->flows_count && !err; i++) {
+        err = sk_buf_text(out, i ? ",\n" : "\n");
+        if (!err)
+            err = write_flow(&report->flows[i], style, NULL, out);
+    }
+    if (!err)
+        err = sk_buf_text(out, "]}\n");
     sk_mem_free(peers);
     return err;
 }
@@ -274,6 +302,11 @@ int sk_report_write_jsonl(const struct sk_report *report, const struct sk_report
         err = write_claim_line(&report->claims[i], style, out);
     for (size_t i = 0; i < report->peers_count && !err; i++) {
         err = write_peer(peers[i], style, "peer", out);
+        if (!err)
+            err = sk_buf_text(out, "\n");
+    }
+    for (size_t i = 0; i < report->flows_count && !err; i++) {
+        err = write_flow(&report->flows[i], style, "flow", out);
         if (!err)
             err = sk_buf_text(out, "\n");
     }

@@ -2,10 +2,14 @@
 
 #include <skep/err.h>
 
+#include <stdio.h>
+
 static const char *column_type(enum sk_field_kind kind)
 {
     switch (kind) {
     case SK_FIELD_U32:
+    case SK_FIELD_SOME:
+    case SK_FIELD_ROUND:
     case SK_FIELD_U64:
     case SK_FIELD_COUNT:
     case SK_FIELD_FLAG:
@@ -22,7 +26,7 @@ static void add_columns(struct sk_buf *sql, const struct sk_field *fields, size_
 {
     char name[SK_FIELD_NAME_MAX];
     for (size_t i = 0; i < count; i++)
-        sk_buf_printf(sql, ",\n  %s %s", sk_field_flat_name(&fields[i], name),
+        sk_buf_printf(sql, ",\n  \"%s\" %s", sk_field_flat_name(&fields[i], name),
                       column_type(fields[i].kind));
 }
 
@@ -32,10 +36,17 @@ static int end(struct sk_buf *sql)
     return sk_buf_append(sql, "", 1) ? SKEP_ERR_NOMEM : 0;
 }
 
+static const char reference[] = "(\n  audit INTEGER NOT NULL REFERENCES audit ON DELETE CASCADE";
+
+static void add_flows(struct sk_buf *sql)
+{
+    sk_buf_printf(sql, "CREATE TABLE flows %s", reference);
+    add_columns(sql, sk_fields_flow, sk_fields_flow_count);
+    sk_buf_text(sql, ");\n");
+}
+
 int sk_report_schema_create(struct sk_buf *sql)
 {
-    static const char reference[] =
-        "(\n  audit INTEGER NOT NULL REFERENCES audit ON DELETE CASCADE";
     sk_buf_printf(sql, "PRAGMA application_id = %d;\nPRAGMA user_version = %d;\n",
                   SK_STORE_APPLICATION, SK_STORE_VERSION);
     sk_buf_text(sql, "CREATE TABLE audit (\n  id INTEGER PRIMARY KEY,\n  anonymized INTEGER");
@@ -45,13 +56,82 @@ int sk_report_schema_create(struct sk_buf *sql)
     add_columns(sql, sk_fields_claim, sk_fields_claim_count);
     sk_buf_printf(sql, ");\nCREATE TABLE peers %s", reference);
     add_columns(sql, sk_fields_peer, sk_fields_peer_count);
+    sk_buf_text(sql, ");\n");
+    add_flows(sql);
     sk_buf_printf(sql,
-                  ");\nCREATE TABLE observations %s,\n  at_ns INTEGER NOT NULL,\n"
+                  "CREATE TABLE observations %s,\n  at_ns INTEGER NOT NULL,\n"
                   "  kind TEXT NOT NULL,\n  peer TEXT,\n  told_by TEXT,\n  source TEXT,\n"
                   "  a INTEGER,\n  b INTEGER,\n  c INTEGER,\n  text TEXT,\n  data BLOB);\n",
                   reference);
     return end(sql);
 }
+
+/* ---- files of older versions ---- */
+
+static int has(struct sk_database *database, const char *sql, const char *table, const char *column,
+               bool *ret_has)
+{
+    sqlite3_stmt *query;
+    int err = sk_database_prepare(database, sql, &query);
+    if (err)
+        return err;
+    sqlite3_bind_text(query, 1, table, -1, SQLITE_STATIC);
+    if (column)
+        sqlite3_bind_text(query, 2, column, -1, SQLITE_STATIC);
+    int step = sqlite3_step(query);
+    *ret_has = step == SQLITE_ROW;
+    sqlite3_finalize(query);
+    return step == SQLITE_ROW || step == SQLITE_DONE ? 0 : sk_database_fail(database);
+}
+
+/* Adds the columns that a table lacks; what its rows say of them is then unknown, as it is. */
+static int complete(struct sk_database *database, const char *table, const struct sk_field *fields,
+                    size_t count)
+{
+    char name[SK_FIELD_NAME_MAX], sql[160];
+    bool there = false;
+    int err = 0;
+    for (size_t i = 0; i < count && !err; i++) {
+        sk_field_flat_name(&fields[i], name);
+        err =
+            has(database, "SELECT 1 FROM pragma_table_info(?) WHERE name = ?", table, name, &there);
+        if (err || there)
+            continue;
+        snprintf(sql, sizeof sql, "ALTER TABLE %s ADD COLUMN \"%s\" %s", table, name,
+                 column_type(fields[i].kind));
+        err = sk_database_execute(database, sql);
+    }
+    return err;
+}
+
+int sk_report_schema_upgrade(struct sk_database *database)
+{
+    struct sk_buf sql;
+    bool has_flows = false;
+    int err = complete(database, "audit", sk_fields_audit, sk_fields_audit_count);
+    if (!err)
+        err = complete(database, "audit", sk_fields_swarm, sk_fields_swarm_count);
+    if (!err)
+        err = complete(database, "claims", sk_fields_claim, sk_fields_claim_count);
+    if (!err)
+        err = complete(database, "peers", sk_fields_peer, sk_fields_peer_count);
+    if (!err)
+        err = has(database, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
+                  "flows", NULL, &has_flows);
+    if (err)
+        return err;
+    sk_buf_init(&sql, SK_STORE_SQL_MAX);
+    if (!has_flows)
+        add_flows(&sql);
+    sk_buf_printf(&sql, "PRAGMA user_version = %d;", SK_STORE_VERSION);
+    err = end(&sql);
+    if (!err)
+        err = sk_database_execute(database, (const char *)sql.p);
+    sk_buf_deinit(&sql);
+    return err;
+}
+
+/* ---- statements ---- */
 
 int sk_report_schema_insert(const char *table, const struct sk_field *fields, size_t count,
                             struct sk_buf *sql)
@@ -59,7 +139,7 @@ int sk_report_schema_insert(const char *table, const struct sk_field *fields, si
     char name[SK_FIELD_NAME_MAX];
     sk_buf_printf(sql, "INSERT INTO %s (audit", table);
     for (size_t i = 0; i < count; i++)
-        sk_buf_printf(sql, ", %s", sk_field_flat_name(&fields[i], name));
+        sk_buf_printf(sql, ", \"%s\"", sk_field_flat_name(&fields[i], name));
     sk_buf_text(sql, ") VALUES (?");
     for (size_t i = 0; i < count; i++)
         sk_buf_text(sql, ", ?");
@@ -72,7 +152,7 @@ static void add_assignments(struct sk_buf *sql, const struct sk_field *fields, s
 {
     char name[SK_FIELD_NAME_MAX];
     for (size_t i = 0; i < count; i++, ++*column)
-        sk_buf_printf(sql, "%s%s = ?%d", *column > 2 ? ", " : "",
+        sk_buf_printf(sql, "%s\"%s\" = ?%d", *column > 2 ? ", " : "",
                       sk_field_flat_name(&fields[i], name), *column);
 }
 

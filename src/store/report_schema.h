@@ -5,6 +5,7 @@
 #ifndef SK_STORE_REPORT_SCHEMA_H
 #define SK_STORE_REPORT_SCHEMA_H
 
+#include "store/database.h"
 #include "store/report_field.h"
 
 #define SK_STORE_APPLICATION 0x736b6570 /* "skep": PRAGMA application_id */
@@ -21,6 +22,10 @@
 
 /* The tables and the marks by which the file is known as ours. */
 int sk_report_schema_create(struct sk_buf *sql);
+/* Adds to a file of an older version what it lacks. Columns only ever join, so that nothing in it
+ * changes, and a program that still writes in the old way can go on. As sk_database_claim() wants
+ * it. */
+int sk_report_schema_upgrade(struct sk_database *database);
 /* Parameters: 1 audit, then the fields. */
 int sk_report_schema_insert(const char *table, const struct sk_field *fields, size_t count,
                             struct sk_buf *sql);

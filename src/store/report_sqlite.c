@@ -30,7 +30,7 @@ static int create_or_claim(struct sk_report_store *store)
     int err = sk_report_schema_create(&sql);
     if (!err)
         err = sk_database_claim(&store->file, SK_STORE_APPLICATION, SK_STORE_VERSION,
-                                (const char *)sql.p);
+                                (const char *)sql.p, sk_report_schema_upgrade);
     sk_buf_deinit(&sql);
     return err;
 }
@@ -355,6 +355,23 @@ static int write_peers(struct sk_report_store *store, const struct sk_report *re
     return err;
 }
 
+static int write_flows(struct sk_report_store *store, const struct sk_report *report)
+{
+    sqlite3_stmt *statement = NULL;
+    struct sk_buf sql;
+    sk_buf_init(&sql, SK_STORE_SQL_MAX);
+    sk_report_schema_insert("flows", sk_fields_flow, sk_fields_flow_count, &sql);
+    int err = prepare(store, &sql, &statement);
+    for (size_t i = 0; i < report->flows_count && !err; i++) {
+        err = bind_fields(store, statement, 2, sk_fields_flow, sk_fields_flow_count,
+                          &report->flows[i]);
+        if (!err)
+            err = run(store, statement);
+    }
+    sqlite3_finalize(statement);
+    return err;
+}
+
 int sk_report_store_finish(struct sk_report_store *store, const struct sk_report *report)
 {
     SK_ASSERT(store->audit);
@@ -368,6 +385,8 @@ int sk_report_store_finish(struct sk_report_store *store, const struct sk_report
         err = write_claims(store, report);
     if (!err)
         err = write_peers(store, report);
+    if (!err)
+        err = write_flows(store, report);
     err = sk_database_end(&store->file, err);
     store->audit = 0;
     if (!err)

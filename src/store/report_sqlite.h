@@ -4,11 +4,11 @@
  *
  *   open -> begin -> observe ... -> finish -> (begin ...) -> close
  *
- * Tables: audit (one row an audit: what the JSON document says of audit and swarm), claims, peers
- * (columns are the fields of store/report_field.h, dots as '_') and observations (at_ns since the
- * audit began, kind, peer, told_by, source, a, b, c, text, data; audit/observation.h says what a
- * kind's numbers are; what a kind does not use is NULL). An audit whose `seconds` is NULL was never
- * finished.
+ * Tables: audit (one row an audit: what the JSON document says of audit and swarm), claims, peers,
+ * flows (columns are the fields of store/report_field.h, dots as '_') and observations (at_ns since
+ * the audit began, kind, peer, told_by, source, a, b, c, text, data; audit/observation.h says what
+ * a kind's numbers are; what a kind does not use is NULL). An audit whose `seconds` is NULL was
+ * never finished.
  *
  * Observations are queued (SK_STORE_QUEUE_MAX bytes) and written in bursts of one transaction each,
  * when the queue is full or a second old, so that the file is never locked between bursts. The file

@@ -331,18 +331,10 @@ static bool read_number(struct sk_bytes value, uint64_t max, uint64_t *ret_numbe
     return true;
 }
 
-static bool read_left(struct sk_bytes value, void *to)
+/* Bytes; UINT64_MAX where they are not known. */
+static bool read_bytes(struct sk_bytes value, void *to)
 {
     return read_number(value, UINT64_MAX - 1, to);
-}
-
-static bool read_moved(struct sk_bytes value, void *to)
-{
-    uint64_t *bytes = to;
-    if (!read_number(value, UINT64_MAX - 1, bytes))
-        return false;
-    *bytes = *bytes == UINT64_MAX ? 0 : *bytes;
-    return true;
 }
 
 static bool read_port(struct sk_bytes value, void *to)
@@ -363,23 +355,26 @@ static bool read_want(struct sk_bytes value, void *to)
     return true;
 }
 
-/* Clients write the key as they like: hex digits are read as such, other text stands for 0. */
+/* Clients write the key as they like: hex digits are read as such, other text is no key. */
 static bool read_key(struct sk_bytes value, void *to)
 {
-    char text[9];
+    struct sk_tracker_announce *announce = to;
+    char text[9], *end;
     sk_tracker_text_copy(value, text, sizeof text);
-    *(uint32_t *)to = (uint32_t)strtoul(text, NULL, 16);
+    announce->key = (uint32_t)strtoul(text, &end, 16);
+    announce->has_key = end > text;
     return true;
 }
 
-/* An unknown event ("paused", BEP 21) is no event. */
+/* An unknown event is no event; "paused" (BEP 21) says what the client is. */
 static bool read_event(struct sk_bytes value, void *to)
 {
-    enum sk_tracker_event *event = to;
-    *event = SK_TRACKER_NONE;
+    struct sk_tracker_announce *announce = to;
+    announce->event = SK_TRACKER_NONE;
+    announce->partial_seed = sk_bytes_is(value, "paused");
     for (size_t i = 0; i < SK_ARRAY_LEN(event_names); i++)
         if (sk_bytes_is(value, event_names[i]))
-            *event = (enum sk_tracker_event)i;
+            announce->event = (enum sk_tracker_event)i;
     return true;
 }
 
@@ -392,18 +387,19 @@ static const struct {
     {"info_hash", read_20, offsetof(struct sk_tracker_announce, info_hash), true},
     {"peer_id", read_20, offsetof(struct sk_tracker_announce, peer_id), true},
     {"port", read_port, offsetof(struct sk_tracker_announce, port), true},
-    {"uploaded", read_moved, offsetof(struct sk_tracker_announce, uploaded), false},
-    {"downloaded", read_moved, offsetof(struct sk_tracker_announce, downloaded), false},
-    {"left", read_left, offsetof(struct sk_tracker_announce, left), false},
-    {"event", read_event, offsetof(struct sk_tracker_announce, event), false},
-    {"key", read_key, offsetof(struct sk_tracker_announce, key), false},
+    {"uploaded", read_bytes, offsetof(struct sk_tracker_announce, uploaded), false},
+    {"downloaded", read_bytes, offsetof(struct sk_tracker_announce, downloaded), false},
+    {"left", read_bytes, offsetof(struct sk_tracker_announce, left), false},
+    {"event", read_event, 0, false},
+    {"key", read_key, 0, false},
     {"numwant", read_want, offsetof(struct sk_tracker_announce, want), false},
 };
 
 int sk_tracker_http_read_query(struct sk_bytes query, struct sk_tracker_announce *ret_announce,
                                bool *ret_compact)
 {
-    struct sk_tracker_announce announce = {.left = UINT64_MAX, .want = -1};
+    struct sk_tracker_announce announce = {
+        .uploaded = UINT64_MAX, .downloaded = UINT64_MAX, .left = UINT64_MAX, .want = -1};
     struct sk_bytes key, value;
     bool compact = true, seen[SK_ARRAY_LEN(fields)] = {false};
     while (sk_tracker_http_next_pair(&query, &key, &value)) {

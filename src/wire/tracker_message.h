@@ -18,13 +18,15 @@ enum sk_tracker_event {
 struct sk_tracker_announce {
     uint8_t info_hash[20];
     uint8_t peer_id[20];
-    uint64_t uploaded, downloaded, left; /* bytes; left UINT64_MAX = not known yet */
+    /* Bytes. UINT64_MAX: of `left`, not known yet; of the others, not said (only as read). */
+    uint64_t uploaded, downloaded, left;
     enum sk_tracker_event event;
     bool partial_seed; /* lacks something and wants nothing (BEP 21): said over HTTP, without event
                         */
-    uint32_t key;
-    int32_t want;               /* how many peers; -1 = the tracker's default */
-    uint16_t port;              /* where we listen */
+    uint32_t key;      /* 0 where none was said */
+    bool has_key;      /* one was said (only as read) */
+    int32_t want;      /* how many peers; -1 = the tracker's default */
+    uint16_t port;     /* where we listen */
     struct sk_bytes tracker_id; /* what the tracker gave us before; borrowed, may be empty */
 };
 

@@ -191,6 +191,7 @@ static void read_announce(struct sk_bytes packet, struct sk_udp_request *request
     announce->event = event <= SK_TRACKER_STOPPED ? (enum sk_tracker_event)event : SK_TRACKER_NONE;
     memcpy(request->ip, p + 84, sizeof request->ip);
     announce->key = sk_get_u32(p + 88);
+    announce->has_key = true;
     uint32_t want = sk_get_u32(p + 92);
     announce->want = want > INT32_MAX ? -1 : (int32_t)want;
     announce->port = sk_get_u16(p + 96);

@@ -106,6 +106,10 @@ static inline void sample_fill_peer(const struct sample_peer *from, unsigned num
         .seen_s = connected ? 30 : NAN,
         .rtt_s = from->rtt_ms > 0 ? from->rtt_ms / 1000 : NAN,
         .delivered = SK_RATE_UNKNOWN,
+        .capacity = SK_RATE_UNKNOWN,
+        .download = SK_RATE_UNKNOWN,
+        .upload = SK_RATE_UNKNOWN,
+        .verdict = {.error_rate = NAN},
         .delivered_span_s = NAN,
         .gap_median_s = NAN,
         .unchokes = from->unchokes,
@@ -155,6 +159,38 @@ static inline struct sk_report_claim sample_claim(const char *source, int64_t se
     };
 }
 
+/* What is inferred: of the first peers, each in its own way. Of the others it is unknown. */
+static inline void sample_infer(struct sk_report *report)
+{
+    struct sk_report_peer *peers = report->peers;
+    peers[0].capacity = (struct sk_rate){8.4e6, 7.9e6, 9.1e6};
+    peers[0].capacity_how = "packet trains";
+    peers[0].upload = (struct sk_rate){5.5e6, 4.1e6, 6.2e6};
+    peers[5].download = (struct sk_rate){61234.5, 60000, 62000};
+    peers[5].download_how = "haves";
+    peers[6].download_how = "haves suppressed";
+    peers[0].verdict = (struct sk_verdict){
+        .result = SK_VERDICT_FALSE_REPORT,
+        .claim = "uploaded 4.0 GiB from 10:02 to 10:32",
+        .evidence = "all others gained 1.1 GiB of what it held, 198.51.100.4:6889 most of it",
+        .ruled_out = "restart, clock skew, hidden peers",
+        .error_rate = 0.0001,
+        .announces = 6,
+    };
+    peers[1].verdict =
+        (struct sk_verdict){.result = SK_VERDICT_CONSISTENT, .error_rate = NAN, .announces = 4};
+    peers[2].verdict = (struct sk_verdict){.result = SK_VERDICT_CANNOT_TELL,
+                                           .evidence = "it was not watched",
+                                           .error_rate = NAN,
+                                           .announces = 1};
+    report->flows_count = 2;
+    report->flows = sk_mem_calloc(2, sizeof *report->flows);
+    report->flows[0] = (struct sk_report_flow){
+        peers[0].endpoint, peers[5].endpoint, 7340032.4, 6291456, 8388608, 3145728, 4194304, false};
+    report->flows[1] = (struct sk_report_flow){
+        peers[4].endpoint, peers[6].endpoint, 1048576, NAN, NAN, 3145728, NAN, true};
+}
+
 /* Deinit with sk_report_deinit(). */
 static inline void sample_report(struct sk_report *report)
 {
@@ -193,6 +229,7 @@ static inline void sample_report(struct sk_report *report)
     for (unsigned i = 0; i < count; i++)
         sample_fill_peer(&sample_peers[i], i, &report->peers[i]);
     SK_ASSERT(sk_endpoint_parse("192.0.2.7:51413", 0, &report->peers[27].same_as) == 0);
+    sample_infer(report);
     for (unsigned i = 0; i < SAMPLE_PIECES; i++)
         availability[i] = 8 + (i % 50 < 21);
     SK_ASSERT(sk_report_summarize(report, availability) == 0);

@@ -80,7 +80,12 @@ static void test_document(void **state)
     assert_true(json_real_value(at(root, "swarm.hidden.low")) == 0.5);
     assert_true(json_real_value(at(root, "swarm.hidden.high")) == 7.1);
     assert_string_equal("log-linear models of the sources", text_at(root, "swarm.hidden.how"));
-    assert_int_equal(0, json_array_size(at(root, "flows")));
+    assert_int_equal(2, json_array_size(at(root, "flows")));
+    assert_string_equal("192.0.2.7:51413", text_at(root, "flows.0.from"));
+    assert_int_equal(7340032, json_integer_value(at(root, "flows.0.bytes")));
+    assert_int_equal(6291456, json_integer_value(at(root, "flows.0.low")));
+    assert_true(json_is_null(at(root, "flows.1.low")) &&
+                json_is_true(at(root, "flows.1.ambiguous")));
     assert_int_equal(3, json_array_size(at(root, "swarm.claims")));
     assert_int_equal(41, json_integer_value(at(root, "swarm.claims.0.seeds")));
     assert_true(json_is_null(at(root, "swarm.claims.0.error")));
@@ -98,6 +103,14 @@ static void test_document(void **state)
     assert_true(json_real_value(at(first, "delivered.low")) == 3890000);
     assert_string_equal("theil-sen", text_at(first, "delivered.how"));
     assert_true(json_is_true(at(first, "upload_only")));
+    assert_true(json_real_value(at(first, "capacity.high")) == 9100000);
+    assert_string_equal("packet trains", text_at(first, "capacity.how"));
+    assert_true(json_is_null(at(first, "download")));
+    assert_true(json_real_value(at(first, "upload.low")) == 4100000);
+    assert_string_equal("false-report", text_at(first, "verdict.result"));
+    assert_string_equal("restart, clock skew, hidden peers", text_at(first, "verdict.ruled_out"));
+    assert_true(json_real_value(at(first, "verdict.error_rate")) == 0.0001);
+    assert_int_equal(6, json_integer_value(at(first, "verdict.announces")));
     json_decref(root);
     sk_report_deinit(&report);
 }
@@ -105,30 +118,21 @@ static void test_document(void **state)
 /* What was not measured is null: not 0, not absent. */
 static void test_unknown_is_null(void **state)
 {
-    static const char *const unknown[] = {"share",
-                                          "share_change",
-                                          "pieces",
-                                          "peer_id",
-                                          "client",
-                                          "reason",
-                                          "transport",
-                                          "encryption",
-                                          "connected_s",
-                                          "rtt_s",
-                                          "capacity",
-                                          "download",
-                                          "verdict",
-                                          "same_as",
-                                          "delivered.rate_bytes_s",
-                                          "delivered.low",
-                                          "delivered.how",
-                                          "upload_only",
-                                          "choke.unchoked_after_s"};
+    static const char *const unknown[] = {
+        "share",         "share_change",  "pieces",      "peer_id",
+        "client",        "reason",        "transport",   "encryption",
+        "connected_s",   "rtt_s",         "capacity",    "download",
+        "upload",        "verdict",       "same_as",     "delivered.rate_bytes_s",
+        "delivered.low", "delivered.how", "upload_only", "choke.unchoked_after_s"};
     struct sk_report report = {
         .copies = NAN, .pieces_missing = -1, .unseen_share_max = INFINITY, .peers_count = 1};
     report.peers = sk_mem_calloc(1, sizeof *report.peers);
     report.peers[0] = (struct sk_report_peer){.outcome = SK_OUTCOME_REFUSED,
                                               .delivered = SK_RATE_UNKNOWN,
+                                              .capacity = SK_RATE_UNKNOWN,
+                                              .download = SK_RATE_UNKNOWN,
+                                              .upload = SK_RATE_UNKNOWN,
+                                              .verdict = {.error_rate = NAN},
                                               .share = NAN,
                                               .rtt_s = NAN,
                                               .connected_s = NAN,

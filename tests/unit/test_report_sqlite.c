@@ -270,6 +270,44 @@ static void test_foreign_files(void **state)
     }
 }
 
+/* A file of the first version takes audits of this one; what it had stays, and what it lacks is
+ * unknown. */
+static void test_older_files_are_completed(void **state)
+{
+    static const char *const joined[] = {
+        "capacity_rate_bytes_s", "capacity_low",     "capacity_high",     "capacity_how",
+        "download_rate_bytes_s", "download_low",     "download_high",     "download_how",
+        "upload_rate_bytes_s",   "upload_low",       "upload_high",       "verdict_result",
+        "verdict_claim",         "verdict_evidence", "verdict_ruled_out", "verdict_error_rate",
+        "verdict_announces"};
+    struct sk_report report;
+    char sql[160];
+    sqlite3 *db;
+    remove_file();
+    sample_report(&report);
+    struct sk_report_store *store = begin(&open_style, &report);
+    assert_int_equal(0, sk_report_store_finish(store, &report));
+    sk_report_store_close(store);
+    assert_int_equal(SQLITE_OK, sqlite3_open(path, &db));
+    for (size_t i = 0; i < SK_ARRAY_LEN(joined); i++) {
+        snprintf(sql, sizeof sql, "ALTER TABLE peers DROP COLUMN %s", joined[i]);
+        assert_int_equal(SQLITE_OK, sqlite3_exec(db, sql, NULL, NULL, NULL));
+    }
+    assert_int_equal(
+        SQLITE_OK, sqlite3_exec(db, "DROP TABLE flows; PRAGMA user_version = 1", NULL, NULL, NULL));
+    sqlite3_close(db);
+
+    store = begin(&open_style, &report);
+    assert_int_equal(0, sk_report_store_finish(store, &report));
+    sk_report_store_close(store);
+    assert_string_equal("2", ask("PRAGMA user_version"));
+    assert_string_equal("60", ask("SELECT count(*) FROM peers"));
+    assert_string_equal("0", ask("SELECT count(verdict_result) FROM peers WHERE audit = 1"));
+    assert_string_equal("3", ask("SELECT count(verdict_result) FROM peers WHERE audit = 2"));
+    assert_string_equal("2", ask("SELECT count(*) FROM flows WHERE audit = 2"));
+    sk_report_deinit(&report);
+}
+
 static void test_bad_paths(void **state)
 {
     char reason[SK_STORE_REASON_MAX];
@@ -383,6 +421,7 @@ int main(void)
         cmocka_unit_test_setup(test_queue, set_up),
         cmocka_unit_test_setup(test_several_audits, set_up),
         cmocka_unit_test_setup(test_foreign_files, set_up),
+        cmocka_unit_test_setup(test_older_files_are_completed, set_up),
         cmocka_unit_test_setup(test_bad_paths, set_up),
         cmocka_unit_test_setup(test_disk_full, set_up),
         cmocka_unit_test_setup(test_killed, set_up),

@@ -129,7 +129,7 @@ static void test_widths(void **state)
                         line_of(text, "[2001:db8:8"));
     assert_lacks(text, "via:"); /* no legend for what is not there */
     sk_buf_deinit(&out);
-    text = render(&report, 200, false, true, &out);
+    text = render(&report, 240, false, true, &out);
     assert_has(text, "idle    unchoked and gave nothing");
     assert_has(text, "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:51413  ");
     sk_buf_deinit(&out);
@@ -419,6 +419,37 @@ static void test_fit(void **state)
     assert_string_equal("…", fitted);
 }
 
+static void test_what_is_inferred(void **state)
+{
+    struct sk_report report;
+    struct sk_buf out;
+    sample_report(&report);
+    const char *text = render(&report, 200, false, true, &out);
+    assert_has(text, "CAPACITY");
+    assert_has(text, "8.4 MB/s ±0.7");
+    assert_has(text, "5.5 MB/s");
+    assert_has(text, "61 kB/s");
+    assert_has(text, "\nREPORTS 1 false, 1 consistent, 1 cannot be told\n"
+                     "192.0.2.7:51413 Transmission 4.0.5\n"
+                     "  claim        uploaded 4.0 GiB from 10:02 to 10:32\n"
+                     "  evidence     all others gained 1.1 GiB");
+    assert_has(text, "\n  ruled out    restart, clock skew, hidden peers\n"
+                     "  error rate   0.0001 (6 announces)\n"
+                     "  cannot tell  1: it was not watched\n"
+                     "  consistent   1\n");
+    assert_has(text, "7.0 MiB  6.0 MiB to 8.0 MiB");
+    assert_has(text, "1.0 MiB                      or another source\n");
+    sk_buf_deinit(&out);
+    for (size_t i = 0; i < report.peers_count; i++)
+        report.peers[i].verdict.result = SK_VERDICT_NONE;
+    report.flows_count = 0;
+    text = render(&report, 200, false, true, &out);
+    assert_lacks(text, "REPORTS");
+    assert_lacks(text, "FROM");
+    sk_buf_deinit(&out);
+    sk_report_deinit(&report);
+}
+
 static void test_bar(void **state)
 {
     const struct sk_screen screen = {.utf8 = true}, ascii = {0};
@@ -463,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_anonymous),
         cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_what_is_inferred),
         cmocka_unit_test(test_bar),
         cmocka_unit_test(test_wrap),
     };

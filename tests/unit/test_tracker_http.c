@@ -395,6 +395,7 @@ static void test_query_reads_what_the_url_says(void **state)
     assert_int_equal(0,
                      sk_tracker_http_read_query(sk_bytes_text(EXAMPLE_QUERY), &announce, &compact));
     assert_true(compact);
+    expected.has_key = true;
     assert_memory_equal(&expected, &announce, sizeof announce);
 }
 
@@ -411,9 +412,12 @@ static void test_query_defaults(void **state)
     assert_false(compact);
     assert_int_equal(1, announce.port);
     assert_int_equal(SK_TRACKER_NONE, announce.event);
+    assert_true(announce.partial_seed);
     assert_true(announce.left == UINT64_MAX);
+    assert_true(announce.uploaded == UINT64_MAX && announce.downloaded == UINT64_MAX);
     assert_int_equal(-1, announce.want);
     assert_int_equal(0, announce.key);
+    assert_false(announce.has_key);
 }
 
 static void test_query_refuses(void **state)

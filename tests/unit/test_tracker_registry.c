@@ -17,17 +17,20 @@ static struct sk_registry *registry;
 static struct sk_announce_answer answer;
 static uint64_t now;
 
-static void make(uint32_t swarms_max, uint32_t peers_max)
+static void make_with(struct sk_registry_config config)
 {
-    struct sk_registry_config config = {.interval_s = 60,
-                                        .min_interval_s = 7,
-                                        .swarms_max = swarms_max,
-                                        .peers_max = peers_max,
-                                        .want_max = 20,
-                                        .seed = 1};
+    config.interval_s = 60;
+    config.min_interval_s = 7;
+    config.want_max = 20;
+    config.seed = 1;
     now = 5 * S;
     sk_announce_answer_init(&answer);
     assert_int_equal(0, sk_registry_new(&config, &registry));
+}
+
+static void make(uint32_t swarms_max, uint32_t peers_max)
+{
+    make_with((struct sk_registry_config){.swarms_max = swarms_max, .peers_max = peers_max});
 }
 
 static int teardown(void **state)
@@ -38,14 +41,16 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Peer number `n` (127.0.x.y, or ::n from 10,000 on) speaks in swarm `hash`. */
+/* Peer number `n` (127.0.x.y, or an IPv6 address of one network from 10,000 on) speaks in swarm
+ * `hash`. */
 static int say(char hash, unsigned n, uint64_t left, enum sk_tracker_event event, int32_t want)
 {
     struct sk_tracker_announce announce = {.left = left, .event = event, .want = want};
     uint8_t addr[16] = {127, 0, (uint8_t)(n >> 8), (uint8_t)n};
     struct sk_endpoint peer = sk_endpoint_v4(addr, 6881);
     if (n >= 10000) {
-        addr[15] = 1;
+        memcpy(addr + 8, addr, 4);
+        memset(addr, 0x20, 8);
         peer = sk_endpoint_v6(addr, 6881);
     }
     memset(announce.info_hash, hash, 20);
@@ -194,6 +199,71 @@ static void test_full_table_takes_no_more_swarms_until_some_die(void **state)
     assert_scrape('c', 0, 1, 0);
 }
 
+static void assert_counts(size_t swarms, size_t seeds, size_t leechers)
+{
+    struct sk_registry_counts counts;
+    sk_registry_counts(registry, now, &counts);
+    assert_int_equal(swarms, counts.swarms);
+    assert_int_equal(seeds, counts.seeds);
+    assert_int_equal(leechers, counts.leechers);
+}
+
+static void test_counts_of_all_swarms(void **state)
+{
+    make(0, 0);
+    assert_int_equal(0, say('a', 1, 0, SK_TRACKER_STARTED, -1));
+    assert_int_equal(0, say('b', 1, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(0, say('b', 2, 5, SK_TRACKER_STARTED, -1));
+    assert_counts(2, 1, 2);
+    now += 60 * S;
+    assert_int_equal(0, say('b', 2, 0, SK_TRACKER_COMPLETED, -1));
+    assert_counts(2, 2, 1);
+    now += 60 * S;
+    assert_counts(1, 1, 0); /* nobody asked for 'a' meanwhile */
+    assert_int_equal(0, say('b', 2, 0, SK_TRACKER_STOPPED, -1));
+    assert_counts(0, 0, 0);
+}
+
+/* No swarm and no host has all of the table to itself. */
+static void test_full_table_takes_no_more_peers(void **state)
+{
+    make_with((struct sk_registry_config){.peers_all_max = 3, .host_peers_max = 2});
+    assert_int_equal(0, say('a', 1, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(0, say('b', 1, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(SKEP_ERR_LIMIT, say('c', 1, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(0, say('c', 2, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(SKEP_ERR_LIMIT, say('c', 3, 5, SK_TRACKER_STARTED, -1));
+    assert_counts(3, 0, 3);
+    assert_int_equal(0, say('a', 1, 5, SK_TRACKER_STOPPED, -1));
+    assert_int_equal(0, say('c', 1, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(SKEP_ERR_LIMIT, say('c', 3, 5, SK_TRACKER_STARTED, -1));
+    now += 120 * S;
+    assert_int_equal(0, say('c', 3, 5, SK_TRACKER_STARTED, -1));
+    assert_counts(1, 0, 1);
+}
+
+static void test_a_network_of_ipv6_is_one_host(void **state)
+{
+    make_with((struct sk_registry_config){.host_peers_max = 2});
+    assert_int_equal(0, say('a', 10001, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(0, say('a', 10002, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(SKEP_ERR_LIMIT, say('a', 10003, 5, SK_TRACKER_STARTED, -1));
+}
+
+static void test_serves_only_what_it_is_told(void **state)
+{
+    struct sk_map only;
+    uint8_t hash[20];
+    memset(hash, 'a', sizeof hash);
+    sk_map_init(&only, sizeof hash, 1, 1);
+    assert_int_equal(0, sk_map_put(&only, hash, hash));
+    make_with((struct sk_registry_config){.only = &only});
+    assert_int_equal(0, say('a', 1, 5, SK_TRACKER_STARTED, -1));
+    assert_int_equal(SKEP_ERR_NOT_FOUND, say('b', 1, 5, SK_TRACKER_STARTED, -1));
+    assert_counts(1, 0, 1);
+    sk_map_deinit(&only);
+}
+
 static void test_swarms_without_peers_leave_no_trace(void **state)
 {
     make(1, 0);
@@ -237,6 +307,10 @@ int main(void)
         TEST(test_port_0_is_answered_but_not_kept),
         TEST(test_full_swarm_refuses_newcomers_only),
         TEST(test_full_table_takes_no_more_swarms_until_some_die),
+        TEST(test_counts_of_all_swarms),
+        TEST(test_full_table_takes_no_more_peers),
+        TEST(test_a_network_of_ipv6_is_one_host),
+        TEST(test_serves_only_what_it_is_told),
         TEST(test_swarms_without_peers_leave_no_trace),
         TEST(test_each_allocation_may_fail),
     };

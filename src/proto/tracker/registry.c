@@ -3,6 +3,8 @@
 #include <skep/err.h>
 
 #include "base/assert.h"
+#include "base/heap.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/prng.h"
@@ -12,10 +14,11 @@
 
 struct peer {
     struct sk_endpoint endpoint;
+    struct swarm *swarm;
     bool seed;
-    uint32_t slot;            /* in the swarm's array */
-    uint64_t heard_ns;        /* its latest announce */
-    struct peer *prev, *next; /* by heard_ns, the oldest first */
+    uint32_t slot;     /* in the swarm's array */
+    uint64_t heard_ns; /* its latest announce */
+    struct sk_link age;
 };
 
 struct swarm {
@@ -24,56 +27,67 @@ struct swarm {
     struct peer **peers; /* in no order */
     size_t count, capacity, seeds;
     uint64_t downloads;
-    struct peer *oldest, *newest;
 };
 
 struct sk_registry {
     struct sk_registry_config config;
     struct sk_prng prng;
-    struct sk_map swarms; /* by info-hash */
+    struct sk_map swarms;  /* by info-hash */
+    struct sk_map hosts;   /* by struct host: how many peers it has, as a pointer */
+    struct sk_link by_age; /* peers of all swarms, the one that was silent longest first */
+    size_t peers, seeds;
+};
+
+/* Who can be told apart as an owner of addresses: an IPv4 address, or a /64 of IPv6. */
+struct host {
+    uint8_t net[8];
+    uint8_t family;
 };
 
 /* ------------------------------------------------------------------- swarms and peers */
 
-static void unlink_peer(struct swarm *swarm, struct peer *peer)
+static struct host host_of(const struct sk_endpoint *endpoint)
 {
-    *(peer->prev ? &peer->prev->next : &swarm->oldest) = peer->next;
-    *(peer->next ? &peer->next->prev : &swarm->newest) = peer->prev;
-    peer->prev = peer->next = NULL;
+    struct host host = {.family = endpoint->family};
+    memcpy(host.net, endpoint->addr, endpoint->family == SK_FAMILY_V6 ? 8 : 4);
+    return host;
 }
 
-static void link_newest(struct swarm *swarm, struct peer *peer)
+static size_t host_peers(const struct sk_registry *registry, const struct host *host)
 {
-    peer->prev = swarm->newest;
-    *(swarm->newest ? &swarm->newest->next : &swarm->oldest) = peer;
-    swarm->newest = peer;
+    return (size_t)(uintptr_t)sk_map_get(&registry->hosts, host);
 }
 
-static void remove_peer(struct swarm *swarm, struct peer *peer)
+/* Cannot fail for a host that is known. */
+static int host_count(struct sk_registry *registry, const struct host *host, size_t peers)
 {
-    struct peer *last = swarm->peers[--swarm->count];
-    last->slot = peer->slot;
-    swarm->peers[last->slot] = last;
-    swarm->seeds -= peer->seed;
-    unlink_peer(swarm, peer);
-    sk_map_remove(&swarm->by_endpoint, &peer->endpoint);
-    sk_mem_free(peer);
+    if (peers)
+        return sk_map_put(&registry->hosts, host, (void *)(uintptr_t)peers);
+    sk_map_remove(&registry->hosts, host);
+    return 0;
 }
 
 static void swarm_free(struct swarm *swarm)
 {
-    while (swarm->oldest)
-        remove_peer(swarm, swarm->oldest);
     sk_map_deinit(&swarm->by_endpoint);
     sk_mem_free(swarm->peers);
     sk_mem_free(swarm);
 }
 
-static void expire(struct sk_registry *registry, struct swarm *swarm, uint64_t now_ns)
+static void remove_peer(struct sk_registry *registry, struct peer *peer)
 {
-    uint64_t age_ns = 2 * registry->config.interval_s * SECOND_NS;
-    while (swarm->oldest && now_ns - swarm->oldest->heard_ns >= age_ns)
-        remove_peer(swarm, swarm->oldest);
+    struct swarm *swarm = peer->swarm;
+    struct peer *last = swarm->peers[--swarm->count];
+    struct host host = host_of(&peer->endpoint);
+    last->slot = peer->slot;
+    swarm->peers[last->slot] = last;
+    swarm->seeds -= peer->seed;
+    registry->seeds -= peer->seed;
+    registry->peers--;
+    host_count(registry, &host, host_peers(registry, &host) - 1);
+    sk_list_remove(&peer->age);
+    sk_map_remove(&swarm->by_endpoint, &peer->endpoint);
+    sk_mem_free(peer);
 }
 
 static void drop_if_empty(struct sk_registry *registry, struct swarm *swarm)
@@ -84,25 +98,23 @@ static void drop_if_empty(struct sk_registry *registry, struct swarm *swarm)
     swarm_free(swarm);
 }
 
-/* The newcomer of a full table may take the place of a swarm that nobody has spoken of in time. */
-static void expire_all(struct sk_registry *registry, uint64_t now_ns)
+static void expire(struct sk_registry *registry, uint64_t now_ns)
 {
-    size_t pos = 0;
-    struct swarm *swarm;
-    while ((swarm = sk_map_next(&registry->swarms, &pos)) != NULL) {
-        expire(registry, swarm, now_ns);
-        if (swarm->count)
-            continue;
+    uint64_t age_ns = 2 * registry->config.interval_s * SECOND_NS;
+    struct sk_link *oldest;
+    while ((oldest = sk_list_first(&registry->by_age)) != NULL) {
+        struct peer *peer = SK_CONTAINER_OF(oldest, struct peer, age);
+        struct swarm *swarm = peer->swarm;
+        if (now_ns - peer->heard_ns < age_ns)
+            return;
+        remove_peer(registry, peer);
         drop_if_empty(registry, swarm);
-        pos--; /* another may have moved into its place */
     }
 }
 
-static int swarm_make(struct sk_registry *registry, const uint8_t info_hash[20], uint64_t now_ns,
+static int swarm_make(struct sk_registry *registry, const uint8_t info_hash[20],
                       struct swarm **ret_swarm)
 {
-    if (registry->swarms.count >= registry->config.swarms_max)
-        expire_all(registry, now_ns);
     struct swarm *swarm = sk_mem_calloc(1, sizeof *swarm);
     if (!swarm)
         return SKEP_ERR_NOMEM;
@@ -131,9 +143,14 @@ static int grow(struct swarm *swarm)
     return 0;
 }
 
-static int peer_make(struct swarm *swarm, const struct sk_endpoint *endpoint,
-                     struct peer **ret_peer)
+static int peer_make(struct sk_registry *registry, struct swarm *swarm,
+                     const struct sk_endpoint *endpoint, struct peer **ret_peer)
 {
+    struct host host = host_of(endpoint);
+    size_t others = host_peers(registry, &host);
+    if (registry->peers >= registry->config.peers_all_max ||
+        others >= registry->config.host_peers_max)
+        return SKEP_ERR_LIMIT;
     int err = grow(swarm);
     if (err < 0)
         return err;
@@ -141,14 +158,18 @@ static int peer_make(struct swarm *swarm, const struct sk_endpoint *endpoint,
     if (!peer)
         return SKEP_ERR_NOMEM;
     err = sk_map_put(&swarm->by_endpoint, endpoint, peer);
+    if (!err && (err = host_count(registry, &host, others + 1)) < 0)
+        sk_map_remove(&swarm->by_endpoint, endpoint);
     if (err < 0) {
         sk_mem_free(peer);
         return err;
     }
     peer->endpoint = *endpoint;
+    peer->swarm = swarm;
     peer->slot = (uint32_t)swarm->count;
     swarm->peers[swarm->count++] = peer;
-    link_newest(swarm, peer);
+    registry->peers++;
+    sk_list_append(&registry->by_age, &peer->age);
     *ret_peer = peer;
     return 0;
 }
@@ -156,19 +177,20 @@ static int peer_make(struct swarm *swarm, const struct sk_endpoint *endpoint,
 /* ------------------------------------------------------------------- announces */
 
 /* Writes down what the peer says of itself. */
-static int record(struct swarm *swarm, const struct sk_tracker_announce *announce,
-                  const struct sk_endpoint *endpoint, uint64_t now_ns)
+static int record(struct sk_registry *registry, struct swarm *swarm,
+                  const struct sk_tracker_announce *announce, const struct sk_endpoint *endpoint,
+                  uint64_t now_ns)
 {
     struct peer *peer = sk_map_get(&swarm->by_endpoint, endpoint);
     if (announce->event == SK_TRACKER_STOPPED) {
         if (peer)
-            remove_peer(swarm, peer);
+            remove_peer(registry, peer);
         return 0;
     }
     if (endpoint->port == 0)
         return 0;
     if (!peer) {
-        int err = peer_make(swarm, endpoint, &peer);
+        int err = peer_make(registry, swarm, endpoint, &peer);
         if (err < 0)
             return err;
     }
@@ -176,10 +198,10 @@ static int record(struct swarm *swarm, const struct sk_tracker_announce *announc
     if (announce->event == SK_TRACKER_COMPLETED && !peer->seed)
         swarm->downloads++;
     swarm->seeds += (size_t)seed - (size_t)peer->seed;
+    registry->seeds += (size_t)seed - (size_t)peer->seed;
     peer->seed = seed;
     peer->heard_ns = now_ns;
-    unlink_peer(swarm, peer);
-    link_newest(swarm, peer);
+    sk_list_move_last(&registry->by_age, &peer->age);
     return 0;
 }
 
@@ -222,13 +244,15 @@ int sk_registry_announce(struct sk_registry *registry, const struct sk_tracker_a
                          struct sk_announce_answer *ret_answer)
 {
     struct sk_announce_answer answer;
+    if (registry->config.only && !sk_map_get(registry->config.only, announce->info_hash))
+        return SKEP_ERR_NOT_FOUND;
+    expire(registry, now_ns);
     struct swarm *swarm = sk_map_get(&registry->swarms, announce->info_hash);
-    int err = swarm ? 0 : swarm_make(registry, announce->info_hash, now_ns, &swarm);
+    int err = swarm ? 0 : swarm_make(registry, announce->info_hash, &swarm);
     if (err < 0)
         return err;
     sk_announce_answer_init(&answer);
-    expire(registry, swarm, now_ns);
-    err = record(swarm, announce, peer, now_ns);
+    err = record(registry, swarm, announce, peer, now_ns);
     if (!err)
         err = draw(registry, swarm, wanted(registry, announce), peer, family, &answer);
     answer.interval_s = registry->config.interval_s;
@@ -249,15 +273,23 @@ struct sk_scrape_answer sk_registry_scrape(struct sk_registry *registry,
                                            const uint8_t info_hash[20], uint64_t now_ns)
 {
     struct sk_scrape_answer answer = {0};
+    expire(registry, now_ns);
     struct swarm *swarm = sk_map_get(&registry->swarms, info_hash);
     if (!swarm)
         return answer;
-    expire(registry, swarm, now_ns);
     answer.seeds = (int64_t)swarm->seeds;
     answer.leechers = (int64_t)(swarm->count - swarm->seeds);
     answer.downloads = (int64_t)swarm->downloads;
-    drop_if_empty(registry, swarm);
     return answer;
+}
+
+void sk_registry_counts(struct sk_registry *registry, uint64_t now_ns,
+                        struct sk_registry_counts *ret_counts)
+{
+    expire(registry, now_ns);
+    *ret_counts = (struct sk_registry_counts){.swarms = registry->swarms.count,
+                                              .seeds = registry->seeds,
+                                              .leechers = registry->peers - registry->seeds};
 }
 
 /* ------------------------------------------------------------------- life */
@@ -276,9 +308,14 @@ int sk_registry_new(const struct sk_registry_config *config, struct sk_registry 
     registry->config.interval_s = or_default(config->interval_s, 1800);
     registry->config.swarms_max = or_default(config->swarms_max, 1000);
     registry->config.peers_max = or_default(config->peers_max, SK_TRACKER_PEERS_MAX);
+    registry->config.peers_all_max = or_default(config->peers_all_max, SK_TRACKER_ALL_PEERS_MAX);
+    registry->config.host_peers_max = or_default(config->host_peers_max, SK_TRACKER_ALL_PEERS_MAX);
     registry->config.want_max = or_default(config->want_max, 200);
     sk_prng_init(&registry->prng, config->seed);
     sk_map_init(&registry->swarms, 20, registry->config.swarms_max, sk_prng_u64(&registry->prng));
+    sk_map_init(&registry->hosts, sizeof(struct host), registry->config.peers_all_max,
+                sk_prng_u64(&registry->prng));
+    sk_list_init(&registry->by_age);
     *ret_registry = registry;
     return 0;
 }
@@ -289,8 +326,12 @@ void sk_registry_free(struct sk_registry *registry)
         return;
     size_t pos = 0;
     struct swarm *swarm;
-    while ((swarm = sk_map_next(&registry->swarms, &pos)) != NULL)
+    while ((swarm = sk_map_next(&registry->swarms, &pos)) != NULL) {
+        while (swarm->count)
+            remove_peer(registry, swarm->peers[0]);
         swarm_free(swarm);
+    }
     sk_map_deinit(&registry->swarms);
+    sk_map_deinit(&registry->hosts);
     sk_mem_free(registry);
 }

@@ -42,7 +42,15 @@ void sk_responder_free(struct sk_responder *responder)
 
 static const char *refusal(int err)
 {
-    return err == SKEP_ERR_LIMIT ? "the tracker is full" : "the tracker has no memory left";
+    return err == SKEP_ERR_LIMIT       ? "the tracker is full"
+           : err == SKEP_ERR_NOT_FOUND ? "this tracker does not serve that torrent"
+                                       : "the tracker has no memory left";
+}
+
+void sk_responder_counts(struct sk_responder *responder, uint64_t now_ns,
+                         struct sk_registry_counts *ret_counts)
+{
+    sk_registry_counts(responder->registry, now_ns, ret_counts);
 }
 
 /* ------------------------------------------------------------------- HTTP */

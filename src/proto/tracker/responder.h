@@ -37,6 +37,9 @@ struct sk_heard {
 /* SKEP_ERR_NOMEM. */
 int sk_responder_new(const struct sk_responder_config *config, struct sk_responder **ret_responder);
 void sk_responder_free(struct sk_responder *responder);
+/* What the registry holds. */
+void sk_responder_counts(struct sk_responder *responder, uint64_t now_ns,
+                         struct sk_registry_counts *ret_counts);
 
 /*
  * A GET of `target` (path and query, as they stood in the request), from `from`. Appends the body

@@ -1,0 +1,21 @@
+/*
+ * An earlier audit, as commands want it: its report, and how it is to be written. Layer: cmd.
+ */
+#ifndef SK_CMD_REPLAY_H
+#define SK_CMD_REPLAY_H
+
+#include "store/replay.h"
+#include "store/report_field.h"
+
+struct sk_replayed {
+    struct sk_replay *replay;
+    struct sk_report report;
+    struct sk_report_style style; /* the one asked for; that of the audit, where it is anonymized */
+};
+
+/* `number` 0: the last audit of the file. Complains; an exit code. Closed in any case. */
+int sk_replayed_open(struct sk_replayed *replayed, const char *path, uint32_t number,
+                     const struct sk_report_style *style);
+void sk_replayed_close(struct sk_replayed *replayed);
+
+#endif

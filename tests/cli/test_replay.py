@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+"""skep audit --replay: an audit out of its file says what it said (TAP)."""
+
+import json
+import re
+import sqlite3
+import sys
+
+import skep
+from skep import DONE, NOTHING, STORAGE, USAGE, folder, lab, refused, report, run
+
+SCENARIO = """
+[torrent]
+size = 4MiB
+piece-size = 64KiB
+
+[peers seeds]
+kind = seed
+count = 2
+
+[peers growing]
+kind = growing
+count = 2
+
+[peers liar]
+kind = corrupting
+corrupt = 0.5
+
+[peers refusing]
+kind = refusing
+"""
+
+
+def audit(here, form, *options):
+    done = run("audit", f"--format={form}", f"--db={here}/audit.db", "--patience=3", "--quiet",
+               *options, f"{here}/lab.torrent", seconds=120)
+    assert done.returncode == DONE, done
+    return done.stdout
+
+
+def replay(here, form, *options):
+    done = run("audit", f"--replay={here}/audit.db", f"--format={form}", *options)
+    assert done.returncode == DONE and not done.stderr, done
+    return done.stdout
+
+
+def test_a_replay_says_the_same():
+    with lab(SCENARIO) as (here, _):
+        said = {form: audit(here, form) for form in ("json", "text", "csv", "jsonl")}
+        for number, form in enumerate(said, 1):
+            assert replay(here, form, f"--audit={number}") == said[form], form
+        assert replay(here, "jsonl") == said["jsonl"], "the last one"
+        document = report(replay(here, "json", "--audit=1", f"--json={here}/again.json"))
+        assert document["swarm"]["connected"] == 5, document
+        assert json.loads((here / "again.json").read_text()) == document
+
+
+def test_anonymized_audits():
+    with lab(SCENARIO) as (here, _):
+        said = audit(here, "json", "--anonymize")
+        assert replay(here, "json") == said and '"anonymized":true' in said
+        assert replay(here, "json", "--anonymize") == said, "what is hidden stays as it is"
+        open_one = audit(here, "json")
+        assert "127." in replay(here, "csv")
+        hidden = replay(here, "json", "--anonymize")
+        names = [peer["address"] for peer in report(hidden)["peers"]]
+        assert all(re.fullmatch("peer-[0-9a-f]{16}", name) for name in names), names
+        assert len(names) == len(report(open_one)["peers"])
+
+
+def test_refuses():
+    with folder() as here:
+        refused(USAGE, "audit", f"--replay={here}/x.db", "00" * 20)
+        refused(USAGE, "audit", f"--replay={here}/x.db", f"--db={here}/y.db")
+        refused(USAGE, "audit", "--audit=1", "00" * 20)
+        refused(USAGE, "audit", f"--replay={here}/x.db", "--audit=0")
+        line = refused(STORAGE, "audit", f"--replay={here}/x.db")
+        assert "x.db" in line and not (here / "x.db").exists(), line
+        (here / "x.db").write_text("hello")
+        refused(STORAGE, "audit", f"--replay={here}/x.db")
+        base = sqlite3.connect(here / "y.db")
+        base.execute("CREATE TABLE audit (id)")
+        base.close()
+        assert "holds no audits" in refused(STORAGE, "audit", f"--replay={here}/y.db")
+        done = run("audit", "--no-trackers", "--no-lsd", "--time=0.1", f"--db={here}/z.db", "00" * 20)
+        assert done.returncode != STORAGE, done
+        line = refused(NOTHING, "audit", f"--replay={here}/z.db", "--audit=7")
+        assert "1 to 1" in line, line
+
+
+if __name__ == "__main__":
+    sys.exit(skep.main(globals()))
