@@ -10,8 +10,8 @@
 /* Of the DHT, and the others. */
 static const struct sk_sim_experiment *const experiments[] = {
     &sk_sim_lookups, &sk_sim_keep, &sk_sim_hostile_gets, &sk_sim_crawl, &sk_sim_size, NULL};
-static const struct sk_sim_experiment *const others[] = {&sk_sim_utp, &sk_sim_swarm, &sk_sim_hidden,
-                                                         &sk_sim_stopping, NULL};
+static const struct sk_sim_experiment *const others[] = {
+    &sk_sim_utp, &sk_sim_swarm, &sk_sim_hidden, &sk_sim_stopping, &sk_sim_reports, NULL};
 
 enum {
     KEY_NODES = 500,
@@ -220,9 +220,10 @@ int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
     struct sk_sim_report report;
-    const struct argp argp = {argp_options, parse, "dht EXPERIMENT\nutp\nswarm\nhidden\nstopping",
-                              help_text(),  NULL,  NULL,
-                              NULL};
+    const struct argp argp = {
+        argp_options, parse, "dht EXPERIMENT\nutp\nswarm\nhidden\nstopping\nreports",
+        help_text(),  NULL,  NULL,
+        NULL};
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &arguments);
     const struct sk_sim_experiment *experiment = arguments.experiment;
     const struct sk_sim_options *options = &arguments.options;

@@ -32,6 +32,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SK_SWARM_UNIX_S 1.7e9 /* the start, by the auditor's clock */
+
 /* What a client does not do as others do, to the auditor's eyes. */
 enum sk_swarm_habit {
     SK_SWARM_PLAIN,

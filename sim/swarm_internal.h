@@ -31,7 +31,6 @@
 #define SK_SWARM_PROBE_BYTES (1u << 20) /* that the auditor takes of a client */
 #define SK_SWARM_GIVERS 8               /* of a piece that are told apart */
 #define SK_SWARM_NO_PIECE UINT32_MAX
-#define SK_SWARM_UNIX_S 1.7e9 /* of the start */
 /* Where our clock starts: what began before the start has a time too. */
 #define SK_SWARM_START_NS (60 * SK_SECOND_NS)
 

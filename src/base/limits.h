@@ -107,6 +107,11 @@
 #define SK_TIMELINE_SPANS_MAX 64                /* connections to one peer */
 #define SK_TIMELINE_TAKEN_MAX 64                /* stretches in which one gave us something */
 
+/* What peers reported to trackers, to be judged (audit/reports.h, audit/verdict.h) */
+#define SK_REPORTS_MAX (2u << 20)       /* announces of one judgement */
+#define SK_REPORTS_PEER_MAX 512         /* of one peer: of more, every second is left out */
+#define SK_VERDICT_LOOKS_MAX (1u << 28) /* at single pieces: who could have given what to whom */
+
 /* Web seeds of a torrent (swarm/webseed.h) */
 #define SK_WEBSEEDS_MAX 32                   /* that are looked at */
 #define SK_WEBSEEDS_ACTIVE_MAX 4             /* that are asked at a time */

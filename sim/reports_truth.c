@@ -1,0 +1,132 @@
+#include "sim/reports_truth.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <skep/err.h>
+
+#include <math.h>
+#include <string.h>
+
+#define SURE_Z 4.75 /* standard deviations that a measured capacity may be off by: 1e-6 */
+#define EXACT 1.01  /* what an oracle's bound is off by: blocks under way */
+
+size_t sk_truth_find(const struct sk_truth *truth, const struct sk_endpoint *endpoint)
+{
+    for (size_t i = 0; i < sk_swarm_clients(truth->swarm); i++)
+        if (sk_endpoint_equal(&sk_swarm_client(truth->swarm, i)->endpoint, endpoint))
+            return i;
+    return SIZE_MAX;
+}
+
+/* Room for the clients that joined. */
+static int grow_clients(struct sk_truth *truth)
+{
+    size_t count = sk_swarm_clients(truth->swarm), before = truth->clients_count;
+    if (count == before)
+        return 0;
+    struct sk_truth_client *clients = sk_mem_realloc(truth->clients, count, sizeof *clients);
+    if (clients)
+        truth->clients = clients;
+    uint64_t *downloaded = sk_mem_realloc(truth->downloaded, count, sizeof *downloaded);
+    if (downloaded)
+        truth->downloaded = downloaded;
+    if (!clients || !downloaded)
+        return SKEP_ERR_NOMEM;
+    memset(clients + before, 0, (count - before) * sizeof *clients);
+    memset(downloaded + before, 0, (count - before) * sizeof *downloaded);
+    truth->clients_count = count;
+    return 0;
+}
+
+/* What was said too much since the last announce. */
+static void compare(const struct sk_truth *truth, struct sk_truth_client *client,
+                    const struct sk_announce *announce, const struct sk_swarm_client *real)
+{
+    double up = (double)(announce->uploaded - client->said_up);
+    double true_up = (double)(real->uploaded - client->true_up);
+    client->claimed_up += up;
+    client->lie_up += up - true_up;
+    client->lie_down += (double)(announce->downloaded - client->said_down) -
+                        (double)(real->downloaded - client->true_down);
+    double seconds = announce->at_unix_s - client->at_s;
+    client->above_capacity |= up > real->up_bytes_s * seconds * EXACT + truth->config->block_size;
+    double line = real->up_bytes_s * seconds;
+    double measured = sk_swarm_measured(truth->swarm, (size_t)(client - truth->clients)) * seconds *
+                      exp(SURE_Z * truth->config->capacity_error);
+    /* Between two steps the oracle has not looked yet. */
+    double slack = truth->config->piece_size + real->up_bytes_s * SK_TRUTH_STEP_S;
+    client->exact |= up > SK_MIN(client->possible_bytes, line) * EXACT + slack;
+    client->oracle |= up > SK_MIN(client->possible_bytes * EXACT, measured) + slack;
+}
+
+int sk_truth_announce(const struct sk_announce *announce, void *ctx)
+{
+    struct sk_truth *truth = ctx;
+    if (truth->count == truth->capacity) {
+        size_t capacity = truth->capacity ? 2 * truth->capacity : 1024;
+        struct sk_announce *grown = sk_mem_realloc(truth->announces, capacity, sizeof *grown);
+        if (!grown)
+            return SKEP_ERR_NOMEM;
+        truth->announces = grown;
+        truth->capacity = capacity;
+    }
+    truth->announces[truth->count++] = *announce;
+    int err = grow_clients(truth);
+    size_t index = err ? SIZE_MAX : sk_truth_find(truth, &announce->endpoint);
+    if (index == SIZE_MAX)
+        return err;
+    struct sk_truth_client *client = &truth->clients[index];
+    const struct sk_swarm_client *real = sk_swarm_client(truth->swarm, index);
+    client->announces++;
+    double lacks = (double)(truth->config->pieces - real->held) * truth->config->piece_size;
+    double off = fabs((double)announce->left - lacks);
+    client->lie_left = SK_MAX(client->lie_left, off);
+    if (client->began && announce->event != SK_ANNOUNCE_STARTED &&
+        announce->uploaded >= client->said_up && announce->downloaded >= client->said_down)
+        compare(truth, client, announce, real);
+    client->began = true;
+    client->at_s = announce->at_unix_s;
+    client->said_up = announce->uploaded;
+    client->said_down = announce->downloaded;
+    client->true_up = real->uploaded;
+    client->true_down = real->downloaded;
+    client->possible_bytes = 0;
+    return 0;
+}
+
+int sk_truth_step(struct sk_truth *truth, double at_s)
+{
+    int err = grow_clients(truth);
+    for (size_t j = 0; j < truth->clients_count && !err; j++) {
+        uint64_t now = sk_swarm_client(truth->swarm, j)->downloaded;
+        double grown = (double)(now - truth->downloaded[j]);
+        truth->downloaded[j] = now;
+        for (size_t i = 0; i < truth->clients_count && grown > 0; i++) {
+            if (i == j ||
+                !sk_swarm_unchoked(truth->swarm, (uint32_t)i, (uint32_t)j, truth->step_s, at_s))
+                continue;
+            truth->clients[i].possible_bytes += grown;
+            truth->clients[i].possible_all += grown;
+        }
+    }
+    for (size_t i = 0; i < truth->clients_count && !err; i++) {
+        struct sk_truth_client *client = &truth->clients[i];
+        uint64_t probed = sk_swarm_client(truth->swarm, i)->probed;
+        client->possible_bytes += (double)(probed - client->probed);
+        client->possible_all += (double)(probed - client->probed);
+        client->probed = probed;
+        double slack = truth->config->piece_size;
+        client->above_gains = client->claimed_up > client->possible_all * EXACT + slack;
+    }
+    truth->step_s = at_s;
+    return err;
+}
+
+void sk_truth_deinit(struct sk_truth *truth)
+{
+    sk_mem_free(truth->announces);
+    sk_mem_free(truth->clients);
+    sk_mem_free(truth->downloaded);
+    *truth = (struct sk_truth){0};
+}

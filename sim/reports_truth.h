@@ -1,0 +1,47 @@
+/*
+ * What was true of each announce of a simulated swarm, beside what was said; and what an oracle
+ * could have known: who had whom unchoked, what each gained, each capacity. Layer: sim.
+ */
+#ifndef SK_SIM_REPORTS_TRUTH_H
+#define SK_SIM_REPORTS_TRUTH_H
+
+#include "sim/swarm.h"
+
+#define SK_TRUTH_STEP_S 10.0 /* in which the oracle sees who was unchoked */
+
+struct sk_truth_client {
+    uint32_t announces;
+    bool began; /* the last announce is known */
+    double at_s;
+    uint64_t said_up, said_down, true_up, true_down; /* at the last announce */
+    double lie_up, lie_down, lie_left;               /* bytes too many or too few, at most so far */
+    double claimed_up;                               /* all in all */
+    bool above_capacity;                             /* one claim is above its line's limit */
+    bool above_gains;      /* all claims are above what all others can have got of it */
+    double possible_bytes; /* since the last announce: what those it had unchoked took, and we */
+    double possible_all;
+    uint64_t probed; /* at the last step */
+    bool oracle;     /* one claim is above that, or above its line as measured */
+    bool exact;      /* or above its line, were that known exactly */
+};
+
+struct sk_truth {
+    struct sk_swarm *swarm;
+    const struct sk_swarm_config *config;
+    struct sk_announce *announces;
+    size_t count, capacity;
+    struct sk_truth_client *clients;
+    size_t clients_count;
+    uint64_t *downloaded; /* of each client, at the last step */
+    double step_s;
+};
+
+/* As sk_announce_fn; ctx is a struct sk_truth. */
+int sk_truth_announce(const struct sk_announce *announce, void *ctx);
+/* After each step of SK_TRUTH_STEP_S. SKEP_ERR_NOMEM. */
+int sk_truth_step(struct sk_truth *truth, double at_s);
+void sk_truth_deinit(struct sk_truth *truth);
+/* The client that listens there, or SIZE_MAX. */
+size_t sk_truth_find(const struct sk_truth *truth, const struct sk_endpoint *endpoint);
+
+#endif

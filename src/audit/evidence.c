@@ -1,0 +1,62 @@
+#include "audit/evidence.h"
+
+#include "base/assert.h"
+#include "base/bytes.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+double sk_evidence_counts(uint32_t said, uint32_t against, double fault)
+{
+    SK_ASSERT(against <= said && fault > 0 && fault < 1);
+    double yes = against, no = said - against;
+    double mixed = lgamma(yes + 1) + lgamma(no + 1) - lgamma(yes + no + 2);
+    return exp(SK_MIN(mixed - yes * log(fault) - no * log1p(-fault), 700.0));
+}
+
+double sk_evidence_events(double events, double mean)
+{
+    /* The likelihood ratio of a larger mean is a supermartingale under any smaller one. */
+    static const double times[] = {1.5, 2, 4, 8, 16, 32, 64};
+    double sum = 0;
+    if (!(events > 0))
+        events = 0;
+    for (size_t i = 0; i < SK_ARRAY_LEN(times); i++)
+        sum += exp(SK_MIN(events * log(times[i]) - (times[i] - 1) * mean, 700.0));
+    return sum / SK_ARRAY_LEN(times);
+}
+
+double sk_evidence_deviation(double z)
+{
+    static const double means[] = {2, 3, 4, 6, 8};
+    double sum = 0;
+    for (size_t i = 0; i < SK_ARRAY_LEN(means); i++)
+        sum += exp(SK_MIN(means[i] * (z - means[i] / 2), 700.0));
+    return sum / SK_ARRAY_LEN(means);
+}
+
+double sk_evidence_doubted(double value, double doubt)
+{
+    return SK_MIN(value, 1 / doubt) / 2;
+}
+
+static int by_value(const void *a, const void *b, void *ctx)
+{
+    const double *values = ctx;
+    double x = values[*(const uint32_t *)a], y = values[*(const uint32_t *)b];
+    return (x < y) - (x > y);
+}
+
+void sk_evidence_discover(const double *values, uint32_t count, uint32_t *order, double *ret_rates)
+{
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = i;
+    qsort_r(order, count, sizeof *order, by_value, (void *)(uintptr_t)values);
+    double least = 1;
+    for (uint32_t k = count; k-- > 0;) {
+        double value = values[order[k]];
+        if (value > 0)
+            least = SK_MIN(least, count / ((k + 1.0) * value));
+        ret_rates[order[k]] = least;
+    }
+}

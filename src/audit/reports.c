@@ -1,0 +1,340 @@
+#include "audit/reports.h"
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/mem.h"
+
+#include <skep/err.h>
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- whose ---- */
+
+/* A peer id at an address; family NONE: anywhere. */
+struct identity {
+    uint8_t peer_id[20], addr[16];
+    uint8_t family, zero[3];
+};
+#define SEVERAL UINTPTR_MAX
+
+static struct identity identity_of(const uint8_t peer_id[20], const struct sk_endpoint *endpoint)
+{
+    struct identity identity = {.family = endpoint ? endpoint->family : 0};
+    memcpy(identity.peer_id, peer_id, sizeof identity.peer_id);
+    if (endpoint)
+        memcpy(identity.addr, endpoint->addr, sizeof identity.addr);
+    return identity;
+}
+
+static uint64_t watched_ms(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < peer->watched_count; i++)
+        sum += SK_MIN(peer->watched[i].until_ms, timeline->end_ms) - peer->watched[i].from_ms;
+    return sum;
+}
+
+/* Of twins at one address (it came in, and was dialled) the one that was watched for longer. */
+static int note_identity(struct sk_map *map, const struct sk_timeline *timeline, uint32_t index)
+{
+    const struct sk_timeline_peer *peer = &timeline->peers[index];
+    if (!peer->has_peer_id)
+        return 0;
+    struct identity here = identity_of(peer->peer_id, &peer->endpoint);
+    struct identity anywhere = identity_of(peer->peer_id, NULL);
+    uintptr_t twin = (uintptr_t)sk_map_get(map, &here),
+              other = (uintptr_t)sk_map_get(map, &anywhere);
+    int err = 0;
+    if (!twin || watched_ms(timeline, peer) > watched_ms(timeline, &timeline->peers[twin - 1]))
+        err = sk_map_put(map, &here, (void *)(uintptr_t)(index + 1));
+    bool alone = !other || (other != SEVERAL && other == twin);
+    uintptr_t now = (uintptr_t)sk_map_get(map, &here);
+    return err ? err : sk_map_put(map, &anywhere, (void *)(alone ? now : SEVERAL));
+}
+
+static uint32_t whose(const struct sk_map *map, const struct sk_timeline *timeline,
+                      const struct sk_announce *announce)
+{
+    bool has_endpoint = announce->endpoint.family != SK_FAMILY_NONE;
+    uint32_t by_endpoint =
+        has_endpoint ? sk_timeline_find(timeline, &announce->endpoint) : UINT32_MAX;
+    if (!announce->has_peer_id)
+        return by_endpoint;
+    struct identity identity =
+        identity_of(announce->peer_id, has_endpoint ? &announce->endpoint : NULL);
+    uintptr_t found = (uintptr_t)sk_map_get(map, &identity);
+    return found && found != SEVERAL ? (uint32_t)(found - 1) : by_endpoint;
+}
+
+static uint64_t client_of(const struct sk_announce *announce)
+{
+    uint64_t hash = announce->has_key ? announce->key + 1ull : 0;
+    return announce->has_peer_id ? sk_hash_bytes(announce->peer_id, 20, hash) : hash;
+}
+
+/* ---- lines ---- */
+
+static int by_peer_and_time(const void *a, const void *b)
+{
+    const struct sk_reports_line *x = a, *y = b;
+    if (x->peer != y->peer)
+        return x->peer < y->peer ? -1 : 1;
+    if (x->at_s != y->at_s)
+        return x->at_s < y->at_s ? -1 : 1;
+    return x->number < y->number ? -1 : 1;
+}
+
+static int take(struct sk_reports *reports, const struct sk_timeline *timeline,
+                const struct sk_announce *announces, size_t count, const uint8_t *info_hash,
+                double began_unix_s)
+{
+    struct sk_map map;
+    int err = 0;
+    sk_map_init(&map, sizeof(struct identity), 2 * (size_t)timeline->peers_count + 1,
+                timeline->begin_ns);
+    for (uint32_t i = 0; i < timeline->peers_count && !err; i++)
+        err = note_identity(&map, timeline, i);
+    for (size_t i = 0; i < count && !err; i++) {
+        const struct sk_announce *announce = &announces[i];
+        if (info_hash && memcmp(info_hash, announce->info_hash, 20) != 0)
+            continue;
+        uint32_t peer = whose(&map, timeline, announce);
+        double at_s = announce->at_unix_s - began_unix_s;
+        if (!(fabs(at_s) < 1e10)) /* three hundred years; NaN */
+            reports->malformed++;
+        else if (peer == UINT32_MAX)
+            reports->unmatched++;
+        else
+            reports->lines[reports->count++] = (struct sk_reports_line){
+                at_s, announce->uploaded, announce->downloaded, announce->left, client_of(announce),
+                peer, (uint32_t)i,        announce->event};
+    }
+    sk_map_deinit(&map);
+    return err;
+}
+
+/* Of the lines [begin, end) of a peer those of the client that we know, and of others only what
+ * does not come between them. Returns how many stay, moved to `to`. */
+static uint32_t keep_own(struct sk_reports *reports, uint32_t begin, uint32_t end, uint64_t own,
+                         uint32_t to)
+{
+    const struct sk_reports_line *lines = reports->lines;
+    uint32_t first = end, last = begin, kept = 0;
+    for (uint32_t i = begin; i < end; i++) {
+        if (lines[i].client != own)
+            continue;
+        first = SK_MIN(first, i);
+        last = i;
+    }
+    for (uint32_t i = begin; i < end; i++) {
+        if (i > first && i < last && lines[i].client != own)
+            reports->foreign++;
+        else
+            reports->lines[to + kept++] = lines[i];
+    }
+    return kept;
+}
+
+/* Counters add up: of too many announces every second says as much. The last one stays. */
+static uint32_t thin(struct sk_reports *reports, uint32_t begin, uint32_t count)
+{
+    while (count > SK_REPORTS_PEER_MAX) {
+        uint32_t kept = 0;
+        for (uint32_t i = (count - 1) % 2; i < count; i += 2)
+            reports->lines[begin + kept++] = reports->lines[begin + i];
+        reports->dropped += count - kept;
+        count = kept;
+    }
+    return count;
+}
+
+static uint64_t own_client(const struct sk_timeline_peer *peer, const struct sk_reports_line *lines,
+                           uint32_t begin, uint32_t end, const struct sk_announce *announces)
+{
+    for (uint32_t i = end; i-- > begin && peer->has_peer_id;) {
+        const struct sk_announce *announce = &announces[lines[i].number];
+        if (announce->has_peer_id && memcmp(announce->peer_id, peer->peer_id, 20) == 0)
+            return lines[i].client;
+    }
+    return 0;
+}
+
+static void arrange(struct sk_reports *reports, const struct sk_timeline *timeline,
+                    const struct sk_announce *announces)
+{
+    qsort(reports->lines, reports->count, sizeof *reports->lines, by_peer_and_time);
+    uint32_t begin = 0, to = 0;
+    for (uint32_t peer = 0; peer < timeline->peers_count; peer++) {
+        uint32_t end = begin;
+        while (end < reports->count && reports->lines[end].peer == peer)
+            end++;
+        uint64_t own = own_client(&timeline->peers[peer], reports->lines, begin, end, announces);
+        reports->begins[peer] = to;
+        uint32_t kept = keep_own(reports, begin, end, own, to);
+        to += thin(reports, to, kept);
+        begin = end;
+    }
+    reports->begins[timeline->peers_count] = reports->count = to;
+}
+
+/* ---- when ---- */
+
+struct edge {
+    double at_s;
+    int step; /* +1 from here on the difference is allowed by one announce more */
+};
+
+static int by_time(const void *a, const void *b)
+{
+    const struct edge *x = a, *y = b;
+    if (x->at_s != y->at_s)
+        return x->at_s < y->at_s ? -1 : 1;
+    return y->step - x->step;
+}
+
+struct sk_tally sk_tally(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer)
+{
+    uint32_t last = timeline->pieces - 1;
+    struct sk_tally tally = {.timeline = timeline, .peer = peer};
+    while (tally.last < peer->gains_count && peer->gains[tally.last].piece != last)
+        tally.last++;
+    if (!peer->has_first)
+        return tally;
+    tally.first = (uint64_t)peer->first.set * timeline->piece_size;
+    if (sk_bitfield_has(&peer->first, last))
+        tally.first -= timeline->piece_size - sk_timeline_piece_bytes(timeline, last);
+    return tally;
+}
+
+uint64_t sk_tally_bytes(const struct sk_tally *tally, uint32_t n)
+{
+    const struct sk_timeline *timeline = tally->timeline;
+    uint64_t bytes = (uint64_t)n * timeline->piece_size;
+    if (tally->last < n)
+        bytes -= timeline->piece_size - sk_timeline_piece_bytes(timeline, timeline->pieces - 1);
+    return bytes;
+}
+
+static uint32_t gains_until(const struct sk_tally *tally, double until_s, bool possible)
+{
+    uint32_t low = 0, high = tally->peer->gains_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct sk_gain *gain = &tally->peer->gains[middle];
+        if ((possible ? gain->since_ms : gain->at_ms) <= until_s * 1e3)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint32_t sk_tally_told(const struct sk_tally *tally, double until_s)
+{
+    return gains_until(tally, until_s, false);
+}
+
+uint32_t sk_tally_possible(const struct sk_tally *tally, double until_s)
+{
+    return gains_until(tally, until_s, true);
+}
+
+/* When, by what it told, the peer lacked just so much: false where at no time, or where it cannot
+ * be said. Only between two of its gains that HAVEs told: anything else may be a span of silence.
+ */
+static bool lacked(const struct sk_tally *tally, uint64_t left, struct sk_span *ret_span)
+{
+    const struct sk_timeline *timeline = tally->timeline;
+    const struct sk_timeline_peer *peer = tally->peer;
+    if (!peer->has_first || left > timeline->size - tally->first)
+        return false;
+    uint64_t gained = timeline->size - tally->first - left;
+    uint64_t n = (gained + timeline->piece_size - 1) / timeline->piece_size;
+    if (!n || n >= peer->gains_count || sk_tally_bytes(tally, (uint32_t)n) != gained)
+        return false;
+    const struct sk_gain *gain = &peer->gains[n - 1];
+    *ret_span = (struct sk_span){gain->at_ms, gain[1].at_ms};
+    return gain->since_ms == gain->at_ms && gain[1].since_ms == gain[1].at_ms;
+}
+
+/* The differences of the clocks that each announce allows, as edges. */
+static uint32_t collect(const struct sk_reports *reports, const struct sk_timeline *timeline,
+                        double skew_max_s, struct edge *edges)
+{
+    uint32_t count = 0;
+    struct sk_tally tally = {0};
+    for (uint32_t i = 0; i < reports->count; i++) {
+        const struct sk_reports_line *line = &reports->lines[i];
+        struct sk_span span;
+        if (tally.peer != &timeline->peers[line->peer])
+            tally = sk_tally(timeline, &timeline->peers[line->peer]);
+        if (!lacked(&tally, line->left, &span))
+            continue;
+        double low = SK_MAX(line->at_s - span.until_ms / 1e3, -skew_max_s);
+        double high = SK_MIN(line->at_s - span.from_ms / 1e3, skew_max_s);
+        if (low > high)
+            continue;
+        edges[count++] = (struct edge){low, 1};
+        edges[count++] = (struct edge){high, -1};
+    }
+    return count;
+}
+
+static int align(struct sk_reports *reports, const struct sk_timeline *timeline, double skew_max_s)
+{
+    reports->accuracy_s = skew_max_s;
+    struct edge *edges = sk_mem_alloc(SK_MAX(2 * (size_t)reports->count, 1u) * sizeof *edges);
+    if (!edges)
+        return SKEP_ERR_NOMEM;
+    uint32_t count = collect(reports, timeline, skew_max_s, edges);
+    qsort(edges, count, sizeof *edges, by_time);
+    int depth = 0, most = 1; /* one alone says little: two have to agree */
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        depth += edges[i].step;
+        if (depth <= most)
+            continue;
+        most = depth;
+        reports->aligned = true;
+        reports->offset_s = (edges[i].at_s + edges[i + 1].at_s) / 2;
+        reports->accuracy_s = (edges[i + 1].at_s - edges[i].at_s) / 2;
+    }
+    for (uint32_t i = 0; i < reports->count; i++)
+        reports->lines[i].at_s -= reports->offset_s;
+    sk_mem_free(edges);
+    return 0;
+}
+
+/* ---- all ---- */
+
+int sk_reports_init(struct sk_reports *reports, const struct sk_timeline *timeline,
+                    const struct sk_announce *announces, size_t count, const uint8_t *info_hash,
+                    double began_unix_s, double skew_max_s)
+{
+    *reports = (struct sk_reports){0};
+    if (!isfinite(began_unix_s) || !(skew_max_s >= 0))
+        return SKEP_ERR_INVALID;
+    if (count > SK_REPORTS_MAX) {
+        reports->dropped = (uint32_t)SK_MIN(count - SK_REPORTS_MAX, (size_t)UINT32_MAX);
+        count = SK_REPORTS_MAX;
+    }
+    reports->lines = sk_mem_alloc(SK_MAX(count, (size_t)1) * sizeof *reports->lines);
+    reports->begins = sk_mem_calloc((size_t)timeline->peers_count + 1, sizeof *reports->begins);
+    int err = reports->lines && reports->begins ? 0 : SKEP_ERR_NOMEM;
+    if (!err)
+        err = take(reports, timeline, announces, count, info_hash, began_unix_s);
+    if (!err) {
+        arrange(reports, timeline, announces);
+        err = align(reports, timeline, skew_max_s);
+    }
+    if (err)
+        sk_reports_deinit(reports);
+    return err;
+}
+
+void sk_reports_deinit(struct sk_reports *reports)
+{
+    sk_mem_free(reports->lines);
+    sk_mem_free(reports->begins);
+    *reports = (struct sk_reports){0};
+}

@@ -1,0 +1,66 @@
+/* What the checks share. Layer: audit. */
+#ifndef SK_AUDIT_VERDICT_INTERNAL_H
+#define SK_AUDIT_VERDICT_INTERNAL_H
+
+#include "audit/verdict.h"
+
+/*
+ * How often an honest announce is taken for a contradiction, by accident (a counter that was read
+ * long before it was sent, a damaged line), and how likely an explanation that holds for all of a
+ * peer's announces was overlooked. Assumptions; docs/MEASURING.md says how they fared.
+ */
+#define SK_VERDICT_FAULT 1e-4
+#define SK_VERDICT_DOUBT 1e-6
+
+/* How a client counts what it lacks: by whole pieces, or by the blocks of those under way too. */
+enum sk_counting { SK_COUNTING_UNSURE, SK_COUNTING_PIECES, SK_COUNTING_BLOCKS };
+
+/* What a peer uploaded during the audit, by its announces, and what others took of it. */
+struct sk_judge_upload {
+    double claimed;    /* bytes */
+    double told, dark; /* gained meanwhile by those that it may have given to; in what we saw, and
+                          as much as they may have gained unseen */
+    double taken;      /* by us */
+    double from_s, until_s;
+};
+
+struct sk_judge {
+    const struct sk_timeline *timeline;
+    const struct sk_reports *reports;
+    const struct sk_verdict_config *config;
+    double slack_s; /* by which times of announces and of gains may differ */
+    double partial; /* bytes of pieces under way that a client may have at a time */
+    struct sk_verdict_peer *peers;
+    enum sk_counting *counting;      /* of each peer */
+    struct sk_judge_upload *uploads; /* of each peer */
+    bool *tells; /* of each peer: what it gains can be taken from what it tells */
+};
+
+/* Notes one announce that could contradict: whether it does; keeps the worst for the report. */
+void sk_judge_note(struct sk_finding *finding, bool against, double claimed, double allowed,
+                   double from_s, double until_s);
+/* The lines of a peer: how many, from `ret_lines`. */
+uint32_t sk_judge_lines(const struct sk_judge *judge, uint32_t peer,
+                        const struct sk_reports_line **ret_lines);
+/* What is counted from `from` to `to`; all of it where the counter began anew in between. NAN
+ * unknown. */
+double sk_judge_difference(uint64_t from, uint64_t to, bool anew);
+/* Whether the client began anew between two lines, as far as they tell. */
+bool sk_judge_anew(const struct sk_reports_line *from, const struct sk_reports_line *to);
+
+/* Bytes that may have been there at the line of pieces that were under way: what was gained soon
+ * after, at most config->partial_pieces. */
+double sk_judge_under_way(const struct sk_judge *judge, const struct sk_tally *tally,
+                          const struct sk_reports_line *line);
+void sk_judge_downloaded(struct sk_judge *judge, uint32_t peer);
+void sk_judge_left(struct sk_judge *judge, uint32_t peer);
+/* Learns judge->partial from the clients whose `left` counts blocks. SKEP_ERR_NOMEM. */
+int sk_judge_partial(struct sk_judge *judge);
+/* Whether what it reports to hold does not exceed what it told, and how it counts (judge->tells,
+ * judge->counting). */
+void sk_judge_tells(struct sk_judge *judge, uint32_t peer);
+/* All peers at once. SKEP_ERR_NOMEM. */
+int sk_judge_uploaded(struct sk_judge *judge);
+int sk_judge_flows(struct sk_judge *judge);
+
+#endif

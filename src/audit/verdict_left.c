@@ -1,0 +1,242 @@
+/* Left, against the pieces that the peer told to hold, and those that it gained afterwards. */
+#include "audit/evidence.h"
+#include "audit/verdict_internal.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <skep/err.h>
+
+#include <math.h>
+#include <stdlib.h>
+
+#define SHOWN_S 300          /* in that time a super-seed has shown a piece */
+#define SHOWN_PIECES 2       /* that it may show at once */
+#define WHOLE_LEAST 3        /* announces of whole pieces, to believe that it counts by them */
+#define UNDER_WAY_LEAST 50   /* announces, to learn from how much is under way */
+#define UNDER_WAY_SHARE 0.95 /* of them have no more than what stands for all, */
+#define UNDER_WAY_TIMES 2.0  /* so many times */
+#define SCATTERED 5          /* runs of pieces that are no choice of files */
+
+/* Bytes that it told to hold by this time. */
+static double held(const struct sk_tally *tally, double at_s)
+{
+    return (double)(tally->first + sk_tally_bytes(tally, sk_tally_told(tally, at_s)));
+}
+
+/* Gains that HAVEs told, from the last one back: a piece that only a bitfield told may have been
+ * there for long, with its HAVE suppressed. */
+struct later {
+    uint32_t next; /* gains before it are not counted yet */
+    double bytes;
+};
+
+static double gained_after(struct later *later, const struct sk_tally *tally, double at_s)
+{
+    const struct sk_gain *gains = tally->peer->gains;
+    for (; later->next && gains[later->next - 1].at_ms > at_s * 1e3; later->next--)
+        if (gains[later->next - 1].since_ms == gains[later->next - 1].at_ms)
+            later->bytes += sk_timeline_piece_bytes(tally->timeline, gains[later->next - 1].piece);
+    return later->bytes;
+}
+
+/* The connection of ours within which the line falls, or NULL. */
+static const struct sk_span *around(const struct sk_judge *judge,
+                                    const struct sk_timeline_peer *peer,
+                                    const struct sk_reports_line *line)
+{
+    for (uint32_t i = 0; i < peer->watched_count; i++) {
+        const struct sk_span *span = &peer->watched[i];
+        double until_s = SK_MIN(span->until_ms, judge->timeline->end_ms) / 1e3;
+        if (line->at_s - judge->slack_s >= span->from_ms / 1e3 &&
+            line->at_s + judge->slack_s <= until_s)
+            return span;
+    }
+    return NULL;
+}
+
+/* Whether the pieces lie about as chance has them: nobody chose them by files. */
+static bool scattered(const struct sk_bitfield *field)
+{
+    uint32_t runs = 0;
+    for (uint32_t i = 0; i < field->count; i++)
+        runs += sk_bitfield_has(field, i) && !(i && sk_bitfield_has(field, i - 1));
+    double chance = field->set * (1 - (double)field->set / field->count);
+    return runs >= SCATTERED && runs * 2 >= chance;
+}
+
+/*
+ * Gains after the line were lacking at it. It has to have gained something since the line before,
+ * too: who had all that he wanted, and then wants more, was honest. A seed that shows its pieces
+ * one by one tells HAVEs as well: with nothing told at first they count only if it says itself that
+ * it downloads.
+ */
+static double lacked_by_gains(const struct sk_judge *judge, const struct sk_tally *tally,
+                              struct later *later, const struct sk_reports_line *lines, uint32_t i)
+{
+    const struct sk_timeline_peer *peer = tally->peer;
+    const struct sk_reports_line *line = &lines[i];
+    double after = gained_after(later, tally, line->at_s + judge->slack_s);
+    double before = (double)sk_tally_bytes(tally, sk_tally_told(tally, line->at_s));
+    double since = 0;
+    if (i) {
+        before -= (double)sk_tally_bytes(tally, sk_tally_told(tally, lines[i - 1].at_s));
+        since = sk_judge_difference(lines[i - 1].downloaded, line->downloaded,
+                                    sk_judge_anew(&lines[i - 1], line));
+    } else if (line->downloaded != SK_ANNOUNCE_UNKNOWN)
+        since = (double)line->downloaded;
+    bool shows = line->left == 0 && peer->first.set <= SHOWN_PIECES && !(since * 2 >= before);
+    return before > 0 && !shows ? after : 0;
+}
+
+/*
+ * Of one that says to be a seed: what it never told to hold it lacks, if it cannot have gained it
+ * in silence: its own counter of downloads says how much that is at most. Since a bitfield of the
+ * same connection, so that no restart hides anything.
+ */
+static double lacked_by_silence(const struct sk_judge *judge, const struct sk_tally *tally,
+                                const struct sk_reports_line *line, const struct sk_span *span)
+{
+    const struct sk_timeline_peer *peer = tally->peer;
+    bool first = peer->has_first &&
+                 (peer->first_ms >= span->from_ms || peer->bitfields >= peer->watched_count);
+    first = first && peer->first_ms <= line->at_s * 1e3;
+    bool nothing = !peer->has_first && line->at_s - span->from_ms / 1e3 > SHOWN_S;
+    if (peer->has_first && !peer->held.set)
+        nothing = line->at_s - span->from_ms / 1e3 > SHOWN_S;
+    if (line->left || line->downloaded == SK_ANNOUNCE_UNKNOWN || (!nothing && !first))
+        return 0;
+    if (!nothing && !(peer->first.set > SHOWN_PIECES && scattered(&peer->held)))
+        return 0;
+    uint32_t from = sk_tally_possible(tally, span->from_ms / 1e3);
+    uint32_t to = sk_tally_told(tally, line->at_s + judge->slack_s);
+    double told = (double)(sk_tally_bytes(tally, SK_MAX(from, to)) - sk_tally_bytes(tally, from));
+    double silent = SK_MAX((double)line->downloaded - told, 0.0);
+    return (double)judge->timeline->size - held(tally, line->at_s + judge->slack_s) - silent;
+}
+
+static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, struct later *later,
+                       uint32_t index, const struct sk_reports_line *lines, uint32_t i)
+{
+    struct sk_finding *findings = judge->peers[index].findings;
+    const struct sk_reports_line *line = &lines[i];
+    const struct sk_timeline_peer *peer = tally->peer;
+    double left = (double)line->left, piece = judge->timeline->piece_size;
+    double known_s = line->at_s - judge->slack_s;
+    if (peer->has_first && peer->first_ms <= known_s * 1e3 &&
+        (line->event != SK_ANNOUNCE_STARTED || around(judge, peer, line))) {
+        double most = (double)judge->timeline->size - held(tally, known_s);
+        sk_judge_note(&findings[SK_CHECK_LEFT_MORE], left >= most + piece, left, most, known_s,
+                      line->at_s);
+    }
+    const struct sk_span *span = around(judge, peer, line);
+    if (!span)
+        return;
+    double gains = lacked_by_gains(judge, tally, later, lines, i);
+    double least = SK_MAX(gains, lacked_by_silence(judge, tally, line, span));
+    if (judge->counting[index] != SK_COUNTING_PIECES)
+        least -= sk_judge_under_way(judge, tally, line);
+    if (least > 0 || judge->tells[index])
+        sk_judge_note(&findings[SK_CHECK_LEFT_LESS], left + piece <= least, left,
+                      SK_MAX(least, 0.0), known_s, line->at_s);
+}
+
+void sk_judge_left(struct sk_judge *judge, uint32_t index)
+{
+    const struct sk_timeline_peer *peer = &judge->timeline->peers[index];
+    struct sk_finding *findings = judge->peers[index].findings;
+    struct sk_tally tally = sk_tally(judge->timeline, peer);
+    const struct sk_reports_line *lines;
+    struct later later = {.next = peer->gains_count};
+    for (uint32_t i = sk_judge_lines(judge, index, &lines); i-- > 0 && !peer->shrank;)
+        if (lines[i].left != SK_ANNOUNCE_UNKNOWN)
+            judge_line(judge, &tally, &later, index, lines, i);
+    for (enum sk_verdict_check check = SK_CHECK_LEFT_MORE; check <= SK_CHECK_LEFT_LESS; check++)
+        findings[check].value =
+            sk_evidence_counts(findings[check].said, findings[check].against, SK_VERDICT_FAULT);
+}
+
+static bool is_whole(const struct sk_timeline *timeline, uint64_t left)
+{
+    uint64_t rest = (timeline->size - SK_MIN(left, timeline->size)) % timeline->piece_size;
+    return rest == 0 || rest == timeline->size % timeline->piece_size;
+}
+
+/* Whoever counts blocks says a whole number of pieces now and then. */
+static enum sk_counting counting(const struct sk_timeline *timeline,
+                                 const struct sk_reports_line *lines, uint32_t count)
+{
+    uint32_t whole = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (lines[i].left == 0 || lines[i].left >= timeline->size)
+            continue;
+        if (!is_whole(timeline, lines[i].left))
+            return SK_COUNTING_BLOCKS;
+        whole++;
+    }
+    return whole >= WHOLE_LEAST ? SK_COUNTING_PIECES : SK_COUNTING_UNSURE;
+}
+
+void sk_judge_tells(struct sk_judge *judge, uint32_t index)
+{
+    const struct sk_timeline_peer *peer = &judge->timeline->peers[index];
+    struct sk_tally tally = sk_tally(judge->timeline, peer);
+    const struct sk_reports_line *lines;
+    uint32_t count = sk_judge_lines(judge, index, &lines), compared = 0, more = 0;
+    double piece = judge->timeline->piece_size, size = (double)judge->timeline->size;
+    judge->counting[index] = counting(judge->timeline, lines, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sk_reports_line *line = &lines[i];
+        if (line->left == SK_ANNOUNCE_UNKNOWN || !around(judge, peer, line))
+            continue;
+        double allowed = held(&tally, line->at_s + judge->slack_s) + 2 * piece;
+        if (judge->counting[index] != SK_COUNTING_PIECES)
+            allowed += sk_judge_under_way(judge, &tally, line);
+        compared++;
+        more += size - (double)line->left > allowed;
+    }
+    bool speaks = compared || peer->haves || sk_bitfield_full(&peer->first);
+    judge->tells[index] = peer->has_first && !peer->shrank && !more && speaks;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* What a client that counts blocks had of pieces under way, bytes; NAN where it cannot be said. */
+static double under_way(const struct sk_judge *judge, const struct sk_tally *tally,
+                        const struct sk_reports_line *line)
+{
+    if (line->left >= judge->timeline->size || !around(judge, tally->peer, line))
+        return NAN;
+    return (double)(judge->timeline->size - line->left) - held(tally, line->at_s);
+}
+
+int sk_judge_partial(struct sk_judge *judge)
+{
+    const struct sk_timeline *timeline = judge->timeline;
+    double *sizes = sk_mem_alloc(((size_t)judge->reports->count + 1) * sizeof *sizes);
+    uint32_t count = 0;
+    if (!sizes)
+        return SKEP_ERR_NOMEM;
+    for (uint32_t i = 0; i < timeline->peers_count; i++) {
+        struct sk_tally tally = sk_tally(timeline, &timeline->peers[i]);
+        const struct sk_reports_line *lines;
+        uint32_t lines_count = sk_judge_lines(judge, i, &lines);
+        bool blocks = judge->counting[i] == SK_COUNTING_BLOCKS;
+        for (uint32_t k = 0; k < lines_count && judge->tells[i] && blocks; k++) {
+            double size = under_way(judge, &tally, &lines[k]);
+            if (size >= 0)
+                sizes[count++] = size;
+        }
+    }
+    qsort(sizes, count, sizeof *sizes, by_size);
+    if (count >= UNDER_WAY_LEAST) {
+        double usual = sizes[(uint32_t)(UNDER_WAY_SHARE * (count - 1))];
+        judge->partial = SK_MIN(judge->partial, UNDER_WAY_TIMES * usual + timeline->piece_size);
+    }
+    sk_mem_free(sizes);
+    return 0;
+}
