@@ -11,7 +11,8 @@
 static const struct sk_sim_experiment *const experiments[] = {
     &sk_sim_lookups, &sk_sim_keep, &sk_sim_hostile_gets, &sk_sim_crawl, &sk_sim_size, NULL};
 static const struct sk_sim_experiment *const others[] = {
-    &sk_sim_utp, &sk_sim_swarm, &sk_sim_hidden, &sk_sim_stopping, &sk_sim_reports, NULL};
+    &sk_sim_utp,      &sk_sim_swarm, &sk_sim_hidden, &sk_sim_stopping, &sk_sim_reports,
+    &sk_sim_download, NULL};
 
 enum {
     KEY_NODES = 500,
@@ -221,7 +222,7 @@ int main(int argc, char **argv)
     struct arguments arguments = {0};
     struct sk_sim_report report;
     const struct argp argp = {
-        argp_options, parse, "dht EXPERIMENT\nutp\nswarm\nhidden\nstopping\nreports",
+        argp_options, parse, "dht EXPERIMENT\nutp\nswarm\nhidden\nstopping\nreports\ndownload",
         help_text(),  NULL,  NULL,
         NULL};
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &arguments);

@@ -2,9 +2,10 @@
 
 #include "base/assert.h"
 
-void sk_probe_init(struct sk_probe *probe, uint64_t budget)
+void sk_probe_init(struct sk_probe *probe, uint64_t budget, uint64_t budget_max)
 {
-    *probe = (struct sk_probe){.budget = budget, .window = SK_PROBE_WINDOW_FIRST};
+    *probe = (struct sk_probe){
+        .budget = budget, .budget_max = budget_max, .window = SK_PROBE_WINDOW_FIRST};
 }
 
 void sk_probe_deinit(struct sk_probe *probe)
@@ -80,6 +81,7 @@ void sk_probe_came(struct sk_probe *probe, uint32_t length, uint32_t request_max
         probe->pending--;
     if (probe->window < request_max)
         probe->window++;
+    probe->deepest = probe->window >= request_max;
 }
 
 void sk_probe_lost(struct sk_probe *probe, uint32_t length)
@@ -87,6 +89,8 @@ void sk_probe_lost(struct sk_probe *probe, uint32_t length)
     probe->asked -= SK_MIN(probe->asked, (uint64_t)length);
     if (probe->pending)
         probe->pending--;
+    if (probe->window > SK_PROBE_WINDOW_LEAST)
+        probe->window--;
 }
 
 static uint64_t run_ns(const struct sk_probe *probe, uint64_t now_ns)
@@ -94,13 +98,52 @@ static uint64_t run_ns(const struct sk_probe *probe, uint64_t now_ns)
     return probe->run_ns + (probe->state == SK_PROBE_RUNNING ? now_ns - probe->since_ns : 0);
 }
 
+/* A pause is ours when the train before it carried all that was under way when it began. */
+static void note_train(struct sk_probe *probe, uint64_t bytes, uint64_t run)
+{
+    uint64_t pause = probe->arrived ? run - probe->arrivals.last_ns : 0;
+    if (!probe->arrived || pause >= SK_PROBE_PAUSE_NS) {
+        if (probe->train_bytes >= probe->train_asked)
+            probe->starved_ns += pause;
+        probe->train_bytes = 0;
+        /* The blocks that this arrival made whole are not under way any more. */
+        probe->train_asked = (uint64_t)probe->pending * SK_BLOCK_SIZE + bytes;
+    }
+    probe->train_bytes += bytes;
+}
+
 void sk_probe_arrived(struct sk_probe *probe, uint64_t bytes, uint64_t now_ns)
 {
     if (probe->state != SK_PROBE_RUNNING)
         return;
+    uint64_t run = run_ns(probe, now_ns);
+    note_train(probe, bytes, run);
     probe->arrived += bytes;
     /* Without memory one arrival less is known. */
-    (void)sk_arrivals_add(&probe->arrivals, run_ns(probe, now_ns), probe->arrived);
+    (void)sk_arrivals_add(&probe->arrivals, run, probe->arrived);
+}
+
+static uint64_t arrivals_span_ns(const struct sk_arrivals *arrivals)
+{
+    return arrivals->count ? arrivals->last_ns - arrivals->list[0].at_ns : 0;
+}
+
+void sk_probe_lengthen(struct sk_probe *probe)
+{
+    struct sk_rate_estimate estimate;
+    if (probe->budget >= probe->budget_max || probe->got < probe->budget / 4 * 3 ||
+        probe->got < probe->looked + probe->budget / 16)
+        return;
+    probe->looked = probe->got;
+    sk_rate_estimate(&probe->arrivals, &estimate);
+    const struct sk_rate *rate = &estimate.rate;
+    bool known =
+        rate->high - rate->rate <= SK_PROBE_WIDE * rate->rate && estimate.span_s >= SK_PROBE_SPAN_S;
+    double mean = (double)probe->arrived / ((double)arrivals_span_ns(&probe->arrivals) / 1e9);
+    /* One pause late in so short a time makes the slope a small one. */
+    probe->fast = probe->fast || fmax(rate->rate, mean / 2) > SK_PROBE_FAST_BYTES_S;
+    if (probe->fast && !known)
+        probe->budget = SK_MIN(2 * probe->budget, probe->budget_max);
 }
 
 double sk_probe_seconds(const struct sk_probe *probe, uint64_t now_ns)
@@ -125,8 +168,27 @@ void sk_probe_put_off(struct sk_probe *probe)
     probe->window = SK_PROBE_WINDOW_FIRST;
 }
 
+void sk_probe_judge(const struct sk_probe *probe, struct sk_rate_estimate *ret_delivered,
+                    struct sk_capacity_estimate *ret_capacity)
+{
+    if (probe->state == SK_PROBE_DONE) {
+        *ret_delivered = probe->delivered;
+        *ret_capacity = probe->capacity;
+        return;
+    }
+    sk_rate_estimate(&probe->arrivals, ret_delivered);
+    sk_capacity_estimate(&probe->arrivals, ret_delivered, ret_capacity);
+    double span_ns = (double)arrivals_span_ns(&probe->arrivals);
+    if (!probe->deepest && (double)probe->starved_ns > SK_PROBE_STARVED * span_ns) {
+        ret_delivered->rate = SK_RATE_UNKNOWN;
+        ret_delivered->how = "our pipeline was the limit";
+    }
+}
+
 void sk_probe_end(struct sk_probe *probe, uint64_t now_ns)
 {
     stop_clock(probe, now_ns);
+    sk_probe_judge(probe, &probe->delivered, &probe->capacity);
+    sk_arrivals_deinit(&probe->arrivals);
     probe->state = SK_PROBE_DONE;
 }

@@ -4,18 +4,27 @@
  *   IDLE -> WAITING (interested, choked) -> READY (may ask, waits for a slot) -> RUNNING -> DONE
  *                         ^------------------- choked again -------------------'
  *
- * The pipeline starts small and grows by one with every block that comes (slow start) up to what
- * the peer takes, so that it is soon as deep as the path is long; the budget of bytes and of time
- * ends the probe. Choked during the whole audit it stays WAITING: its rate is unknown, not 0.
+ * The pipeline starts as deep as the first budget, so that no slow peer waits for us, and grows by
+ * one with every block that comes, up to what the peer takes, and shrinks with every one that it
+ * refuses. The budget of bytes and of time ends the probe. The bytes double while the peer is fast
+ * (they are gone in no time) and the interval of its rate still wide. Choked during the whole audit
+ * the probe stays WAITING: the rate is unknown, not 0.
  */
 #ifndef SK_AUDIT_PROBE_H
 #define SK_AUDIT_PROBE_H
 
-#include "audit/rate.h"
+#include "audit/capacity.h"
 
 #define SK_PROBE_BYTES (1u << 20)
+#define SK_PROBE_BYTES_LONG (32u << 20) /* of a fast peer whose rate is hard to tell */
 #define SK_PROBE_SECONDS 10.0
-#define SK_PROBE_WINDOW_FIRST 8
+#define SK_PROBE_WINDOW_FIRST (SK_PROBE_BYTES / SK_BLOCK_SIZE)
+#define SK_PROBE_WINDOW_LEAST 8     /* of one that refuses */
+#define SK_PROBE_FAST_BYTES_S 2.5e6 /* 20 Mbit/s */
+#define SK_PROBE_WIDE 0.05          /* half an interval, of its rate */
+#define SK_PROBE_PAUSE_NS 20000000u /* 20 ms */
+#define SK_PROBE_STARVED 0.3        /* of the time */
+#define SK_PROBE_SPAN_S 0.25        /* shorter ones say little of the next second */
 
 enum sk_probe_state {
     SK_PROBE_IDLE,
@@ -28,6 +37,9 @@ enum sk_probe_state {
 struct sk_probe {
     enum sk_probe_state state;
     uint64_t budget;        /* bytes */
+    uint64_t budget_max;    /* that it may grow to */
+    bool fast;              /* it gave most of its first budget in no time */
+    uint64_t looked;        /* bytes that had come when it was last seen whether it must */
     uint64_t asked, got;    /* bytes of blocks asked for (taken back ones not counted), and come */
     uint32_t pending;       /* blocks on their way */
     uint32_t window;        /* how many may be */
@@ -36,9 +48,15 @@ struct sk_probe {
     uint64_t since_ns;      /* RUNNING: since when */
     uint64_t arrived;       /* bytes that came while RUNNING, unfinished blocks included */
     struct sk_arrivals arrivals;
+    bool deepest;         /* the pipeline is as deep as the peer takes */
+    uint64_t train_bytes; /* since the last pause; and what was under way when it began */
+    uint64_t train_asked;
+    uint64_t starved_ns;               /* pauses after all that had been asked for */
+    struct sk_rate_estimate delivered; /* DONE: the arrivals are gone */
+    struct sk_capacity_estimate capacity;
 };
 
-void sk_probe_init(struct sk_probe *probe, uint64_t budget);
+void sk_probe_init(struct sk_probe *probe, uint64_t budget, uint64_t budget_max);
 void sk_probe_deinit(struct sk_probe *probe);
 void sk_probe_interested(struct sk_probe *probe, uint64_t now_ns);
 /* Seconds since interest was first shown. */
@@ -57,11 +75,21 @@ void sk_probe_lost(struct sk_probe *probe, uint32_t length);
 /* Block bytes came. The rate is that of the time spent RUNNING, over all connections: neither being
  * choked nor being away counts. */
 void sk_probe_arrived(struct sk_probe *probe, uint64_t bytes, uint64_t now_ns);
+/* A block came: gives the probe a larger budget where it needs one, before all of it is used up, so
+ * that the pipeline does not run dry. */
+void sk_probe_lengthen(struct sk_probe *probe);
 /* RUNNING and nothing came: back to WAITING, as if it had not begun. */
 void sk_probe_put_off(struct sk_probe *probe);
 /* Whether time or budget is used up (RUNNING only). */
 bool sk_probe_over(const struct sk_probe *probe, double seconds_max, uint64_t now_ns);
 void sk_probe_end(struct sk_probe *probe, uint64_t now_ns);
+/*
+ * What the arrivals say so far. Where the peer gave all it had been asked for and then waited for
+ * us, for more than SK_PROBE_STARVED of the time, the rate is unknown: "our pipeline was the
+ * limit".
+ */
+void sk_probe_judge(const struct sk_probe *probe, struct sk_rate_estimate *ret_delivered,
+                    struct sk_capacity_estimate *ret_capacity);
 /* Seconds spent RUNNING. */
 double sk_probe_seconds(const struct sk_probe *probe, uint64_t now_ns);
 

@@ -63,7 +63,7 @@ static struct sk_record *get_record(struct sk_auditor *auditor, const char *addr
         return NULL;
     }
     init_record(record, &endpoint);
-    sk_probe_init(&record->probe, auditor->config.probe_bytes);
+    sk_probe_init(&record->probe, auditor->config.probe_bytes, auditor->config.probe_bytes_max);
     record->number = (uint32_t)auditor->count;
     auditor->records[auditor->count++] = record;
     auditor->unsettled++;
@@ -401,7 +401,7 @@ static void on_address(const struct skep_event *event, void *ctx)
     struct sk_endpoint old_endpoint = old->seen.endpoint;
     *record = moved;
     skep_peer_set_data(event->peer, auditor->slot, record);
-    sk_probe_init(&old->probe, auditor->config.probe_bytes);
+    sk_probe_init(&old->probe, auditor->config.probe_bytes, auditor->config.probe_bytes_max);
     init_record(old, &old_endpoint);
     old->last = old->taken = (struct sk_bitfield){0};
     old->peer = NULL;
@@ -573,6 +573,8 @@ static void on_arrival(const struct skep_event *event, void *ctx)
                        (struct sk_observation){.kind = SK_OBS_ARRIVAL, .a = (int64_t)bytes},
                        event->now_ns);
     sk_probe_arrived(&record->probe, bytes - record->payload_seen, event->now_ns);
+    sk_downlink_note(&auditor->downlink, bytes - record->payload_seen, auditor->running,
+                     event->now_ns);
     record->payload_seen = bytes;
 }
 
@@ -668,6 +670,7 @@ int sk_auditor_new(struct skep_engine *engine, struct skep_torrent *torrent,
     auditor->config = *config;
     auditor->started_ns = now_ns;
     struct sk_auditor_config *c = &auditor->config;
+    c->probe_bytes_max = c->probe_bytes ? c->probe_bytes : SK_PROBE_BYTES_LONG;
     c->probe_bytes = c->probe_bytes ? c->probe_bytes : SK_PROBE_BYTES;
     c->probe_seconds = c->probe_seconds > 0 ? c->probe_seconds : SK_PROBE_SECONDS;
     c->patience_s = c->patience_s > 0 ? c->patience_s : 40;

@@ -21,7 +21,8 @@
 struct sk_auditor;
 
 struct sk_auditor_config {
-    uint64_t probe_bytes;     /* budget a peer; 0 = SK_PROBE_BYTES */
+    uint64_t probe_bytes;     /* budget a peer; 0 = SK_PROBE_BYTES, or more where a peer is fast */
+    uint64_t probe_bytes_max; /* that follows from it; set by the auditor */
     double probe_seconds;     /* 0 = SK_PROBE_SECONDS */
     double patience_s;        /* how long a choking peer is waited for; 0 = 40 */
     uint32_t probes_max;      /* peers probed at a time; 0 = 32 */

@@ -4,6 +4,7 @@
 
 #include "audit/census.h"
 #include "audit/coverage.h"
+#include "audit/downlink.h"
 #include "audit/probe.h"
 #include "audit/timeline.h"
 #include "base/bitfield.h"
@@ -36,6 +37,8 @@ struct sk_record {
     uint32_t blocks;       /* that it delivered */
     uint64_t payload_seen; /* block bytes of this connection, up to the last arrival */
     struct sk_probe probe;
+    uint64_t probed_ns;           /* when the probe ended; 0 = it has not */
+    bool crowded;                 /* our line was full while it was probed, as was known then */
     struct sk_bitfield taken;     /* pieces that were begun with it; empty before and after */
     struct sk_bitfield last;      /* what it held when the connection ended; else empty */
     struct sk_record *ready_next; /* queue of those that wait for a probing slot */
@@ -65,6 +68,7 @@ struct sk_auditor {
     uint64_t metadata_ns; /* when it became known */
     struct sk_coverage coverage;
     struct sk_timeline timeline;
+    struct sk_downlink downlink;
     struct sk_audit_claim *claims;
     size_t claims_count;
     enum sk_stopping_rule rule;

@@ -170,6 +170,8 @@ static void finish(struct sk_auditor *auditor, struct sk_record *record, uint64_
 {
     if (record->probe.state == SK_PROBE_RUNNING)
         auditor->running--;
+    record->crowded = sk_downlink_full(&auditor->downlink, record->probe.since_ns, now_ns);
+    record->probed_ns = now_ns;
     sk_probe_end(&record->probe, now_ns);
     sk_assembly_leave(&auditor->assembly, record->number);
     sk_bitfield_deinit(&record->taken);
@@ -221,6 +223,7 @@ void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint6
     /* More than it holds cannot be taken without taking the same again. */
     uint64_t held = (uint64_t)record->seen.pieces * skep_torrent_piece_size(auditor->torrent);
     record->probe.budget = SK_MIN(auditor->config.probe_bytes, held);
+    record->probe.budget_max = SK_MIN(auditor->config.probe_bytes_max, held);
     sk_probe_interested(&record->probe, now_ns);
     if (may_ask(record) || skep_peer_offers(record->peer))
         sk_auditor_allowed(auditor, record, now_ns);
@@ -344,6 +347,7 @@ void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,
                                                .c = (int64_t)(event->rtt_ns / 1000)},
                        now_ns);
     sk_probe_came(probe, length, skep_peer_request_max(record->peer));
+    sk_probe_lengthen(probe);
     record->blocks++;
     struct sk_assembly_copy *copy = sk_assembly_take(
         &auditor->assembly, record->number, message->index, message->begin, message->data, length);

@@ -1,6 +1,7 @@
 /* What the auditor knows, as a report and for the live display. */
 #include "engine/auditor_internal.h"
 
+#include "audit/download.h"
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -73,6 +74,32 @@ static enum sk_peer_outcome outcome_of(const struct sk_auditor *auditor,
     return record->seen.reason ? outcome_of_reason(record->seen.reason) : SK_OUTCOME_UNTRIED;
 }
 
+/* What its probe says, or why it says nothing. */
+static void finish_rates(const struct sk_auditor *auditor, const struct sk_record *record,
+                         struct sk_report_peer *peer)
+{
+    struct sk_rate_estimate delivered;
+    struct sk_capacity_estimate capacity;
+    sk_probe_judge(&record->probe, &delivered, &capacity);
+    bool measured = delivered.how != NULL;
+    /* Probes that came later may have shown that the line was full then. */
+    if (record->crowded ||
+        (record->probed_ns &&
+         sk_downlink_full(&auditor->downlink, record->probe.since_ns, record->probed_ns))) {
+        delivered.rate = capacity.rate = SK_RATE_UNKNOWN;
+        delivered.how = capacity.how = "our down-link was full";
+    }
+    peer->delivered = delivered.rate;
+    peer->delivered_how = delivered.how;
+    peer->delivered_samples = delivered.samples;
+    peer->delivered_span_s = measured ? delivered.span_s : NAN;
+    peer->gap_median_s = delivered.gap_median_s;
+    peer->capacity = capacity.rate;
+    peer->capacity_how = measured ? capacity.how : NULL;
+    if (peer->outcome == SK_OUTCOME_CHOKED)
+        peer->delivered_how = peer->capacity_how = "choked";
+}
+
 static void finish_peer(const struct sk_auditor *auditor, const struct sk_record *record,
                         uint64_t now_ns, struct sk_report_peer *ret_peer)
 {
@@ -93,13 +120,23 @@ static void finish_peer(const struct sk_auditor *auditor, const struct sk_record
         ret_peer->seen_s = NAN;
     if (ret_peer->reason && strcmp(ret_peer->reason, sk_peer_outcome_name(ret_peer->outcome)) == 0)
         ret_peer->reason = NULL; /* the outcome says it */
-    struct sk_rate_estimate estimate;
-    sk_rate_estimate(&record->probe.arrivals, &estimate);
-    ret_peer->delivered = estimate.rate;
-    ret_peer->delivered_how = estimate.how;
-    ret_peer->delivered_samples = estimate.samples;
-    ret_peer->delivered_span_s = estimate.how ? estimate.span_s : NAN;
-    ret_peer->gap_median_s = estimate.gap_median_s;
+    finish_rates(auditor, record, ret_peer);
+}
+
+/* The timeline learns what the peer can give, the report what the timeline tells of it. */
+static void finish_timeline(struct sk_auditor *auditor, struct sk_report_peer *peer)
+{
+    struct sk_timeline *timeline = &auditor->timeline;
+    uint32_t index = sk_timeline_find(timeline, &peer->endpoint);
+    struct sk_download download;
+    peer->download = SK_RATE_UNKNOWN;
+    if (index == UINT32_MAX || !peer->has_share)
+        return;
+    timeline->peers[index].delivered = peer->delivered;
+    timeline->peers[index].capacity = peer->capacity;
+    sk_download_estimate(timeline, index, &download);
+    peer->download = download.rate;
+    peer->download_how = download.how;
 }
 
 static void add_availability(const uint8_t *bits, uint32_t pieces, uint32_t *availability)
@@ -182,6 +219,7 @@ static int fill(struct sk_auditor *auditor, uint64_t now_ns, struct sk_report *r
         return SKEP_ERR_NOMEM;
     for (size_t i = 0; i < auditor->count; i++) {
         finish_peer(auditor, auditor->records[i], now_ns, &report->peers[i]);
+        finish_timeline(auditor, &report->peers[i]);
         report->delivered_bytes += report->peers[i].delivered_bytes;
     }
     report->peers_count = auditor->count;

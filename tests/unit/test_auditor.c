@@ -129,7 +129,7 @@ static void test_silent(void **state)
     double seconds = audit_run(30);
     assert_true(seconds < 12);
     assert_outcome(address, SK_OUTCOME_IDLE);
-    assert_int_equal(remote->requested, SK_PROBE_WINDOW_FIRST);
+    assert_in_range(remote->requested, SK_PROBE_WINDOW_LEAST, SK_PROBE_WINDOW_FIRST);
     audit_deinit();
 }
 

@@ -15,7 +15,7 @@ static struct sk_probe probe;
 
 static int set_up(void **state)
 {
-    sk_probe_init(&probe, 1000000);
+    sk_probe_init(&probe, 1000000, 8000000);
     return 0;
 }
 
@@ -70,12 +70,16 @@ static void test_window(void **state)
     assert_int_equal(sk_probe_may_ask(&probe, 250), 0);
     sk_probe_came(&probe, 16384, 250);
     assert_int_equal(sk_probe_may_ask(&probe, 250), 2); /* one more than before */
-    assert_int_equal(sk_probe_may_ask(&probe, 8), 1);   /* not more than it takes */
+    assert_int_equal(sk_probe_may_ask(&probe, SK_PROBE_WINDOW_FIRST),
+                     1); /* not more than it takes */
     assert_int_equal(sk_probe_may_ask(&probe, 3), 0);
     for (uint32_t i = 0; i < 1000; i++)
-        sk_probe_came(&probe, 1, 20);
-    assert_int_equal(probe.window, 20);
+        sk_probe_came(&probe, 1, 100);
+    assert_int_equal(probe.window, 100);
     assert_int_equal(probe.pending, 0); /* what nobody asked for does not make it negative */
+    for (uint32_t i = 0; i < 1000; i++)
+        sk_probe_lost(&probe, 1);
+    assert_int_equal(probe.window, SK_PROBE_WINDOW_LEAST);
 }
 
 static void test_budget(void **state)
@@ -140,13 +144,158 @@ static void test_put_off(void **state)
     assert_false(sk_probe_over(&probe, 10, 29 * SECOND));
 }
 
+/* Takes blocks at a rate until the probe is over; the pipeline is kept full. */
+static void take(double bytes_s, uint64_t *now_ns, uint64_t least_left)
+{
+    while (!sk_probe_over(&probe, 10, *now_ns) && probe.got + least_left < probe.budget) {
+        while (sk_probe_may_ask(&probe, 250) && sk_probe_left(&probe))
+            sk_probe_asked(&probe, 16384);
+        *now_ns += (uint64_t)(16384 / bytes_s * 1e9);
+        sk_probe_came(&probe, 16384, 250);
+        sk_probe_lengthen(&probe);
+        sk_probe_arrived(&probe, 16384, *now_ns);
+    }
+}
+
+/* Below 20 Mbit/s the first budget is all, however wide the interval. */
+static void test_slow_is_not_lengthened(void **state)
+{
+    uint64_t now = SECOND;
+    start(now);
+    take(2.0e6, &now, 0);
+    assert_int_equal(probe.budget, 1000000);
+}
+
+/* A full bucket makes it look fast for half of the budget. */
+static void test_bucket_is_not_lengthened(void **state)
+{
+    uint64_t now = SECOND;
+    start(now);
+    take(50e6, &now, 500000);
+    take(1e6, &now, 0);
+    assert_int_equal(probe.budget, 1000000);
+}
+
+/* 40 ms say little: until a quarter of a second has been seen. */
+static void test_fast_is_lengthened(void **state)
+{
+    uint64_t now = SECOND;
+    start(now);
+    take(11e6, &now, 0);
+    assert_int_equal(probe.budget, 4000000);
+    assert_true(sk_probe_seconds(&probe, now) > SK_PROBE_SPAN_S);
+}
+
+/* Not beyond what may be taken. */
+static void test_lengthened_to_the_limit(void **state)
+{
+    uint64_t now = SECOND;
+    start(now);
+    take(100e6, &now, 0);
+    assert_int_equal(probe.budget, 8000000);
+    assert_in_range(probe.asked, 8000000, 8000000 + 16384);
+}
+
+/* The larger budget comes while blocks of the first are still under way. */
+static void test_lengthened_in_time(void **state)
+{
+    uint64_t now = SECOND;
+    start(now);
+    take(12.5e6, &now, 200000);
+    assert_true(probe.budget > 1000000 && probe.pending > 0);
+}
+
+/* Sends all that it was asked for at once, a round trip after it was: a far peer on a wide link. */
+static void windows(uint32_t request_max, uint32_t rounds)
+{
+    uint64_t now = SECOND;
+    start(now);
+    for (uint32_t i = 0; i < rounds; i++) {
+        uint32_t asked = sk_probe_may_ask(&probe, request_max);
+        for (uint32_t k = 0; k < asked; k++)
+            sk_probe_asked(&probe, 16384);
+        now += SECOND / 2;
+        for (uint32_t k = 0; k < asked; k++) {
+            sk_probe_came(&probe, 16384, request_max);
+            sk_probe_arrived(&probe, 16384, now += 16384);
+        }
+    }
+}
+
+static void test_our_pipeline_was_the_limit(void **state)
+{
+    struct sk_rate_estimate delivered;
+    struct sk_capacity_estimate capacity;
+    windows(100000, 4);
+    sk_probe_judge(&probe, &delivered, &capacity);
+    assert_string_equal(delivered.how, "our pipeline was the limit");
+    assert_true(isnan(delivered.rate.rate) && isnan(delivered.rate.low));
+}
+
+/* It takes no more requests: then that is what it gives. */
+static void test_its_queue_was_the_limit(void **state)
+{
+    struct sk_rate_estimate delivered;
+    struct sk_capacity_estimate capacity;
+    windows(70, 12);
+    sk_probe_judge(&probe, &delivered, &capacity);
+    assert_string_equal(delivered.how, "theil-sen");
+    assert_float_equal(delivered.rate.rate, 70 * 16384 / 0.5, 70 * 16384 / 0.5 * 0.15);
+}
+
+/* A peer that pauses although more has been asked of it limits itself. */
+static void test_pauses_are_its_own(void **state)
+{
+    struct sk_rate_estimate delivered;
+    struct sk_capacity_estimate capacity;
+    uint64_t now = SECOND;
+    start(now);
+    for (int tick = 0; tick < 10; tick++) {
+        now += SECOND / 10;
+        take(10e6, &now, probe.budget - probe.got - 80000);
+    }
+    sk_probe_judge(&probe, &delivered, &capacity);
+    assert_string_equal(delivered.how, "theil-sen");
+}
+
+/* What was measured stays when the arrivals are gone. */
+static void test_judged_at_the_end(void **state)
+{
+    struct sk_rate_estimate before, after;
+    struct sk_capacity_estimate capacity_before, capacity_after;
+    uint64_t now = SECOND;
+    start(now);
+    take(1e6, &now, 0);
+    sk_probe_judge(&probe, &before, &capacity_before);
+    sk_probe_end(&probe, now);
+    assert_null(probe.arrivals.list);
+    sk_probe_judge(&probe, &after, &capacity_after);
+    assert_true(before.rate.rate == after.rate.rate && before.rate.low == after.rate.low);
+    assert_float_equal(after.rate.rate, 1e6, 1e4);
+    assert_true(capacity_before.rate.low == capacity_after.rate.low);
+    assert_ptr_equal(capacity_before.how, capacity_after.how);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_states),       TEST(test_window),   TEST(test_budget),
-        TEST(test_over_by_time), TEST(test_arrivals), TEST(test_put_off),
+        TEST(test_states),
+        TEST(test_window),
+        TEST(test_budget),
+        TEST(test_over_by_time),
+        TEST(test_arrivals),
+        TEST(test_put_off),
+        TEST(test_slow_is_not_lengthened),
+        TEST(test_bucket_is_not_lengthened),
+        TEST(test_fast_is_lengthened),
+        TEST(test_lengthened_to_the_limit),
+        TEST(test_lengthened_in_time),
+        TEST(test_our_pipeline_was_the_limit),
+        TEST(test_its_queue_was_the_limit),
+        TEST(test_pauses_are_its_own),
+        TEST(test_judged_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,57 @@
+/*
+ * The capacity of a peer's up-link, from how its bytes were spread in time. Layer: audit; pure.
+ *
+ * What a peer delivers is bounded by whatever is narrowest: a limit that its owner set, its slots,
+ * the link. Packets that leave it in a row are spread by the link alone (dispersion; Keshav 1991,
+ * Dovrolis, Ramanathan and Moore 2001), whatever the average. So the rates between arrivals that
+ * follow each other have a mode at the capacity, however much time passes between the trains.
+ *
+ *   1. Only arrivals of the steady part count (audit/rate.h): a token bucket that was full at the
+ *      beginning lets its bytes through faster than the link's rate.
+ *   2. What was read within SK_CAPACITY_JOIN_NS is one arrival: below it the time stamps, which are
+ *      taken after the event loop woke, say nothing, and senders and shapers give packets out in
+ *      lumps.
+ *   3. Bytes that we read late come all at once: after such a lump the next sample lasts at least
+ *      half as long.
+ *      And no sample weighs more than SK_CAPACITY_HEAVIEST times the median: what a lost packet
+ *      held back comes at once as well.
+ *   4. The mode: the highest rate around which (SK_CAPACITY_NEAR) lie more bytes than around its
+ *      neighbours, and SK_CAPACITY_MASS of all. The estimate is the median there.
+ *   5. The interval: percentiles over bootstrap resamples of those samples (Efron 1979).
+ *
+ * One receiver sees a part only: where a scheduler gives k receivers their packets by turns, no two
+ * of ours come in a row and the mode lies at a k-th of the link. Nothing in our arrivals tells that
+ * from a narrow link. So only where the peer paused is the interval two-sided; else `high` is NAN:
+ * the link carries at least `low`. Behind a policer the link's rate is seen, not the policer's.
+ */
+#ifndef SK_AUDIT_CAPACITY_H
+#define SK_AUDIT_CAPACITY_H
+
+#include "audit/rate.h"
+
+#define SK_CAPACITY_JOIN_NS 100000u   /* 0.1 ms */
+#define SK_CAPACITY_LUMP_NS 1000000u  /* joined arrivals span at most so much */
+#define SK_CAPACITY_LATE_BYTES 65536u /* more at one time than a sender's largest segment */
+#define SK_CAPACITY_SAMPLES_MIN 16
+#define SK_CAPACITY_NEAR 0.15
+#define SK_CAPACITY_MASS 0.1
+#define SK_CAPACITY_HEAVIEST 4 /* times the median sample: more of one does not weigh */
+#define SK_CAPACITY_PAUSE 16   /* times what the bytes took on the link */
+#define SK_CAPACITY_LEAST 0.01 /* half an interval, of the rate: what time stamps are good for */
+
+struct sk_capacity_estimate {
+    struct sk_rate rate; /* NAN unknown; high alone NAN: at least low */
+    /*
+     * "trains": the peer paused, and was this fast in between.
+     * "pairs": it did not pause, and was this fast at times: its link was shared.
+     * "steady": it was never faster than on average.
+     * Unknown: "trains too short", "out of memory".
+     */
+    const char *how;
+};
+/* `delivered` is the estimate from the same arrivals. */
+void sk_capacity_estimate(const struct sk_arrivals *arrivals,
+                          const struct sk_rate_estimate *delivered,
+                          struct sk_capacity_estimate *ret_estimate);
+
+#endif

@@ -1,0 +1,173 @@
+#include "audit/download.h"
+
+#include "base/assert.h"
+
+#include <math.h>
+
+/* What a peer's gains come to. */
+struct tally {
+    uint64_t bytes;
+    uint32_t told, away; /* gained while we watched, and while we were not connected */
+    uint32_t batched;    /* of `told`: by a bitfield in place of HAVEs */
+    double watched_s, away_s;
+    bool follows; /* no gain but after something that we took */
+};
+
+static uint32_t end_of(const struct sk_timeline *timeline, const struct sk_span *span)
+{
+    return SK_MIN(span->until_ms, timeline->end_ms);
+}
+
+static bool follows_taking(const struct sk_timeline_peer *peer, uint32_t at_ms)
+{
+    for (uint32_t i = 0; i < peer->taken_count; i++)
+        if (at_ms >= peer->taken[i].from_ms &&
+            at_ms <= peer->taken[i].until_ms + SK_DOWNLOAD_FOLLOWS_MS)
+            return true;
+    return false;
+}
+
+/* Whether we were connected through all of the time in which the piece can have been gained. */
+static bool was_watched(const struct sk_timeline_peer *peer, const struct sk_gain *gain)
+{
+    return gain->since_ms == gain->at_ms || sk_timeline_watched(peer, gain->since_ms);
+}
+
+static struct tally add_up(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer)
+{
+    struct tally tally = {.follows = true};
+    for (uint32_t i = 0; i < peer->gains_count; i++) {
+        const struct sk_gain *gain = &peer->gains[i];
+        bool watched = was_watched(peer, gain);
+        tally.bytes += sk_timeline_piece_bytes(timeline, gain->piece);
+        tally.told += watched;
+        tally.away += !watched;
+        tally.batched += watched && gain->since_ms < gain->at_ms;
+        tally.follows = tally.follows && follows_taking(peer, gain->at_ms);
+    }
+    for (uint32_t i = 0; i < peer->watched_count; i++) {
+        const struct sk_span *span = &peer->watched[i];
+        uint32_t from = SK_MAX(span->from_ms, peer->first_ms), end = end_of(timeline, span);
+        tally.watched_s += end > from ? (end - from) / 1e3 : 0;
+        if (i && span->from_ms > peer->first_ms)
+            tally.away_s += (span->from_ms - span[-1].until_ms) / 1e3;
+    }
+    return tally;
+}
+
+/* ---- who cannot be observed ---- */
+
+/* The chance that so few of all gains fall into the time watched, if they come evenly. */
+static double chance_of_few(const struct tally *tally)
+{
+    double all = tally->told + tally->away, sum = 0;
+    double share = tally->watched_s / (tally->watched_s + tally->away_s);
+    for (double k = 0; k <= tally->told; k++)
+        sum += exp(lgamma(all + 1) - lgamma(k + 1) - lgamma(all - k + 1) + k * log(share) +
+                   (all - k) * log1p(-share));
+    return sum;
+}
+
+/* More came while we were away than can be, if the rest came while we watched. Rates vary: being
+ * unlikely at an even rate is not enough. */
+static bool gained_away(const struct tally *tally)
+{
+    return tally->away * tally->watched_s > SK_DOWNLOAD_UNEVEN * tally->told * tally->away_s &&
+           chance_of_few(tally) < SK_DOWNLOAD_CHANCE;
+}
+
+static bool has_all(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer)
+{
+    return peer->held.set == timeline->pieces;
+}
+
+/* It says that it is done, and lacks pieces in about as many places as chance would have it. */
+static bool lacks_at_random(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer)
+{
+    double held = peer->held.set, lacks = timeline->pieces - held;
+    uint32_t runs = 0;
+    if (peer->upload_only != 1 || !peer->gains_count || lacks < 1)
+        return false;
+    for (uint32_t i = 0; i < timeline->pieces; i++)
+        runs += !sk_bitfield_has(&peer->held, i) && (i == 0 || sk_bitfield_has(&peer->held, i - 1));
+    return runs > lacks * (held + 1) / timeline->pieces / 2;
+}
+
+static bool super_seeds(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer,
+                        const struct tally *tally)
+{
+    uint64_t taken = 0;
+    for (uint32_t i = 0; i < peer->taken_count; i++)
+        taken += peer->taken[i].bytes;
+    uint64_t pieces = taken / timeline->piece_size;
+    return pieces && tally->follows && peer->held.set <= pieces + SK_DOWNLOAD_SHOWN_MAX;
+}
+
+/* Why the peer cannot be observed; NULL where it can. */
+static const char *find_reason(const struct sk_timeline *timeline,
+                               const struct sk_timeline_peer *peer, const struct tally *tally,
+                               uint32_t ms)
+{
+    if (!peer->has_first || !timeline->pieces)
+        return "told no pieces";
+    if (peer->first.set == timeline->pieces)
+        return "seed";
+    if (peer->shrank && peer->haves > peer->gains_count + SK_DOWNLOAD_LAZY_MAX * peer->bitfields)
+        return "lost pieces";
+    if (super_seeds(timeline, peer, tally))
+        return "super-seeds";
+    if ((!tally->batched && lacks_at_random(timeline, peer)) || gained_away(tally))
+        return "suppresses haves";
+    if (!peer->gains_count)
+        return tally->watched_s < SK_DOWNLOAD_SILENT_S ? "watched too short" : "told of no gain";
+    if (peer->gains_count < SK_DOWNLOAD_GAINS_MIN || ms < SK_DOWNLOAD_WATCH_MS)
+        return "watched too short";
+    return NULL;
+}
+
+/* ---- the rate ---- */
+
+/* Until when it is known what it gained. Who gathers gains may be gathering more. */
+static uint32_t known_until(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer,
+                            const struct tally *tally)
+{
+    if (has_all(timeline, peer))
+        return peer->gains[peer->gains_count - 1].at_ms;
+    if (tally->batched)
+        return peer->told_ms;
+    return end_of(timeline, &peer->watched[peer->watched_count - 1]);
+}
+
+/* Pieces under way count when they are whole: those of the beginning, but not those of the end. */
+static void fill_rate(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer,
+                      const struct tally *tally, struct sk_download *download)
+{
+    double seconds = (download->until_ms - download->from_ms) / 1e3;
+    double rate = (double)tally->bytes / seconds;
+    double slack = (double)timeline->piece_size * SK_DOWNLOAD_UNDER_WAY / seconds;
+    double more = has_all(timeline, peer) ? 0.5 : 1;
+    download->rate = (struct sk_rate){rate, fmax(rate - slack, 0), rate + more * slack};
+    download->bytes = tally->bytes;
+    download->observable = true;
+}
+
+void sk_download_estimate(const struct sk_timeline *timeline, uint32_t index,
+                          struct sk_download *ret_download)
+{
+    SK_ASSERT(index < timeline->peers_count);
+    const struct sk_timeline_peer *peer = &timeline->peers[index];
+    struct sk_download download = {.rate = SK_RATE_UNKNOWN};
+    struct tally tally = {0};
+    if (peer->has_first && peer->watched_count)
+        tally = add_up(timeline, peer);
+    if (peer->gains_count) {
+        download.from_ms = peer->first_ms;
+        download.until_ms = SK_MAX(known_until(timeline, peer, &tally), peer->first_ms);
+    }
+    download.how = find_reason(timeline, peer, &tally, download.until_ms - download.from_ms);
+    if (!download.how) {
+        fill_rate(timeline, peer, &tally, &download);
+        download.how = tally.batched || tally.away ? "haves and bitfields" : "haves";
+    }
+    *ret_download = download;
+}
