@@ -3,6 +3,7 @@
 #include "cmd/audit_live.h"
 #include "cmd/cmd.h"
 #include "cmd/dht_nodes.h"
+#include "cmd/judgement.h"
 #include "cmd/options.h"
 #include "cmd/replay.h"
 #include "cmd/report_output.h"
@@ -30,6 +31,7 @@ enum {
     KEY_GIVE,
     KEY_DB,
     KEY_JSON,
+    KEY_REPORTS,
     KEY_REPLAY,
     KEY_AUDIT,
 };
@@ -40,7 +42,7 @@ enum {
 struct audit {
     struct sk_options options;
     struct sk_auditor_config config;
-    const char *target_text, *db, *json, *replay;
+    const char *target_text, *db, *json, *reports, *replay;
     uint32_t number; /* --audit: which one of --replay; 0 = the last */
     struct skep_runtime *runtime;
     struct skep_torrent *torrent;
@@ -111,6 +113,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_JSON:
         audit->json = arg;
         return 0;
+    case KEY_REPORTS:
+        audit->reports = arg;
+        return 0;
     case KEY_REPLAY:
         audit->replay = arg;
         return 0;
@@ -145,6 +150,9 @@ static const struct argp_option argp_options[] = {
     {"db", KEY_DB, "FILE", 0, "write the observations and the result to this SQLite file",
      SK_OPTIONS_OUTPUT},
     {"json", KEY_JSON, "FILE", 0, "write the JSON document to this file as well",
+     SK_OPTIONS_OUTPUT},
+    {"reports", KEY_REPORTS, "FILE", 0,
+     "judge what the peers reported to a tracker: SQLite of skep tracker, JSON Lines or CSV",
      SK_OPTIONS_OUTPUT},
     {"replay", KEY_REPLAY, "FILE", 0, "audit nobody: report what an earlier audit wrote with --db",
      SK_OPTIONS_OUTPUT},
@@ -315,6 +323,13 @@ static void explain(const struct audit *audit, const struct sk_report *report, i
         sk_complain("no peer gave the torrent's metadata");
 }
 
+static int judge(struct audit *audit, uint64_t now, struct sk_report *report)
+{
+    struct sk_timeline *timeline = sk_auditor_timeline(audit->auditor);
+    sk_timeline_close(timeline, now);
+    return sk_judge_file(audit->reports, timeline, report);
+}
+
 static int finish(struct audit *audit)
 {
     struct sk_report report;
@@ -323,11 +338,15 @@ static int finish(struct audit *audit)
     say_goodbye(audit);
     if (err)
         return sk_complain_err(err);
+    /* What was seen is reported, whatever becomes of the file that it is held against. */
+    int judged = audit->reports ? judge(audit, now, &report) : SK_EXIT_DONE;
     int code = sk_report_output(&report, &audit->style, audit->options.format, audit->json);
     if (!code) {
         code = exit_code(audit, &report);
         explain(audit, &report, code);
     }
+    if (!code)
+        code = judged;
     if (audit->store && sk_report_store_finish(audit->store, &report)) {
         sk_complain("%s", sk_report_store_reason(audit->store));
         code = SK_EXIT_STORAGE;
@@ -413,6 +432,11 @@ static int replay(struct audit *audit)
 {
     struct sk_replayed replayed;
     int code = sk_replayed_open(&replayed, audit->replay, audit->number, &audit->style);
+    struct sk_timeline timeline;
+    if (!code && audit->reports && !(code = sk_replayed_timeline(&replayed, &timeline))) {
+        code = sk_judge_file(audit->reports, &timeline, &replayed.report);
+        sk_timeline_deinit(&timeline);
+    }
     if (!code)
         code =
             sk_report_output(&replayed.report, &replayed.style, audit->options.format, audit->json);

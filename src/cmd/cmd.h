@@ -45,6 +45,7 @@ int sk_cmd_lab(int argc, char **argv);
 int sk_cmd_seed(int argc, char **argv);
 int sk_cmd_show(int argc, char **argv);
 int sk_cmd_tracker(int argc, char **argv);
+int sk_cmd_verdict(int argc, char **argv);
 
 /* One line on stderr, "skep: ...", with whatever is in it made safe to show; nothing more is needed
  * before a failing return. */

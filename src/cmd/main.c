@@ -14,6 +14,7 @@ static const struct sk_command commands[] = {
     {"create", "make a .torrent of a file or a folder", sk_cmd_create},
     {"show", "say what a .torrent file or a magnet link says", sk_cmd_show},
     {"tracker", "run a tracker that records what peers report", sk_cmd_tracker},
+    {"verdict", "say which reports to a tracker cannot be true", sk_cmd_verdict},
     {"lab", "run a swarm of known truth on this machine", sk_cmd_lab},
 };
 

@@ -283,7 +283,7 @@ static const char *set_anonymize(struct sk_options *o, const char *arg)
 /* ---- the table ---- */
 
 /* Whose options: sets of commands. */
-enum { AUDIT = 1, DHT = 2, DHT_PORT = 4, CREATE = 8, TRACKER = 16, ALL = AUDIT | DHT };
+enum { AUDIT = 1, DHT = 2, DHT_PORT = 4, CREATE = 8, TRACKER = 16, REPORT = 32, ALL = AUDIT | DHT };
 
 static const struct {
     const char *name, *arg;
@@ -329,7 +329,7 @@ static const struct {
     {"time", "SECONDS", set_time, "stop after so long, with a partial result if need be",
      SK_OPTIONS_STOP, ALL | TRACKER},
     {"format", "FORMAT", set_format, "text (default), json, jsonl or csv", SK_OPTIONS_OUTPUT,
-     AUDIT},
+     AUDIT | REPORT},
     {"format", "FORMAT", set_format,
      "text or json; peers, sample: also jsonl, csv; crawl: text, jsonl (default), csv",
      SK_OPTIONS_OUTPUT, DHT},
@@ -338,14 +338,15 @@ static const struct {
     {"quiet", NULL, set_quiet, "no progress, only the result and errors", SK_OPTIONS_OUTPUT,
      ALL | CREATE | TRACKER},
     {"anonymize", NULL, set_anonymize, "replace addresses by keyed hashes in every output",
-     SK_OPTIONS_OUTPUT, ALL},
+     SK_OPTIONS_OUTPUT, ALL | REPORT},
 };
 
 #define KEY_BASE 1000 /* above all characters: these options have no short form */
 #define ARGP_MAX (SK_ARRAY_LEN(table) + 4)
 
 static struct argp_option audit_options[ARGP_MAX], dht_options[ARGP_MAX],
-    dht_port_options[ARGP_MAX], create_options[ARGP_MAX], tracker_options[ARGP_MAX];
+    dht_port_options[ARGP_MAX], create_options[ARGP_MAX], tracker_options[ARGP_MAX],
+    report_options[ARGP_MAX];
 
 static void fill(struct argp_option *options, unsigned commands)
 {
@@ -380,6 +381,7 @@ __attribute__((constructor)) static void fill_all(void)
     fill(dht_port_options, DHT | DHT_PORT);
     fill(create_options, CREATE);
     fill(tracker_options, TRACKER);
+    fill(report_options, REPORT);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -400,6 +402,7 @@ const struct argp sk_options_dht_argp = {.options = dht_port_options, .parser = 
 const struct argp sk_options_dht_portless_argp = {.options = dht_options, .parser = parse};
 const struct argp sk_options_create_argp = {.options = create_options, .parser = parse};
 const struct argp sk_options_tracker_argp = {.options = tracker_options, .parser = parse};
+const struct argp sk_options_report_argp = {.options = report_options, .parser = parse};
 
 /* ---- config file and environment ---- */
 

@@ -41,10 +41,11 @@ struct sk_options {
 enum { SK_OPTIONS_WHO = 10, SK_OPTIONS_NETWORK, SK_OPTIONS_STOP, SK_OPTIONS_OUTPUT };
 
 /* argp children with the options that an audit takes, that the commands of the DHT take, those
- * without --port, that create takes, and that a tracker takes; their input is a struct sk_options.
+ * without --port, that create takes, that a tracker takes, and those of what writes a report; their
+ * input is a struct sk_options.
  */
 extern const struct argp sk_options_argp, sk_options_dht_argp, sk_options_dht_portless_argp,
-    sk_options_create_argp, sk_options_tracker_argp;
+    sk_options_create_argp, sk_options_tracker_argp, sk_options_report_argp;
 
 /* Defaults, then config file, then environment; complains and returns false on what they say
  * wrongly. */

@@ -24,6 +24,33 @@ int sk_replayed_open(struct sk_replayed *replayed, const char *path, uint32_t nu
     return sk_exit_of(err);
 }
 
+static void observe(const struct sk_observation *observation, void *ctx)
+{
+    struct sk_timeline *timeline = ctx;
+    if (sk_timeline_observe(timeline, observation))
+        timeline->lost++;
+}
+
+int sk_replayed_timeline(const struct sk_replayed *replayed, struct sk_timeline *ret_timeline)
+{
+    const struct sk_report *report = &replayed->report;
+    int err = sk_timeline_init(ret_timeline, SK_REPLAY_BEGIN_NS, report->pieces, report->piece_size,
+                               report->size);
+    if (err) {
+        sk_complain("audit %lld has no torrent that could be replayed: %s",
+                    (long long)sk_replay_audit(replayed->replay), skep_err_text(err));
+        return sk_exit_of(err);
+    }
+    err = sk_replay_observe(replayed->replay, observe, ret_timeline);
+    if (!err) {
+        sk_timeline_close(ret_timeline, SK_REPLAY_BEGIN_NS + (uint64_t)(report->seconds * 1e9));
+        return SK_EXIT_DONE;
+    }
+    sk_complain("%s", sk_replay_reason(replayed->replay));
+    sk_timeline_deinit(ret_timeline);
+    return sk_exit_of(err);
+}
+
 void sk_replayed_close(struct sk_replayed *replayed)
 {
     sk_report_deinit(&replayed->report);

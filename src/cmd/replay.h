@@ -4,6 +4,7 @@
 #ifndef SK_CMD_REPLAY_H
 #define SK_CMD_REPLAY_H
 
+#include "audit/timeline.h"
 #include "store/replay.h"
 #include "store/report_field.h"
 
@@ -16,6 +17,8 @@ struct sk_replayed {
 /* `number` 0: the last audit of the file. Complains; an exit code. Closed in any case. */
 int sk_replayed_open(struct sk_replayed *replayed, const char *path, uint32_t number,
                      const struct sk_report_style *style);
+/* Who held what when, from its observations; sk_timeline_deinit(). Complains; an exit code. */
+int sk_replayed_timeline(const struct sk_replayed *replayed, struct sk_timeline *ret_timeline);
 void sk_replayed_close(struct sk_replayed *replayed);
 
 #endif

@@ -19,6 +19,7 @@
 #include <skep/engine.h>
 
 struct sk_auditor;
+struct sk_timeline;
 
 struct sk_auditor_config {
     uint64_t probe_bytes;     /* budget a peer; 0 = SK_PROBE_BYTES, or more where a peer is fast */
@@ -75,6 +76,8 @@ struct sk_auditor_row {
 bool sk_auditor_row(const struct sk_auditor *auditor, size_t i, uint64_t now_ns,
                     struct sk_auditor_row *ret_row);
 
+/* What it saw over time (audit/timeline.h), for whoever infers from it; the auditor's own. */
+struct sk_timeline *sk_auditor_timeline(struct sk_auditor *auditor);
 /* Fills the report from all that is known. SKEP_ERR_NOMEM. */
 int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint64_t now_ns,
                       struct sk_report *ret_report);

@@ -231,6 +231,11 @@ static int fill(struct sk_auditor *auditor, uint64_t now_ns, struct sk_report *r
     return err;
 }
 
+struct sk_timeline *sk_auditor_timeline(struct sk_auditor *auditor)
+{
+    return &auditor->timeline;
+}
+
 int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint64_t now_ns,
                       struct sk_report *ret_report)
 {

@@ -63,6 +63,10 @@ def test_tracker():
     compare("tracker")
 
 
+def test_verdict():
+    compare("verdict")
+
+
 def test_skep_names_every_command_and_exit_code():
     text = (PAGES / "skep.1.scd").read_text()
     commands = re.findall(r"^  ([a-z]+) ", run("--help").stdout, re.M)
