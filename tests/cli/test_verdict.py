@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """skep verdict and skep audit --reports: who lied to the tracker, by what an audit saw (TAP)."""
 
+import contextlib
 import json
+import sqlite3
 import sys
 
 import skep
 from skep import CORRUPT, DONE, NOTHING, STORAGE, USAGE, lab, refused, report, run
 
-SIZE, PIECE = 4 << 20, 64 << 10
+PIECE = 64 << 10
 SCENARIO = """
 [torrent]
 size = 4MiB
@@ -17,24 +19,34 @@ piece-size = 64KiB
 kind = seed
 count = 3
 """
+GROWING = """
+[torrent]
+size = 16MiB
+piece-size = 64KiB
+
+[peers growing]
+kind = growing
+count = 4
+share = 0.1
+growth = 4
+"""
 HEADER = "at,info_hash,address,uploaded,downloaded,left,event\n"
 
 
 def audited(here, *options):
-    done = run("audit", "--format=json", f"--db={here}/audit.db", "--watch=4", "--quiet", *options,
+    done = run("audit", "--format=json", f"--db={here}/audit.db", "--watch=2", "--quiet", *options,
                f"{here}/lab.torrent", seconds=120)
     assert done.returncode == DONE, done
     return report(done.stdout)
 
 
-def announces(document, lies):
-    """Six announces of each peer while it was watched: seeds, but those of `lies` pieces."""
+def announces(document):
+    """Six announces of each peer, seeds all of them, while it was watched."""
     lines = [HEADER]
     for n in range(6):
-        for number, peer in enumerate(document["peers"]):
-            left = lies[number] * PIECE
+        for peer in document["peers"]:
             lines.append(f"{document['started'] + 1 + n * (document['seconds'] - 2) / 6:.3f},"
-                         f"{document['swarm']['info_hash']},{peer['address']},0,0,{left},none\n")
+                         f"{document['swarm']['info_hash']},{peer['address']},0,0,0,none\n")
     return "".join(lines)
 
 
@@ -44,16 +56,34 @@ def judged(here, reports, *options):
     return done
 
 
+def held(here, address, at_ns):
+    """Pieces that a peer had told to hold by then."""
+    with contextlib.closing(sqlite3.connect(here / "audit.db")) as base:
+        first, = base.execute("SELECT data FROM observations WHERE kind = 'bitfield' AND peer = ?",
+                              (address,)).fetchone()
+        haves, = base.execute("SELECT count(DISTINCT a) FROM observations WHERE kind = 'have' AND "
+                              "peer = ? AND at_ns <= ?", (address, at_ns)).fetchone()
+    return sum(byte.bit_count() for byte in first) + haves
+
+
 def test_who_lied_and_who_did_not():
-    with lab(SCENARIO) as (here, _):
-        document = audited(here)
-        assert all(peer["verdict"] is None for peer in document["peers"])
-        reports = announces(document, [0, 20, 0])
-        liar = document["peers"][1]["address"]
+    """What is left tells how far the tracker's clock is off, and who says that it lacks what it holds."""
+    with lab(GROWING) as (here, _):
+        document = audited(here, "--watch=20")
+        lines, liar = [HEADER], document["peers"][1]["address"]
+        for n in range(12):
+            for number, peer in enumerate(document["peers"]):
+                at_s = 2 + n * (document["seconds"] - 3) / 12 + number / 10
+                left = (256 - held(here, peer["address"], int(at_s * 1e9))) * PIECE
+                left += 60 * PIECE if peer["address"] == liar else 0
+                lines.append(f"{document['started'] + at_s + 30:.3f},"
+                             f"{document['swarm']['info_hash']},{peer['address']},0,,{left},none\n")
+        reports = "".join(lines)
         again = report(judged(here, reports, "--format=json").stdout)
-        results = [peer["verdict"]["result"] for peer in again["peers"]]
-        assert results[1] == "false-report" and "false-report" not in results[::2], again["peers"]
-        verdict = again["peers"][1]["verdict"]
+        found = {peer["address"]: peer["verdict"] for peer in again["peers"]}
+        accused = [a for a, verdict in found.items() if verdict["result"] == "false-report"]
+        assert accused == [liar], found
+        verdict = found[liar]
         assert verdict["claim"] and verdict["evidence"] and 0 < verdict["error_rate"] <= 0.01
         text = judged(here, reports).stdout
         assert text.startswith("REPORTS 1 false, "), text
@@ -71,7 +101,7 @@ def test_who_lied_and_who_did_not():
 def test_bad_lines_and_strangers_are_told():
     with lab(SCENARIO) as (here, _):
         document = audited(here)
-        reports = announces(document, [0, 0, 0])
+        reports = announces(document)
         stranger = f"{document['started'] + 1:.3f},{document['swarm']['info_hash']},192.0.2.1:1,,,,\n"
         done = judged(here, reports + "x,,,,,,\n" + stranger)
         assert "line 20: at: expected seconds" in done.stderr, done
