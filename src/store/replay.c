@@ -154,9 +154,11 @@ static int read_rows(struct sk_replay *replay, const char *sql, const struct sk_
 
 static int read_audit(struct sk_replay *replay, struct sk_report *report)
 {
-    const struct sk_report_rows rows[] = {{sk_fields_audit, sk_fields_audit_count, true},
-                                          {sk_fields_swarm, sk_fields_swarm_count, true}};
+    const struct sk_report_rows rows[] = {{sk_fields_audit, sk_fields_audit_count, false},
+                                          {sk_fields_swarm, sk_fields_swarm_count, false}};
     sqlite3_stmt *query;
+    sk_mem_free(report->name);
+    report->name = NULL;
     int err = prepare(replay, "SELECT * FROM audit WHERE id = ?", &query);
     if (err)
         return err;
@@ -165,7 +167,10 @@ static int read_audit(struct sk_replay *replay, struct sk_report *report)
     for (size_t i = 0; i < SK_ARRAY_LEN(rows) && !err; i++)
         err = sk_report_read_row(query, &rows[i], &replay->texts, report);
     sqlite3_finalize(query);
-    return err;
+    /* The report's own, unlike its other texts. */
+    const char *name = report->name;
+    report->name = name && !err ? sk_mem_strdup(name) : NULL;
+    return !err && name && !report->name ? SKEP_ERR_NOMEM : err;
 }
 
 static bool has_flows(struct sk_replay *replay)

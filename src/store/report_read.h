@@ -22,7 +22,7 @@ void sk_report_texts_deinit(struct sk_report_texts *texts);
 struct sk_report_rows {
     const struct sk_field *fields;
     size_t count;
-    bool owned; /* texts are the struct's own (claims, the name); else of `texts` */
+    bool owned; /* texts are the struct's own (claims); else of `texts` */
 };
 /* An address of a file: "ip:port" or a pseudonym, for which an endpoint stands then. NULL and
  * damage are family NONE. */
