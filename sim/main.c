@@ -11,8 +11,8 @@
 static const struct sk_sim_experiment *const experiments[] = {
     &sk_sim_lookups, &sk_sim_keep, &sk_sim_hostile_gets, &sk_sim_crawl, &sk_sim_size, NULL};
 static const struct sk_sim_experiment *const others[] = {
-    &sk_sim_utp,      &sk_sim_swarm, &sk_sim_hidden, &sk_sim_stopping, &sk_sim_reports,
-    &sk_sim_download, NULL};
+    &sk_sim_utp,     &sk_sim_swarm,    &sk_sim_hidden, &sk_sim_stopping,
+    &sk_sim_reports, &sk_sim_download, &sk_sim_flow,   NULL};
 
 enum {
     KEY_NODES = 500,
@@ -166,7 +166,7 @@ static const struct argp_option argp_options[] = {
     {"seed", KEY_SEED, "N", 0, "of all chance: one seed, one trace (1)", 0},
     {"items", KEY_ITEMS, "N", 0, "items that are stored", 0},
     {"gets", KEY_GETS, "N", 0, "gets of them (keep: each hour)", 0},
-    {"runs", KEY_RUNS, "N", 0, "size: estimates; hidden, stopping: runs", 0},
+    {"runs", KEY_RUNS, "N", 0, "size: estimates; hidden, stopping, flow: runs", 0},
     {"loss", KEY_LOSS, "P", 0, "share of datagrams that get lost (0.05)", 0},
     {"dead", KEY_DEAD, "P", 0,
      "lookups, crawl, size: share of nodes that die just before (0.3; size: 0)", 0},
@@ -222,8 +222,12 @@ int main(int argc, char **argv)
     struct arguments arguments = {0};
     struct sk_sim_report report;
     const struct argp argp = {
-        argp_options, parse, "dht EXPERIMENT\nutp\nswarm\nhidden\nstopping\nreports\ndownload",
-        help_text(),  NULL,  NULL,
+        argp_options,
+        parse,
+        "dht EXPERIMENT\nutp\nswarm\nhidden\nstopping\nreports\ndownload\nflow",
+        help_text(),
+        NULL,
+        NULL,
         NULL};
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &arguments);
     const struct sk_sim_experiment *experiment = arguments.experiment;

@@ -103,6 +103,8 @@ static bool super_seeds(const struct sk_timeline *timeline, const struct sk_time
     return pieces && tally->follows && peer->held.set <= pieces + SK_DOWNLOAD_SHOWN_MAX;
 }
 
+static const char super_seeding[] = "super-seeds", suppressing[] = "suppresses haves";
+
 /* Why the peer cannot be observed; NULL where it can. */
 static const char *find_reason(const struct sk_timeline *timeline,
                                const struct sk_timeline_peer *peer, const struct tally *tally,
@@ -115,9 +117,9 @@ static const char *find_reason(const struct sk_timeline *timeline,
     if (peer->shrank && peer->haves > peer->gains_count + SK_DOWNLOAD_LAZY_MAX * peer->bitfields)
         return "lost pieces";
     if (super_seeds(timeline, peer, tally))
-        return "super-seeds";
+        return super_seeding;
     if ((!tally->batched && lacks_at_random(timeline, peer)) || gained_away(tally))
-        return "suppresses haves";
+        return suppressing;
     if (!peer->gains_count)
         return tally->watched_s < SK_DOWNLOAD_SILENT_S ? "watched too short" : "told of no gain";
     if (peer->gains_count < SK_DOWNLOAD_GAINS_MIN || ms < SK_DOWNLOAD_WATCH_MS)
@@ -165,6 +167,7 @@ void sk_download_estimate(const struct sk_timeline *timeline, uint32_t index,
         download.until_ms = SK_MAX(known_until(timeline, peer, &tally), peer->first_ms);
     }
     download.how = find_reason(timeline, peer, &tally, download.until_ms - download.from_ms);
+    download.hides = download.how == super_seeding || download.how == suppressing;
     if (!download.how) {
         fill_rate(timeline, peer, &tally, &download);
         download.how = tally.batched || tally.away ? "haves and bitfields" : "haves";

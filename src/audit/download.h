@@ -39,6 +39,7 @@ struct sk_download {
      * "super-seeds", "suppresses haves", "told of no gain", "watched too short". Static. */
     const char *how;
     bool observable;
+    bool hides; /* it super-seeds, or suppresses HAVEs: what it held is not known either */
     uint32_t from_ms, until_ms; /* the time that the rate is of */
     uint64_t bytes;             /* gained in it, as told */
 };

@@ -105,7 +105,8 @@ static int get_peer(struct sk_timeline *timeline, const struct sk_endpoint *endp
     timeline->peers[*ret_index] = (struct sk_timeline_peer){.endpoint = *endpoint,
                                                             .upload_only = -1,
                                                             .delivered = SK_RATE_UNKNOWN,
-                                                            .capacity = SK_RATE_UNKNOWN};
+                                                            .capacity = SK_RATE_UNKNOWN,
+                                                            .gave = {NAN, NAN, NAN}};
     return 0;
 }
 

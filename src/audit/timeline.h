@@ -41,6 +41,11 @@ struct sk_taken {
     uint64_t bytes;
 };
 
+/* Bytes that a peer gave to others; 95 %. NAN unknown. */
+struct sk_upload_bound {
+    double bytes, low, high;
+};
+
 struct sk_timeline_peer {
     struct sk_endpoint endpoint;
     bool has_peer_id;
@@ -68,6 +73,9 @@ struct sk_timeline_peer {
     struct sk_rate delivered; /* of our probe; NAN unknown. Set by the owner */
     struct sk_rate capacity;  /* of its up-link, all receivers together; NAN unknown. Set by the
                                  owner */
+
+    struct sk_upload_bound gave; /* by the flows, to all whose gains could be read. Set by
+                                    audit/inference.h */
 
     /* How it stands, for what comes next. */
     uint64_t connection_bytes;         /* of this connection, at the last arrival */

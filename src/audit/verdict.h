@@ -46,11 +46,6 @@ enum sk_verdict_why {
 };
 const char *sk_verdict_why_name(enum sk_verdict_why why);
 
-/* Bytes that a peer gave during the audit to those whose gains are known; 95 %. NAN unknown. */
-struct sk_upload_bound {
-    double bytes, low, high;
-};
-
 struct sk_verdict_config {
     double began_unix_s;      /* when the audit began */
     const uint8_t *info_hash; /* 20 bytes; NULL = all announces are of this torrent */

@@ -119,6 +119,11 @@
 #define SK_WEBSEED_MOVED_MAX 64              /* files of one whose redirects are remembered */
 #define SK_WEBSEED_URL_MAX 8192              /* bytes of a file's address, escaped */
 
+/* Flows inside a swarm (audit/flow.h) */
+#define SK_FLOW_PAIRS_MAX (1u << 20)  /* of peers that nobody told to be connected or not */
+#define SK_FLOW_CELLS_MAX (48u << 20) /* bytes of a table: gains x sources, pairs x slots */
+#define SK_FLOW_WORDS_MAX 2e7         /* words of sets looked at for all gains, a source each */
+
 /* DHT (proto/dht) */
 #define SK_DHT_OPERATIONS_MAX 4096       /* asks and searches under way */
 #define SK_DHT_TRANSACTIONS_MAX 4096     /* our queries on the way */

@@ -323,13 +323,6 @@ static void explain(const struct audit *audit, const struct sk_report *report, i
         sk_complain("no peer gave the torrent's metadata");
 }
 
-static int judge(struct audit *audit, uint64_t now, struct sk_report *report)
-{
-    struct sk_timeline *timeline = sk_auditor_timeline(audit->auditor);
-    sk_timeline_close(timeline, now);
-    return sk_judge_file(audit->reports, timeline, report);
-}
-
 static int finish(struct audit *audit)
 {
     struct sk_report report;
@@ -339,7 +332,9 @@ static int finish(struct audit *audit)
     if (err)
         return sk_complain_err(err);
     /* What was seen is reported, whatever becomes of the file that it is held against. */
-    int judged = audit->reports ? judge(audit, now, &report) : SK_EXIT_DONE;
+    int judged = audit->reports
+                     ? sk_judge_file(audit->reports, sk_auditor_timeline(audit->auditor), &report)
+                     : SK_EXIT_DONE;
     int code = sk_report_output(&report, &audit->style, audit->options.format, audit->json);
     if (!code) {
         code = exit_code(audit, &report);
@@ -427,14 +422,15 @@ static int audit_target(struct audit *audit)
     return code;
 }
 
-/* An earlier audit's report. */
+/* An earlier audit's report: what was measured as it was written, what follows from it anew. */
 static int replay(struct audit *audit)
 {
     struct sk_replayed replayed;
     int code = sk_replayed_open(&replayed, audit->replay, audit->number, &audit->style);
     struct sk_timeline timeline;
-    if (!code && audit->reports && !(code = sk_replayed_timeline(&replayed, &timeline))) {
-        code = sk_judge_file(audit->reports, &timeline, &replayed.report);
+    if (!code && !(code = sk_replayed_timeline(&replayed, &timeline))) {
+        if (audit->reports)
+            code = sk_judge_file(audit->reports, &timeline, &replayed.report);
         sk_timeline_deinit(&timeline);
     }
     if (!code)

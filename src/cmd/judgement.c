@@ -77,16 +77,14 @@ static int gather(struct gathered *gathered)
     return SK_EXIT_NOTHING;
 }
 
-/* What the probes measured belongs to the evidence. */
-static void lend_rates(struct sk_timeline *timeline, const struct sk_report *report)
+/* What each gave, by the flows; NULL without memory. */
+static struct sk_upload_bound *list_uploads(const struct sk_timeline *timeline)
 {
-    for (size_t i = 0; i < report->peers_count; i++) {
-        uint32_t at = sk_timeline_find(timeline, &report->peers[i].endpoint);
-        if (at == UINT32_MAX)
-            continue;
-        timeline->peers[at].delivered = report->peers[i].delivered;
-        timeline->peers[at].capacity = report->peers[i].capacity;
-    }
+    struct sk_upload_bound *uploads =
+        sk_mem_calloc((size_t)timeline->peers_count + 1, sizeof *uploads);
+    for (uint32_t i = 0; uploads && i < timeline->peers_count; i++)
+        uploads[i] = timeline->peers[i].gave;
+    return uploads;
 }
 
 static int judge(const struct gathered *gathered, const struct sk_timeline *timeline,
@@ -97,7 +95,12 @@ static int judge(const struct gathered *gathered, const struct sk_timeline *time
     config.began_unix_s = report->started_unix_s;
     if (report->hidden > 0)
         config.hidden_peers = report->hidden;
-    int err = sk_verdicts_init(&verdicts, timeline, gathered->list, gathered->count, &config);
+    struct sk_upload_bound *uploads = list_uploads(timeline);
+    config.uploads = uploads;
+    int err = uploads
+                  ? sk_verdicts_init(&verdicts, timeline, gathered->list, gathered->count, &config)
+                  : SKEP_ERR_NOMEM;
+    sk_mem_free(uploads);
     if (err)
         return sk_complain_err(err);
     for (size_t i = 0; i < report->peers_count; i++) {
@@ -112,14 +115,12 @@ static int judge(const struct gathered *gathered, const struct sk_timeline *time
     return SK_EXIT_DONE;
 }
 
-int sk_judge_file(const char *path, struct sk_timeline *timeline, struct sk_report *report)
+int sk_judge_file(const char *path, const struct sk_timeline *timeline, struct sk_report *report)
 {
     struct gathered gathered = {.path = path, .report = report};
     int code = gather(&gathered);
-    if (!code) {
-        lend_rates(timeline, report);
+    if (!code)
         code = judge(&gathered, timeline, report);
-    }
     sk_mem_free(gathered.list);
     return code;
 }

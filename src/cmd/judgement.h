@@ -10,10 +10,10 @@
 
 /*
  * Reads the announces of the report's torrent (store/announces.h; "-" is standard input) and writes
- * a verdict into each of its peers that reported; what the report knows of peers goes into the
- * timeline for that. Says on standard error which lines cannot be read. Complains; an exit code,
- * SK_EXIT_NOTHING where there are no announces of this torrent.
+ * a verdict into each of its peers that reported. The timeline went through sk_infer(). Says on
+ * standard error which lines cannot be read. Complains; an exit code, SK_EXIT_NOTHING where there
+ * are no announces of this torrent.
  */
-int sk_judge_file(const char *path, struct sk_timeline *timeline, struct sk_report *report);
+int sk_judge_file(const char *path, const struct sk_timeline *timeline, struct sk_report *report);
 
 #endif

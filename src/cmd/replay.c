@@ -1,5 +1,7 @@
 #include "cmd/replay.h"
 
+#include "audit/inference.h"
+
 #include <skep/err.h>
 
 #include "cmd/cmd.h"
@@ -31,9 +33,9 @@ static void observe(const struct sk_observation *observation, void *ctx)
         timeline->lost++;
 }
 
-int sk_replayed_timeline(const struct sk_replayed *replayed, struct sk_timeline *ret_timeline)
+int sk_replayed_timeline(struct sk_replayed *replayed, struct sk_timeline *ret_timeline)
 {
-    const struct sk_report *report = &replayed->report;
+    struct sk_report *report = &replayed->report;
     int err = sk_timeline_init(ret_timeline, SK_REPLAY_BEGIN_NS, report->pieces, report->piece_size,
                                report->size);
     if (err) {
@@ -44,9 +46,12 @@ int sk_replayed_timeline(const struct sk_replayed *replayed, struct sk_timeline 
     err = sk_replay_observe(replayed->replay, observe, ret_timeline);
     if (!err) {
         sk_timeline_close(ret_timeline, SK_REPLAY_BEGIN_NS + (uint64_t)(report->seconds * 1e9));
-        return SK_EXIT_DONE;
+        err = sk_infer(ret_timeline, report);
     }
-    sk_complain("%s", sk_replay_reason(replayed->replay));
+    if (!err)
+        return SK_EXIT_DONE;
+    sk_complain("%s",
+                err == SKEP_ERR_STORE ? sk_replay_reason(replayed->replay) : skep_err_text(err));
     sk_timeline_deinit(ret_timeline);
     return sk_exit_of(err);
 }

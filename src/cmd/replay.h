@@ -17,8 +17,9 @@ struct sk_replayed {
 /* `number` 0: the last audit of the file. Complains; an exit code. Closed in any case. */
 int sk_replayed_open(struct sk_replayed *replayed, const char *path, uint32_t number,
                      const struct sk_report_style *style);
-/* Who held what when, from its observations; sk_timeline_deinit(). Complains; an exit code. */
-int sk_replayed_timeline(const struct sk_replayed *replayed, struct sk_timeline *ret_timeline);
+/* Who held what when, from its observations, and into the report what follows from that;
+ * sk_timeline_deinit(). Complains; an exit code. */
+int sk_replayed_timeline(struct sk_replayed *replayed, struct sk_timeline *ret_timeline);
 void sk_replayed_close(struct sk_replayed *replayed);
 
 #endif

@@ -1,7 +1,7 @@
 /* What the auditor knows, as a report and for the live display. */
 #include "engine/auditor_internal.h"
 
-#include "audit/download.h"
+#include "audit/inference.h"
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -123,22 +123,6 @@ static void finish_peer(const struct sk_auditor *auditor, const struct sk_record
     finish_rates(auditor, record, ret_peer);
 }
 
-/* The timeline learns what the peer can give, the report what the timeline tells of it. */
-static void finish_timeline(struct sk_auditor *auditor, struct sk_report_peer *peer)
-{
-    struct sk_timeline *timeline = &auditor->timeline;
-    uint32_t index = sk_timeline_find(timeline, &peer->endpoint);
-    struct sk_download download;
-    peer->download = SK_RATE_UNKNOWN;
-    if (index == UINT32_MAX || !peer->has_share)
-        return;
-    timeline->peers[index].delivered = peer->delivered;
-    timeline->peers[index].capacity = peer->capacity;
-    sk_download_estimate(timeline, index, &download);
-    peer->download = download.rate;
-    peer->download_how = download.how;
-}
-
 static void add_availability(const uint8_t *bits, uint32_t pieces, uint32_t *availability)
 {
     for (uint32_t i = 0; bits && i < pieces; i++)
@@ -219,7 +203,6 @@ static int fill(struct sk_auditor *auditor, uint64_t now_ns, struct sk_report *r
         return SKEP_ERR_NOMEM;
     for (size_t i = 0; i < auditor->count; i++) {
         finish_peer(auditor, auditor->records[i], now_ns, &report->peers[i]);
-        finish_timeline(auditor, &report->peers[i]);
         report->delivered_bytes += report->peers[i].delivered_bytes;
     }
     report->peers_count = auditor->count;
@@ -228,7 +211,8 @@ static int fill(struct sk_auditor *auditor, uint64_t now_ns, struct sk_report *r
     err = report->has_metadata && !availability ? SKEP_ERR_NOMEM
                                                 : sk_report_summarize(report, availability);
     sk_mem_free(availability);
-    return err;
+    sk_timeline_close(&auditor->timeline, now_ns);
+    return err ? err : sk_infer(&auditor->timeline, report);
 }
 
 struct sk_timeline *sk_auditor_timeline(struct sk_auditor *auditor)

@@ -1,0 +1,341 @@
+/* Who fed whom: the estimate, baselines and an oracle against a swarm's truth. */
+#include "audit/flow.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "sim/experiment.h"
+
+#include <skep/err.h>
+
+#include <math.h>
+#include <stdlib.h>
+
+#define ROUND_S 30.0      /* tracers are chosen so often */
+#define TRACER_SHARE 0.01 /* of the bytes that the swarm moves */
+#define UPLOAD_LEAST 2e6  /* bytes: totals of who gave less are not judged */
+#define UNKNOWN UINT32_MAX
+
+/* What differs from the options; NAN: as they say. */
+static const struct place {
+    const char *name;
+    bool tracers;
+    double others, join_per_s, leave_done, watched, suppresses, links_told, demand;
+} places[] = {
+    {"plain", true, NAN, NAN, NAN, NAN, 0, NAN, NAN},
+    {"other clients", false, 0.5, NAN, NAN, NAN, 0, NAN, NAN},
+    {"churn", false, NAN, 0.2, 0.8, NAN, 0, NAN, NAN},
+    {"a tenth unwatched", false, NAN, NAN, NAN, 0.9, 0, NAN, NAN},
+    {"a tenth suppresses", false, NAN, NAN, NAN, NAN, 0.1, NAN, NAN},
+    {"links not told", false, NAN, NAN, NAN, NAN, 0, 0, NAN},
+    {"idle", false, NAN, NAN, NAN, NAN, 0, NAN, 0.2},
+};
+
+struct trial {
+    struct sk_swarm *swarm;
+    struct sk_timeline timeline;
+    int err;
+    uint32_t peers;
+    uint32_t *client_of; /* of the timeline's peers, or UNKNOWN */
+    bool *unobservable, *judged;
+    struct sk_flow_gift *gifts;
+    size_t gifts_count, gifts_capacity;
+};
+
+enum { OURS, UNIFORM, GRAVITY, ENTROPY, METHODS };
+
+struct score {
+    double misallocated[METHODS], upload_error, edges_held, uploads_held;
+};
+
+static void on_observation(const struct sk_observation *observation, void *ctx)
+{
+    struct trial *trial = ctx;
+    int err = sk_timeline_observe(&trial->timeline, observation);
+    trial->err = trial->err ? trial->err : err;
+}
+
+static bool may_give(uint32_t from, uint32_t to, uint32_t from_ms, uint32_t until_ms, void *ctx)
+{
+    const struct trial *trial = ctx;
+    uint32_t a = trial->client_of[from], b = trial->client_of[to];
+    return a != UNKNOWN && b != UNKNOWN &&
+           sk_swarm_unchoked(trial->swarm, a, b, from_ms / 1e3, until_ms / 1e3);
+}
+
+static double normal(struct sk_prng *prng)
+{
+    double radius = sqrt(-2 * log(1 - sk_prng_unit(prng)));
+    return radius * cos(6.283185307179586 * sk_prng_unit(prng));
+}
+
+/* Who is who, and what another part of the audit would have measured. */
+static int know(struct trial *trial, const struct sk_swarm_config *config)
+{
+    struct sk_prng prng;
+    uint32_t n = trial->timeline.peers_count;
+    sk_mem_free(trial->client_of);
+    sk_mem_free(trial->unobservable);
+    sk_mem_free(trial->judged);
+    trial->peers = n;
+    trial->client_of = sk_mem_calloc(n + 1, sizeof *trial->client_of);
+    trial->unobservable = sk_mem_calloc(n + 1, sizeof *trial->unobservable);
+    trial->judged = sk_mem_calloc(n + 1, sizeof *trial->judged);
+    if (!trial->client_of || !trial->unobservable || !trial->judged)
+        return SKEP_ERR_NOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        trial->client_of[i] = UNKNOWN;
+    sk_prng_init(&prng, config->seed);
+    for (uint32_t c = 0; c < sk_swarm_clients(trial->swarm); c++) {
+        const struct sk_swarm_client *client = sk_swarm_client(trial->swarm, c);
+        double rate = client->up_bytes_s * exp(config->capacity_error * normal(&prng));
+        uint32_t i = sk_timeline_find(&trial->timeline, &client->endpoint);
+        if (i >= n)
+            continue;
+        trial->client_of[i] = c;
+        trial->unobservable[i] = client->habit == SK_SWARM_SUPPRESSES_HAVES;
+        trial->judged[i] = client->watched && !trial->unobservable[i];
+        if (client->watched)
+            trial->timeline.peers[i].capacity = (struct sk_rate){rate, rate, rate};
+    }
+    return 0;
+}
+
+/* ---- tracers ---- */
+
+static int give_tracers(struct trial *trial, const struct sk_swarm_config *config)
+{
+    const struct sk_flow_config flow = {.unobservable = trial->unobservable};
+    double moved = (double)trial->timeline.gains_total, budget = TRACER_SHARE * moved;
+    uint32_t max =
+        budget > (double)trial->gifts_count ? (uint32_t)(budget - (double)trial->gifts_count) : 0;
+    struct sk_flow_gift *grown =
+        sk_mem_realloc(trial->gifts, trial->gifts_count + max + 1, sizeof *grown);
+    if (!grown)
+        return SKEP_ERR_NOMEM;
+    trial->gifts = grown;
+    struct sk_flow_gift *gifts = grown + trial->gifts_count;
+    int count = sk_flow_tracers(&trial->timeline, NULL, &flow, gifts, max);
+    for (int k = 0; k < count; k++) {
+        uint32_t client = trial->client_of[gifts[k].peer];
+        if (client != UNKNOWN && sk_swarm_give(trial->swarm, client, gifts[k].piece))
+            grown[trial->gifts_count++] = gifts[k];
+    }
+    return count < 0 ? count : 0;
+}
+
+/* ---- one run ---- */
+
+static void end(struct trial *trial)
+{
+    sk_swarm_free(trial->swarm);
+    sk_timeline_deinit(&trial->timeline);
+    sk_mem_free(trial->client_of);
+    sk_mem_free(trial->unobservable);
+    sk_mem_free(trial->judged);
+    sk_mem_free(trial->gifts);
+    *trial = (struct trial){0};
+}
+
+static int live(struct trial *trial, const struct sk_swarm_config *config, bool tracers)
+{
+    *trial = (struct trial){0};
+    int err = sk_timeline_init(&trial->timeline, 0, config->pieces, config->piece_size,
+                               (uint64_t)config->pieces * config->piece_size);
+    if (!err)
+        err = sk_swarm_new(config, on_observation, trial, NULL, NULL, &trial->swarm);
+    for (double at_s = 0; !err && at_s < config->seconds;) {
+        at_s = tracers ? fmin(config->seconds, at_s + ROUND_S) : config->seconds;
+        err = sk_swarm_run(trial->swarm, at_s);
+        err = err ? err : trial->err;
+        if (!err)
+            err = know(trial, config);
+        if (!err && tracers)
+            err = give_tracers(trial, config);
+    }
+    return err;
+}
+
+static double truth(const struct trial *trial, uint32_t from, uint32_t to)
+{
+    uint32_t a = trial->client_of[from], b = trial->client_of[to];
+    return a == UNKNOWN || b == UNKNOWN ? 0 : (double)sk_swarm_flow(trial->swarm, a, b);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Half the sum of differences over what moved; pairs that have no edge count with what they had. */
+static void score_edges(const struct trial *trial, const struct sk_flows *flows, double *given,
+                        struct score *score)
+{
+    double moved = 0, in_edges = 0, held = 0, shown = 0, off[METHODS] = {0};
+    for (uint32_t i = 0; i < trial->peers; i++)
+        for (uint32_t j = 0; j < trial->peers; j++)
+            given[i] += trial->judged[j] ? truth(trial, i, j) : 0;
+    for (uint32_t i = 0; i < trial->peers; i++)
+        moved += given[i];
+    for (size_t k = 0; k < flows->edges_count; k++) {
+        const struct sk_flow_edge *edge = &flows->edges[k];
+        const double by[METHODS] = {edge->bytes, edge->baseline.uniform, edge->baseline.gravity,
+                                    edge->baseline.entropy};
+        double true_bytes = truth(trial, edge->from, edge->to);
+        if (!trial->judged[edge->to])
+            continue;
+        for (int m = 0; m < METHODS; m++)
+            off[m] += fabs(by[m] - true_bytes);
+        in_edges += true_bytes;
+        shown++;
+        held += edge->low <= true_bytes && true_bytes <= edge->high;
+    }
+    for (int m = 0; m < METHODS; m++)
+        score->misallocated[m] = 50 * (off[m] + moved - in_edges) / moved;
+    score->edges_held = 100 * held / shown;
+}
+
+static int score_flows(const struct trial *trial, const struct sk_flows *flows, struct score *score)
+{
+    double *given = sk_mem_calloc(trial->peers + 1, sizeof *given);
+    double *errors = sk_mem_calloc(trial->peers + 1, sizeof *errors);
+    uint32_t count = 0, held = 0;
+    if (given && errors) {
+        score_edges(trial, flows, given, score);
+        for (uint32_t i = 0; i < trial->peers; i++) {
+            const struct sk_flow_upload *upload = &flows->uploads[i];
+            if (given[i] < UPLOAD_LEAST)
+                continue;
+            errors[count++] = fabs(upload->bytes - given[i]) / given[i];
+            held += upload->low <= given[i] && given[i] <= upload->high;
+        }
+        qsort(errors, count, sizeof *errors, compare);
+        score->upload_error = count ? 100 * errors[count / 2] : NAN;
+        score->uploads_held = count ? 100.0 * held / count : NAN;
+    }
+    int err = given && errors ? 0 : SKEP_ERR_NOMEM;
+    sk_mem_free(given);
+    sk_mem_free(errors);
+    return err;
+}
+
+static int judge(struct trial *trial, bool oracle, struct score *score)
+{
+    const struct sk_flow_config config = {.unobservable = trial->unobservable,
+                                          .gifts = trial->gifts,
+                                          .gifts_count = trial->gifts_count,
+                                          .may_give = oracle ? may_give : NULL,
+                                          .ctx = trial};
+    struct sk_flows flows;
+    int err = sk_flow_estimate(&trial->timeline, &config, &flows);
+    if (err)
+        return err;
+    err = score_flows(trial, &flows, score);
+    sk_flows_deinit(&flows);
+    return err;
+}
+
+/* ---- the table ---- */
+
+static void set(double *value, double to)
+{
+    if (!isnan(to))
+        *value = to;
+}
+
+static struct sk_swarm_config configure(const struct sk_sim_options *options,
+                                        const struct place *place, uint32_t run)
+{
+    struct sk_swarm_config config = options->swarm;
+    config.seed = options->seed + run;
+    config.rtt_s = options->rtt_ms / 1000;
+    set(&config.other_clients, place->others);
+    set(&config.join_per_s, place->join_per_s);
+    set(&config.leave_done, place->leave_done);
+    set(&config.watched_share, place->watched);
+    set(&config.demand, place->demand);
+    config.habits[SK_SWARM_SUPPRESSES_HAVES] = place->suppresses;
+    config.links_told = config.links_told && place->links_told != 0;
+    return config;
+}
+
+static void add(struct score *sum, const struct score *score)
+{
+    for (int m = 0; m < METHODS; m++)
+        sum->misallocated[m] += score->misallocated[m];
+    sum->upload_error += score->upload_error;
+    sum->edges_held += score->edges_held;
+    sum->uploads_held += score->uploads_held;
+}
+
+static int run_place(const struct sk_sim_options *options, const struct place *place,
+                     struct sk_sim_report *report)
+{
+    struct score ours = {0}, oracle = {0}, traced = {0};
+    double gifts = 0, runs = options->runs;
+    int err = 0;
+    for (uint32_t run = 0; run < options->runs && !err; run++) {
+        struct sk_swarm_config config = configure(options, place, run);
+        struct score score;
+        struct trial trial;
+        err = live(&trial, &config, false);
+        for (int knows = 0; knows < 2 && !err; knows++) {
+            err = judge(&trial, knows, &score);
+            add(knows ? &oracle : &ours, &score);
+        }
+        end(&trial);
+        if (err || !place->tracers)
+            continue;
+        err = live(&trial, &config, true);
+        if (!err)
+            err = judge(&trial, false, &score);
+        add(&traced, &score);
+        gifts += (double)trial.gifts_count;
+        end(&trial);
+    }
+    sk_sim_report_text(report, "swarm", place->name);
+    sk_sim_report_number(report, "ours_%", ours.misallocated[OURS] / runs, 1);
+    sk_sim_report_number(report, "entropy_%", ours.misallocated[ENTROPY] / runs, 1);
+    sk_sim_report_number(report, "gravity_%", ours.misallocated[GRAVITY] / runs, 1);
+    sk_sim_report_number(report, "uniform_%", ours.misallocated[UNIFORM] / runs, 1);
+    sk_sim_report_number(report, "oracle_%", oracle.misallocated[OURS] / runs, 1);
+    sk_sim_report_number(report, "traced_%",
+                         place->tracers ? traced.misallocated[OURS] / runs : NAN, 1);
+    sk_sim_report_number(report, "tracers", place->tracers ? gifts / runs : NAN, 0);
+    sk_sim_report_number(report, "upload_err_%", ours.upload_error / runs, 1);
+    sk_sim_report_number(report, "uploads_held_%", ours.uploads_held / runs, 1);
+    sk_sim_report_number(report, "edges_held_%", ours.edges_held / runs, 1);
+    sk_sim_report_end_row(report);
+    return err;
+}
+
+static const char *run(const struct sk_sim_options *options, struct sk_sim_report *report)
+{
+    int err = 0;
+    for (size_t i = 0; i < SK_ARRAY_LEN(places) && !err; i++)
+        err = run_place(options, &places[i], report);
+    return !err                      ? NULL
+           : err == SKEP_ERR_INVALID ? "these options do not fit each other"
+                                     : "no memory";
+}
+
+const struct sk_sim_experiment sk_sim_flow = {
+    .name = "flow",
+    .summary = "who fed whom: bytes misallocated by our estimate, baselines and an oracle",
+    .defaults = {.seed = 1,
+                 .runs = 1,
+                 .rtt_ms = 80,
+                 .swarm = {.peers = 200,
+                           .seeds = 4,
+                           .pieces = 1000,
+                           .piece_size = 262144,
+                           .block_size = 16384,
+                           .seconds = 600,
+                           .degree = 20,
+                           .begun_share = 0.3,
+                           .links_told = true,
+                           .watched_share = 1,
+                           .capacity_error = 0.1,
+                           .announce_interval_s = 300}},
+    .run = run,
+};

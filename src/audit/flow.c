@@ -1,0 +1,198 @@
+#include "audit/flow_internal.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <skep/err.h>
+
+#include <math.h>
+#include <stdlib.h>
+
+#define CAPACITY_LEAST 1.0 /* bytes a second: what is less or more was not measured, */
+#define CAPACITY_MOST 1e12
+#define CAPACITY_ANY 1e6 /* where none is known: only ratios count then */
+#define NORMAL_95 1.96
+/* Gains of one source come in runs, while it has the receiver unchoked, so that an edge varies as
+ * if so many of them were one; and totals more than edges do, by what the model gets wrong of a
+ * source. Set so that intervals hold in simulations (docs/MEASURING.md). */
+#define RUN_EDGE 10.0
+#define RUN_UPLOAD 10.0
+#define UPLOAD_ERROR 0.1
+
+static void world_deinit(struct sk_flow_world *world)
+{
+    sk_mem_free(world->pairs);
+    sk_mem_free(world->incoming);
+    sk_mem_free(world->outgoing);
+    sk_mem_free(world->by_source);
+    sk_mem_free(world->spans);
+    sk_mem_free(world->capacity_bytes_s);
+    sk_mem_free(world->capacity_known);
+    sk_mem_free(world->blind);
+    sk_mem_free(world->fanout);
+    sk_mem_free(world->gains);
+    sk_mem_free(world->gains_of);
+    sk_mem_free(world->row_of);
+    sk_mem_free(world->choices);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Where a capacity is not known: the middle one of those that are. */
+static int guess_capacities(struct sk_flow_world *world)
+{
+    double *known = sk_mem_calloc(world->peers + 1, sizeof *known);
+    uint32_t count = 0;
+    if (!known)
+        return SKEP_ERR_NOMEM;
+    for (uint32_t i = 0; i < world->peers; i++) {
+        double rate = world->timeline->peers[i].capacity.rate;
+        world->capacity_known[i] = rate >= CAPACITY_LEAST && rate <= CAPACITY_MOST;
+        world->capacity_bytes_s[i] = rate;
+        if (world->capacity_known[i])
+            known[count++] = rate;
+    }
+    qsort(known, count, sizeof *known, compare_doubles);
+    for (uint32_t i = 0; i < world->peers; i++)
+        if (!world->capacity_known[i])
+            world->capacity_bytes_s[i] = count ? known[count / 2] : CAPACITY_ANY;
+    sk_mem_free(known);
+    return 0;
+}
+
+static int world_init(struct sk_flow_world *world, const struct sk_timeline *timeline,
+                      const struct sk_flow_config *config)
+{
+    uint32_t n = timeline->peers_count;
+    *world =
+        (struct sk_flow_world){.timeline = timeline, .config = config, .peers = n, .stride = 1};
+    world->capacity_bytes_s = sk_mem_calloc(n + 1, sizeof *world->capacity_bytes_s);
+    world->capacity_known = sk_mem_calloc(n + 1, sizeof *world->capacity_known);
+    world->blind = sk_mem_calloc(n + 1, sizeof *world->blind);
+    world->fanout = sk_mem_calloc(n + 1, sizeof *world->fanout);
+    if (!world->capacity_bytes_s || !world->capacity_known || !world->blind || !world->fanout)
+        return SKEP_ERR_NOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        world->blind[i] =
+            !timeline->peers[i].has_first || (config->unobservable && config->unobservable[i]);
+    int err = guess_capacities(world);
+    if (err)
+        return err;
+    sk_flow_find_fanouts(world);
+    err = sk_flow_find_pairs(world);
+    if (!err)
+        err = sk_flow_find_candidates(world);
+    if (!err)
+        sk_flow_learn_chances(world);
+    return err;
+}
+
+/* ---- what comes out ---- */
+
+static void add_bytes(struct sk_flow_bytes *sum, const struct sk_flow_bytes *more)
+{
+    sum->uniform += more->uniform;
+    sum->gravity += more->gravity;
+    sum->entropy += more->entropy;
+}
+
+static void make_edges(const struct sk_flow_world *world, const struct sk_flow_share *shares,
+                       struct sk_flows *flows)
+{
+    for (uint32_t e = 0; e < world->pairs_count; e++) {
+        const struct sk_flow_share *share = &shares[e];
+        if (!(share->possible > 0))
+            continue;
+        double half = NORMAL_95 * sqrt(RUN_EDGE * share->variance);
+        struct sk_flow_edge *edge = &flows->edges[flows->edges_count++];
+        *edge = (struct sk_flow_edge){.from = world->pairs[e].from,
+                                      .to = world->pairs[e].to,
+                                      .bytes = share->bytes,
+                                      .low = fmax(share->sure, share->bytes - half),
+                                      .high = fmin(share->possible, share->bytes + half),
+                                      .baseline = share->baseline};
+        edge->low = fmin(edge->low, edge->bytes);
+        edge->high = fmax(edge->high, edge->bytes);
+        edge->ambiguous = edge->high - edge->low > edge->bytes;
+        add_bytes(&flows->uploads[edge->from].baseline, &edge->baseline);
+    }
+}
+
+static void make_uploads(const struct sk_flow_world *world, const struct sk_flow_share *shares,
+                         struct sk_flows *flows)
+{
+    for (uint32_t i = 0; i < world->peers; i++) {
+        double variance = 0, sure = 0, possible = 0;
+        struct sk_flow_upload *upload = &flows->uploads[i];
+        for (uint32_t k = world->outgoing[i]; k < world->outgoing[i + 1]; k++) {
+            const struct sk_flow_share *share = &shares[world->by_source[k]];
+            upload->bytes += share->bytes;
+            variance += RUN_UPLOAD * share->variance;
+            sure += share->sure;
+            possible += share->possible;
+        }
+        double doubtful = UPLOAD_ERROR * (upload->bytes - sure);
+        double half = NORMAL_95 * sqrt(variance + doubtful * doubtful);
+        upload->low = fmin(upload->bytes, fmax(sure, upload->bytes - half));
+        upload->high = fmax(upload->bytes, fmin(possible, upload->bytes + half));
+    }
+}
+
+/* Bytes gained, and those of them of which no source is seen. */
+static void count_gained(const struct sk_flow_world *world, struct sk_flows *flows)
+{
+    for (uint32_t to = 0; to < world->peers; to++) {
+        uint32_t width = world->incoming[to + 1] - world->incoming[to];
+        for (uint32_t gain = world->gains_of[to]; gain < world->gains_of[to + 1]; gain++) {
+            const uint8_t *row = sk_flow_row(world, to, gain);
+            double bytes = world->gains[gain].bytes * world->stride;
+            uint32_t k = 0;
+            while (k < width && !row[k])
+                k++;
+            flows->gained_bytes += bytes;
+            flows->unseen_bytes += k == width ? bytes : 0;
+        }
+    }
+}
+
+int sk_flow_estimate(const struct sk_timeline *timeline, const struct sk_flow_config *config,
+                     struct sk_flows *ret_flows)
+{
+    struct sk_flow_world world;
+    struct sk_flows flows = {.peers_count = timeline->peers_count};
+    struct sk_flow_share *shares = NULL;
+    int err = world_init(&world, timeline, config);
+    if (!err) {
+        shares = sk_mem_calloc(world.pairs_count + 1, sizeof *shares);
+        flows.edges = sk_mem_calloc(world.pairs_count + 1, sizeof *flows.edges);
+        flows.uploads = sk_mem_calloc(world.peers + 1, sizeof *flows.uploads);
+        if (!shares || !flows.edges || !flows.uploads)
+            err = SKEP_ERR_NOMEM;
+    }
+    if (!err)
+        err = sk_flow_share_out(&world, shares, &flows.slot_s);
+    if (!err) {
+        flows.stride = world.stride;
+        make_edges(&world, shares, &flows);
+        make_uploads(&world, shares, &flows);
+        count_gained(&world, &flows);
+    }
+    sk_mem_free(shares);
+    world_deinit(&world);
+    if (err)
+        sk_flows_deinit(&flows);
+    else
+        *ret_flows = flows;
+    return err;
+}
+
+void sk_flows_deinit(struct sk_flows *flows)
+{
+    sk_mem_free(flows->edges);
+    sk_mem_free(flows->uploads);
+    *flows = (struct sk_flows){0};
+}

@@ -1,0 +1,18 @@
+/*
+ * All that follows from an audit's timeline, into its report: at what rates peers gain pieces, who
+ * gave to whom, and what each gave to all others. Layer: audit; pure, the same for the same
+ * timeline, so that a replayed audit says what the live one said.
+ */
+#ifndef SK_AUDIT_INFERENCE_H
+#define SK_AUDIT_INFERENCE_H
+
+#include "audit/report.h"
+#include "audit/timeline.h"
+
+/*
+ * The timeline is closed; it learns from the report what probes measured, and what each peer gave.
+ * Of the report download, upload and flows are filled, what was there before goes. SKEP_ERR_NOMEM.
+ */
+int sk_infer(struct sk_timeline *timeline, struct sk_report *report);
+
+#endif

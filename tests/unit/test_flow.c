@@ -1,0 +1,393 @@
+/* Flows of small timelines whose answer is known, of damaged ones, and without memory. */
+#include "audit/flow.h"
+#include "base/mem.h"
+#include "base/prng.h"
+#include "swarm/source.h"
+
+#include <skep/err.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define PIECES 32
+#define PIECE 16384
+
+static const struct sk_flow_config usual = {0};
+
+static struct sk_endpoint address(uint32_t n)
+{
+    return sk_endpoint_v4((const uint8_t[]){10, 0, (uint8_t)(n >> 8), (uint8_t)n}, 6881);
+}
+
+static void begin(struct sk_timeline *timeline)
+{
+    assert_int_equal(sk_timeline_init(timeline, 0, PIECES, PIECE, PIECES * PIECE), 0);
+}
+
+static void tell(struct sk_timeline *timeline, double at_s, uint32_t n,
+                 struct sk_observation observation)
+{
+    observation.at_ns = (uint64_t)(at_s * 1e9);
+    observation.peer = address(n);
+    assert_int_equal(sk_timeline_observe(timeline, &observation), 0);
+}
+
+/* It holds the first `count` pieces, count a multiple of 8. */
+static void tell_bits(struct sk_timeline *timeline, double at_s, uint32_t n, uint32_t count)
+{
+    uint8_t bits[PIECES / 8] = {0};
+    for (uint32_t i = 0; i < count / 8; i++)
+        bits[i] = 0xff;
+    tell(timeline, at_s, n,
+         (struct sk_observation){.kind = SK_OBS_BITFIELD, .bytes = sk_bytes(bits, sizeof bits)});
+}
+
+static void tell_have(struct sk_timeline *timeline, double at_s, uint32_t n, uint32_t piece)
+{
+    tell(timeline, at_s, n, (struct sk_observation){.kind = SK_OBS_HAVE, .a = piece});
+}
+
+static void tell_link(struct sk_timeline *timeline, double at_s, uint32_t by, uint32_t n)
+{
+    tell(timeline, at_s, n,
+         (struct sk_observation){.kind = SK_OBS_HEARD, .source = SK_SOURCE_PEX, .by = address(by)});
+}
+
+static uint32_t index_of(const struct sk_timeline *timeline, uint32_t n)
+{
+    struct sk_endpoint endpoint = address(n);
+    return sk_timeline_find(timeline, &endpoint);
+}
+
+static struct sk_flow_edge edge(const struct sk_timeline *timeline, const struct sk_flows *flows,
+                                uint32_t from, uint32_t to)
+{
+    for (size_t i = 0; i < flows->edges_count; i++) {
+        if (flows->edges[i].from == index_of(timeline, from) &&
+            flows->edges[i].to == index_of(timeline, to))
+            return flows->edges[i];
+    }
+    return (struct sk_flow_edge){0};
+}
+
+static void estimate(const struct sk_timeline *timeline, const struct sk_flow_config *config,
+                     struct sk_flows *flows)
+{
+    assert_int_equal(sk_flow_estimate(timeline, config, flows), 0);
+    double sum = 0;
+    for (size_t i = 0; i < flows->edges_count; i++) {
+        const struct sk_flow_edge *it = &flows->edges[i];
+        assert_true(it->from < timeline->peers_count && it->to < timeline->peers_count);
+        assert_true(it->low >= 0 && it->low <= it->bytes && it->bytes <= it->high);
+        assert_true(it->high <= flows->gained_bytes * (1 + 1e-6));
+        sum += it->bytes;
+    }
+    assert_float_equal(sum + flows->unseen_bytes, flows->gained_bytes, 1e-5 * flows->gained_bytes);
+}
+
+/* 1 and 2 have all, 3 has nothing and gains `count` pieces, a second apart. */
+static void two_sources(struct sk_timeline *timeline, uint32_t count)
+{
+    begin(timeline);
+    tell_bits(timeline, 1, 1, PIECES);
+    tell_bits(timeline, 1, 2, PIECES);
+    tell_bits(timeline, 1, 3, 0);
+    for (uint32_t i = 0; i < count; i++)
+        tell_have(timeline, 11 + i, 3, i);
+}
+
+static void set_capacity(struct sk_timeline *timeline, uint32_t n, double rate)
+{
+    timeline->peers[index_of(timeline, n)].capacity = (struct sk_rate){rate, rate, rate};
+}
+
+/* ---- known answers ---- */
+
+static void test_only_holder(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_bits(&timeline, 1, 2, 0);
+    tell_bits(&timeline, 1, 3, 0);
+    for (uint32_t i = 0; i < 4; i++)
+        tell_have(&timeline, 20 + i, 3, i);
+    estimate(&timeline, &usual, &flows);
+    struct sk_flow_edge it = edge(&timeline, &flows, 1, 3);
+    assert_float_equal(it.bytes, 4 * PIECE, 1);
+    assert_float_equal(it.low, 4 * PIECE, 1);
+    assert_float_equal(it.high, 4 * PIECE, 1);
+    assert_false(it.ambiguous);
+    assert_float_equal(it.baseline.entropy, 4 * PIECE, 1);
+    const struct sk_flow_upload *upload = &flows.uploads[index_of(&timeline, 1)];
+    assert_float_equal(upload->bytes, 4 * PIECE, 1);
+    assert_float_equal(upload->low, upload->high, 1);
+    assert_float_equal(flows.uploads[index_of(&timeline, 2)].bytes, 0, 0);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+static void test_cannot_be_told_apart(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    two_sources(&timeline, 8);
+    estimate(&timeline, &usual, &flows);
+    for (uint32_t n = 1; n <= 2; n++) {
+        struct sk_flow_edge it = edge(&timeline, &flows, n, 3);
+        assert_float_equal(it.bytes, 4 * PIECE, 1);
+        assert_true(it.ambiguous);
+        assert_float_equal(it.low, 0, 0);
+        assert_float_equal(it.high, 8 * PIECE, 1);
+        assert_float_equal(it.baseline.uniform, 4 * PIECE, 1);
+    }
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+static void test_capacity_binds(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    two_sources(&timeline, 8); /* all in one slot of ten seconds */
+    set_capacity(&timeline, 1, 2.0 * PIECE / 10);
+    estimate(&timeline, &usual, &flows);
+    struct sk_flow_edge slow = edge(&timeline, &flows, 1, 3);
+    assert_float_equal(slow.bytes, 2 * PIECE, 0.02 * PIECE);
+    assert_float_equal(slow.baseline.entropy, 2 * PIECE, 0.02 * PIECE);
+    assert_float_equal(slow.baseline.gravity, 4 * PIECE, 1);
+    assert_float_equal(edge(&timeline, &flows, 2, 3).bytes, 6 * PIECE, 0.02 * PIECE);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+static void test_no_link_no_flow(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_bits(&timeline, 1, 2, PIECES);
+    tell_bits(&timeline, 1, 3, 0);
+    tell_link(&timeline, 2, 3, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        tell_have(&timeline, 20 + i, 3, i);
+    estimate(&timeline, &usual, &flows);
+    assert_float_equal(edge(&timeline, &flows, 1, 3).bytes, 4 * PIECE, 1);
+    assert_float_equal(edge(&timeline, &flows, 2, 3).bytes, 0, 0);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+static void test_unobservable(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    bool unobservable[3] = {0};
+    two_sources(&timeline, 4);
+    const struct sk_flow_config config = {.unobservable = unobservable};
+    unobservable[index_of(&timeline, 3)] = true; /* what it got is unknown */
+    estimate(&timeline, &config, &flows);
+    assert_float_equal(flows.gained_bytes, 0, 0);
+    assert_int_equal(flows.edges_count, 0);
+    sk_flows_deinit(&flows);
+    unobservable[index_of(&timeline, 3)] = false;
+    unobservable[index_of(&timeline, 1)] = true; /* what it held is a guess, nothing is sure */
+    estimate(&timeline, &config, &flows);
+    assert_true(edge(&timeline, &flows, 1, 3).bytes > 0);
+    assert_true(edge(&timeline, &flows, 2, 3).low < 4 * PIECE);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+static void test_gifts_are_no_flow(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    two_sources(&timeline, 4);
+    const struct sk_flow_gift gifts[] = {{index_of(&timeline, 3), 2, 12000},
+                                         {index_of(&timeline, 3), 0, 10000},
+                                         {index_of(&timeline, 2), 1, 10000}};
+    const struct sk_flow_config config = {.gifts = gifts, .gifts_count = 3};
+    estimate(&timeline, &config, &flows);
+    assert_float_equal(flows.gained_bytes, 2 * PIECE, 1);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+/* Told by a bitfield: gained at some time before. The source itself may have it since then. */
+static void test_told_late(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, 0);
+    tell_bits(&timeline, 1, 2, 0);
+    tell_have(&timeline, 60, 2, 3);
+    tell_bits(&timeline, 100, 1, 8);
+    estimate(&timeline, &usual, &flows);
+    assert_float_equal(edge(&timeline, &flows, 1, 2).bytes, PIECE, 1);
+    assert_float_equal(flows.gained_bytes, 9 * PIECE, 1);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+static bool only_second(uint32_t from, uint32_t to, uint32_t from_ms, uint32_t until_ms, void *ctx)
+{
+    assert_true(from_ms <= until_ms);
+    return from == *(uint32_t *)ctx;
+}
+
+static void test_who_knows_better(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    two_sources(&timeline, 4);
+    uint32_t second = index_of(&timeline, 2);
+    const struct sk_flow_config config = {.may_give = only_second, .ctx = &second};
+    estimate(&timeline, &config, &flows);
+    assert_float_equal(edge(&timeline, &flows, 2, 3).low, 4 * PIECE, 1);
+    assert_float_equal(edge(&timeline, &flows, 1, 3).bytes, 0, 0);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+/* ---- what there may be ---- */
+
+static void test_nothing(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    estimate(&timeline, &usual, &flows);
+    assert_int_equal(flows.edges_count, 0);
+    sk_flows_deinit(&flows);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_have(&timeline, 1, 2, 0); /* of whom no bitfield came: who knows what it had */
+    estimate(&timeline, &usual, &flows);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+    assert_int_equal(sk_timeline_init(&timeline, 0, 0, 0, 0), 0);
+    estimate(&timeline, &usual, &flows); /* pieces are not known yet */
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+static void test_strange_capacities(void **state)
+{
+    static const double rates[] = {NAN, INFINITY, -INFINITY, -1, 0, 1e-300, 1e300};
+    for (size_t k = 0; k < sizeof rates / sizeof *rates; k++) {
+        struct sk_timeline timeline;
+        struct sk_flows flows;
+        two_sources(&timeline, 8);
+        set_capacity(&timeline, 1, rates[k]);
+        set_capacity(&timeline, 2, 5000);
+        estimate(&timeline, &usual, &flows);
+        sk_flows_deinit(&flows);
+        sk_timeline_deinit(&timeline);
+    }
+}
+
+static void observe_anything(struct sk_timeline *timeline, struct sk_prng *prng, uint32_t peers)
+{
+    uint64_t at_ns = 0;
+    for (uint32_t i = 0; i < 400; i++) {
+        uint8_t bits[PIECES / 8];
+        sk_prng_bytes(prng, bits, sizeof bits);
+        struct sk_observation it = {
+            .kind = (enum sk_observation_kind)sk_prng_below(prng, SK_OBS_KIND_COUNT),
+            .peer = address((uint32_t)sk_prng_below(prng, peers)),
+            .by = address((uint32_t)sk_prng_below(prng, peers)),
+            .source = SK_SOURCE_PEX,
+            .a = (int64_t)sk_prng_below(prng, PIECES + 2),
+            .b = (int64_t)sk_prng_u64(prng),
+            .bytes = sk_bytes(bits, sizeof bits)};
+        at_ns += sk_prng_below(prng, 3) ? 0 : sk_prng_below(prng, UINT64_C(1) << 34);
+        it.at_ns = at_ns;
+        assert_int_equal(sk_timeline_observe(timeline, &it), 0);
+    }
+}
+
+static void test_anything(void **state)
+{
+    struct sk_prng prng;
+    sk_prng_init(&prng, 1);
+    for (int round = 0; round < 100; round++) {
+        struct sk_timeline timeline;
+        struct sk_flows flows;
+        begin(&timeline);
+        observe_anything(&timeline, &prng, 2 + (uint32_t)round / 5);
+        estimate(&timeline, &usual, &flows);
+        sk_flows_deinit(&flows);
+        sk_timeline_deinit(&timeline);
+    }
+}
+
+static void test_no_memory(void **state)
+{
+    struct sk_timeline timeline;
+    two_sources(&timeline, 8);
+    const struct sk_flow_gift gifts[] = {{0, 0, 0}};
+    const struct sk_flow_config config = {.gifts = gifts, .gifts_count = 1};
+    int err = SKEP_ERR_NOMEM;
+    for (size_t nth = 1; err; nth++) {
+        struct sk_flows flows;
+        sk_mem_fail_nth(nth);
+        err = sk_flow_estimate(&timeline, &config, &flows);
+        sk_mem_fail_nth(0);
+        assert_true(err == 0 || err == SKEP_ERR_NOMEM);
+        assert_true(nth < 200);
+        if (!err)
+            sk_flows_deinit(&flows);
+    }
+    sk_timeline_deinit(&timeline);
+}
+
+/* ---- tracers ---- */
+
+static void test_tracers(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flow_gift gifts[40];
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, 24); /* the last eight nobody has, the others one of forty */
+    for (uint32_t n = 2; n <= 40; n++)
+        tell_bits(&timeline, 1, n, n <= 20 ? 8 : 0);
+    set_capacity(&timeline, 30, 5e6);
+    set_capacity(&timeline, 31, 1e6);
+    int count = sk_flow_tracers(&timeline, NULL, &usual, gifts, 40);
+    assert_int_equal(count, 24); /* the first eight are not rare */
+    assert_int_equal(gifts[0].peer, index_of(&timeline, 30));
+    assert_int_equal(gifts[1].peer, index_of(&timeline, 31));
+    for (int k = 0; k < count; k++) {
+        assert_int_equal(gifts[k].piece, k < 8 ? 24 + k : k);
+        assert_false(sk_bitfield_has(&timeline.peers[gifts[k].peer].held, gifts[k].piece));
+    }
+    assert_int_equal(sk_flow_tracers(&timeline, NULL, &usual, gifts, 3), 3);
+    assert_int_equal(sk_flow_tracers(&timeline, NULL, &usual, gifts, 0), 0);
+    for (size_t nth = 1; nth <= 2; nth++) {
+        sk_mem_fail_nth(nth);
+        assert_int_equal(sk_flow_tracers(&timeline, NULL, &usual, gifts, 3), SKEP_ERR_NOMEM);
+        sk_mem_fail_nth(0);
+    }
+    sk_timeline_deinit(&timeline);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_holder),    cmocka_unit_test(test_cannot_be_told_apart),
+        cmocka_unit_test(test_capacity_binds), cmocka_unit_test(test_no_link_no_flow),
+        cmocka_unit_test(test_unobservable),   cmocka_unit_test(test_gifts_are_no_flow),
+        cmocka_unit_test(test_told_late),      cmocka_unit_test(test_who_knows_better),
+        cmocka_unit_test(test_nothing),        cmocka_unit_test(test_strange_capacities),
+        cmocka_unit_test(test_anything),       cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_tracers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
