@@ -136,18 +136,20 @@ static void test_unreported_restart(void **state)
     end(&world);
 }
 
-/* The same with another peer id, which BEP 3 suggests. */
+/* The same within our connection, as it seems, under another peer id, which BEP 3 suggests; what it
+ * counts anew has come to more than before when the tracker hears of it. */
 static void test_restart_with_another_id(void **state)
 {
     struct world world;
     begin_trade(&world);
     for (int k = 0; k <= 8; k++) {
         double at_s = 5 + k * PERIOD_S;
-        uint64_t bytes = gained(at_s) * PIECE,
-                 before = k < 4 ? 0 : gained(5 + 4 * PERIOD_S) * PIECE;
+        uint64_t bytes = gained(at_s) * PIECE, before = k < 2 ? 0 : gained(5 + PERIOD_S) * PIECE;
+        if (k == 2)
+            continue;
         struct sk_announce *announce =
             say(&world, at_s, LEECHER, 0, bytes - before, SIZE - HELD * (uint64_t)PIECE - bytes);
-        announce->peer_id[10] = k < 4;
+        announce->peer_id[10] = k < 2;
     }
     judge(&world, 2500);
     assert_clear(&world, LEECHER);
@@ -168,7 +170,7 @@ static void test_waste(void **state)
 {
     struct world world;
     begin_trade(&world);
-    REPORT(&world, LEECHER, .down_times = 1.06);
+    REPORT(&world, LEECHER, .down_times = 1.08);
     judge(&world, 2500);
     assert_clear(&world, LEECHER);
     end(&world);
@@ -346,13 +348,15 @@ static void test_blocks_under_way(void **state)
 {
     struct world world;
     begin_trade(&world);
+    gain(&world, LEECHER, HELD + GAINS, PIECES, 2410, 2500); /* all that it lacks comes */
+    world.config.skew_max_s = 0;                             /* no tolerance hides it */
     for (int k = 0; k <= 8; k++) {
         uint64_t bytes = gained(5 + k * PERIOD_S) * PIECE;
         uint64_t part = k < 8 ? 1900000 : 0;
         say(&world, 5 + k * PERIOD_S, LEECHER, 0, bytes + part,
             SIZE - HELD * (uint64_t)PIECE - bytes - part);
     }
-    judge(&world, 2500);
+    judge(&world, 2510);
     assert_clear(&world, LEECHER);
     end(&world);
 }

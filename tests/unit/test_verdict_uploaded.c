@@ -93,6 +93,18 @@ static void test_restart(void **state)
     end(&world);
 }
 
+/* Who begins anew each time has claimed all that it says since the announce before. */
+static void test_ever_anew(void **state)
+{
+    struct world world;
+    begin_trade(&world);
+    for (int k = 0; k <= 8; k++)
+        say(&world, 5 + k * PERIOD_S, SEED, 40 * PIECE - (uint64_t)k, 0, 0);
+    judge(&world, END_S);
+    assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
+    end(&world);
+}
+
 static void test_gains(void **state)
 {
     struct world world;
@@ -204,7 +216,7 @@ static void test_flows(void **state)
     static const struct {
         double bias, claim;
         bool found;
-    } cases[] = {{1, 3, true}, {1, 1.2, false}, {2.5, 1.2, false}};
+    } cases[] = {{1, 3, true}, {1, 1.2, false}, {2.5, 1.2, false}, {2.5, 3, true}};
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
         struct world world;
         struct sk_upload_bound uploads[OTHERS + 2];
@@ -278,11 +290,17 @@ static void test_rules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_capacity),        cmocka_unit_test(test_lost_announce),
-        cmocka_unit_test(test_restart),         cmocka_unit_test(test_gains),
-        cmocka_unit_test(test_gains_of_others), cmocka_unit_test(test_unseen_receivers),
-        cmocka_unit_test(test_silent_receiver), cmocka_unit_test(test_taken_by_us),
-        cmocka_unit_test(test_links),           cmocka_unit_test(test_flows),
+        cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_lost_announce),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_ever_anew),
+        cmocka_unit_test(test_gains),
+        cmocka_unit_test(test_gains_of_others),
+        cmocka_unit_test(test_unseen_receivers),
+        cmocka_unit_test(test_silent_receiver),
+        cmocka_unit_test(test_taken_by_us),
+        cmocka_unit_test(test_links),
+        cmocka_unit_test(test_flows),
         cmocka_unit_test(test_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
