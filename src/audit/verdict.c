@@ -87,7 +87,9 @@ static double mean_value(const struct sk_verdict_peer *peer)
 {
     double sum = 0;
     for (size_t i = 0; i < SK_CHECK_COUNT; i++)
-        sum += sk_evidence_doubted(peer->findings[i].value, SK_VERDICT_DOUBT);
+        sum += sk_evidence_doubted(peer->findings[i].value, i == SK_CHECK_UPLOADED_FLOW
+                                                                ? SK_VERDICT_FLOW_DOUBT
+                                                                : SK_VERDICT_DOUBT);
     return sum / SK_CHECK_COUNT;
 }
 

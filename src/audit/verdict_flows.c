@@ -13,7 +13,9 @@
 #define HALF_Z 1.96
 #define SD_LEAST 0.05     /* of the logarithm of an estimate, however narrow its interval */
 #define NORMAL_MAD 1.4826 /* standard deviation over median absolute deviation */
-#define SWARM_LEAST 10    /* peers, to learn from how far reports stray from the flows */
+#define HIGH_SHARE 0.95   /* a quantile, and how many standard deviations a normal one lies at */
+#define HIGH_Z 1.645
+#define SWARM_LEAST 10 /* peers, to learn from how far reports stray from the flows */
 
 /* By how many of its standard errors the claim is above the flows' estimate, on a logarithmic
  * scale; NAN where there is none. What receivers may have gained unseen came from the peer in the
@@ -48,10 +50,11 @@ static void learn(double *list, uint32_t count, double *ret_middle, double *ret_
         return;
     qsort(list, count, sizeof *list, by_size);
     *ret_middle = list[count / 2];
+    double high = (list[(uint32_t)(HIGH_SHARE * (count - 1))] - *ret_middle) / HIGH_Z;
     for (uint32_t i = 0; i < count; i++)
         list[i] = fabs(list[i] - *ret_middle);
     qsort(list, count, sizeof *list, by_size);
-    *ret_scale = SK_MAX(1.0, NORMAL_MAD * list[count / 2]);
+    *ret_scale = SK_MAX(SK_MAX(1.0, high), NORMAL_MAD * list[count / 2]);
 }
 
 int sk_judge_flows(struct sk_judge *judge)

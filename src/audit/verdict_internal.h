@@ -11,6 +11,9 @@
  */
 #define SK_VERDICT_FAULT 1e-4
 #define SK_VERDICT_DOUBT 1e-6
+/* Flows err by more than their intervals say with some peers: they support a verdict, none rests on
+ * them alone. */
+#define SK_VERDICT_FLOW_DOUBT 1e-3
 
 /* How a client counts what it lacks: by whole pieces, or by the blocks of those under way too. */
 enum sk_counting { SK_COUNTING_UNSURE, SK_COUNTING_PIECES, SK_COUNTING_BLOCKS };
