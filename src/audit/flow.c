@@ -12,12 +12,13 @@
 #define CAPACITY_MOST 1e12
 #define CAPACITY_ANY 1e6 /* where none is known: only ratios count then */
 #define NORMAL_95 1.96
-/* Gains of one source come in runs, while it has the receiver unchoked, so that an edge varies as
- * if so many of them were one; and totals more than edges do, by what the model gets wrong of a
- * source. Set so that intervals hold in simulations (docs/MEASURING.md). */
-#define RUN_EDGE 10.0
-#define RUN_UPLOAD 10.0
-#define UPLOAD_ERROR 0.2
+/* Gains of one source come in runs, while it has the receiver unchoked: an edge varies as if so
+ * many of them were one. A total is wrong by more, the more so the less of the capacities is used:
+ * then they say little of who gave. Set so that intervals hold in simulations (docs/MEASURING.md).
+ */
+#define RUN 10.0
+#define UPLOAD_ERROR 0.1      /* where all is used, */
+#define UPLOAD_ERROR_IDLE 0.5 /* where nothing is */
 
 static void world_deinit(struct sk_flow_world *world)
 {
@@ -107,7 +108,7 @@ static void make_edges(const struct sk_flow_world *world, const struct sk_flow_s
         const struct sk_flow_share *share = &shares[e];
         if (!(share->possible > 0))
             continue;
-        double half = NORMAL_95 * sqrt(RUN_EDGE * share->variance);
+        double half = NORMAL_95 * sqrt(RUN * share->variance);
         struct sk_flow_edge *edge = &flows->edges[flows->edges_count++];
         *edge = (struct sk_flow_edge){.from = world->pairs[e].from,
                                       .to = world->pairs[e].to,
@@ -122,20 +123,32 @@ static void make_edges(const struct sk_flow_world *world, const struct sk_flow_s
     }
 }
 
+/* By how much of itself a total may be wrong. */
+static double upload_error(const struct sk_flow_world *world, const struct sk_flows *flows)
+{
+    double could = 0, seconds = world->timeline->end_ms / 1e3;
+    for (uint32_t i = 0; i < world->peers; i++)
+        if (world->outgoing[i] < world->outgoing[i + 1])
+            could += world->capacity_bytes_s[i] * seconds;
+    double used = could > 0 ? SK_MIN(1, flows->gained_bytes / could) : 0;
+    return UPLOAD_ERROR_IDLE + (UPLOAD_ERROR - UPLOAD_ERROR_IDLE) * used;
+}
+
 static void make_uploads(const struct sk_flow_world *world, const struct sk_flow_share *shares,
                          struct sk_flows *flows)
 {
+    double error = upload_error(world, flows);
     for (uint32_t i = 0; i < world->peers; i++) {
         double variance = 0, sure = 0, possible = 0;
         struct sk_flow_upload *upload = &flows->uploads[i];
         for (uint32_t k = world->outgoing[i]; k < world->outgoing[i + 1]; k++) {
             const struct sk_flow_share *share = &shares[world->by_source[k]];
             upload->bytes += share->bytes;
-            variance += RUN_UPLOAD * share->variance;
+            variance += RUN * share->variance;
             sure += share->sure;
             possible += share->possible;
         }
-        double doubtful = UPLOAD_ERROR * (upload->bytes - sure);
+        double doubtful = error * (upload->bytes - sure);
         double half = NORMAL_95 * sqrt(variance + doubtful * doubtful);
         upload->low = fmin(upload->bytes, fmax(sure, upload->bytes - half));
         upload->high = fmax(upload->bytes, fmin(possible, upload->bytes + half));
@@ -177,9 +190,9 @@ int sk_flow_estimate(const struct sk_timeline *timeline, const struct sk_flow_co
         err = sk_flow_share_out(&world, shares, &flows.slot_s);
     if (!err) {
         flows.stride = world.stride;
+        count_gained(&world, &flows);
         make_edges(&world, shares, &flows);
         make_uploads(&world, shares, &flows);
-        count_gained(&world, &flows);
     }
     sk_mem_free(shares);
     world_deinit(&world);
