@@ -169,7 +169,8 @@ static int course_init(struct course *course, const struct sk_timeline *timeline
 
 #define SPEEDS 6 /* of sources: a piece takes 1, 2, 4, ... seconds */
 #define LOOKS (2 * SPEEDS)
-#define LATE_BACK 0.4 /* of the time that a piece takes: then the second look is taken */
+#define LOOKS_WIDTH 64.0 /* sources that cost three times what a gain does by itself */
+#define LATE_BACK 0.4    /* of the time that a piece takes: then the second look is taken */
 
 /* One of the looks that are taken at each gain, for sources of one speed: `back_ms` before it was
  * whole, when they were asked for it. */
@@ -430,7 +431,7 @@ static int make_room(struct sk_flow_world *world)
     for (uint32_t i = 0; i < world->peers; i++) {
         uint32_t width = world->incoming[i + 1] - world->incoming[i];
         cells += (double)width * timeline->peers[i].gains_count;
-        gains += width ? timeline->peers[i].gains_count : 0;
+        gains += (width / LOOKS_WIDTH + 0.25) * timeline->peers[i].gains_count;
     }
     double words = (timeline->pieces + 63) / 64;
     world->stride = fmax(1, fmax(cells / SK_FLOW_CELLS_MAX, gains * words / SK_FLOW_WORDS_MAX));

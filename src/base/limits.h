@@ -121,8 +121,8 @@
 
 /* Flows inside a swarm (audit/flow.h) */
 #define SK_FLOW_PAIRS_MAX (1u << 20)  /* of peers that nobody told to be connected or not */
-#define SK_FLOW_CELLS_MAX (48u << 20) /* bytes of a table: gains x sources, pairs x slots */
-#define SK_FLOW_WORDS_MAX 2e7         /* words of sets looked at for all gains, a source each */
+#define SK_FLOW_CELLS_MAX (16u << 20) /* bytes of a table: gains x sources, peers x pieces */
+#define SK_FLOW_WORDS_MAX 4e6         /* words of sets looked at for all gains, a source each */
 
 /* DHT (proto/dht) */
 #define SK_DHT_OPERATIONS_MAX 4096       /* asks and searches under way */
