@@ -70,9 +70,11 @@ class Lab:
         self.clients = []
 
     def shape(self, host, mbit, burst):
-        words = ["tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", f"{mbit:g}mbit",
-                 "burst", str(burst), "latency", "300ms"]
-        subprocess.run(host.argv(words), check=True)
+        """Anew: a segment that still waits in the old bucket and is larger than the new one would block it."""
+        device = ["dev", "eth0", "root"]
+        subprocess.run(host.argv(["tc", "qdisc", "del", *device]), stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(host.argv(["tc", "qdisc", "add", *device, "tbf", "rate", f"{mbit:g}mbit", "burst",
+                                  str(burst), "latency", "300ms"]), check=True)
 
     def limit(self, mbit, burst=None):
         """Every client's up-link. A bucket holds 10 ms at least, or the limit would not be reached."""

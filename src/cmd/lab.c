@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/announced.h"
 #include "cmd/cmd.h"
 #include "cmd/lab_scenario.h"
 #include "cmd/lab_truth.h"
@@ -17,6 +18,7 @@
 
 enum {
     KEY_TRUTH = 500,
+    KEY_REPORTS,
     KEY_TORRENT,
     KEY_TIME,
     KEY_PORT,
@@ -77,6 +79,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_TRUTH:
         run->truth = arg;
         return 0;
+    case KEY_REPORTS:
+        run->reports = arg;
+        return 0;
     case KEY_TORRENT:
         run->torrent = arg;
         return 0;
@@ -116,6 +121,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
+    {"reports", KEY_REPORTS, "FILE", 0,
+     "record what its peers report to its tracker, for skep audit --reports", 1},
     {"truth", KEY_TRUTH, "FILE", 0, "write what is true as JSON, at the start and at the end", 1},
     {"torrent", KEY_TORRENT, "FILE", 0, "write the .torrent", 1},
     {"time", KEY_TIME, "SECONDS", 0, "end after so long (default: with Ctrl-C)", 1},
@@ -203,6 +210,8 @@ static void describe(const struct sk_lab *lab, const struct sk_lab_run *run)
         printf("torrent  %s\n", run->torrent);
     if (run->truth)
         printf("truth    %s\n", run->truth);
+    if (run->reports)
+        printf("reports  %s\n", run->reports);
     fflush(stdout);
     sk_buf_deinit(&magnet);
 }
@@ -221,9 +230,41 @@ static int on_ready(void *ctx)
     return code;
 }
 
+static void on_announced(void *ctx, const struct sk_tracker_announce *announce,
+                         const struct sk_endpoint *peer, uint64_t now_ns)
+{
+    struct sk_announce_log *log = ctx;
+    sk_announced_record(log, announce, peer, now_ns);
+    sk_announce_log_flush(log, now_ns);
+}
+
+/* Complains; an exit code. */
+static int open_reports(const struct started *started, struct sk_announce_log **ret_log)
+{
+    char reason[SK_DATABASE_REASON_MAX];
+    const char *path = started->run->reports;
+    int err = path ? sk_announce_log_open(path, ret_log, reason) : 0;
+    if (err == SKEP_ERR_STORE)
+        sk_complain("%s", reason);
+    else if (err)
+        sk_complain_err(err);
+    if (!err && path)
+        sk_lab_on_announced(started->lab, on_announced, *ret_log);
+    return err ? sk_exit_of(err) : SK_EXIT_DONE;
+}
+
+static int close_reports(struct sk_announce_log *log, const char *path)
+{
+    if (!sk_announce_log_close(log))
+        return SK_EXIT_DONE;
+    sk_complain("%s: not all announces could be written", path);
+    return SK_EXIT_STORAGE;
+}
+
 int sk_lab_run_files(const struct sk_lab_run *run)
 {
     struct started started = {.run = run};
+    struct sk_announce_log *log = NULL;
     const char *reason = NULL;
     int err = sk_lab_new(run->scenario, run->port, &started.lab, &reason);
     if (err) {
@@ -233,7 +274,9 @@ int sk_lab_run_files(const struct sk_lab_run *run)
             sk_complain_err(err);
         return sk_exit_of(err);
     }
-    int code = sk_lab_run(started.lab, run->time_s, on_ready, &started);
+    int code = open_reports(&started, &log);
+    if (!code)
+        code = sk_lab_run(started.lab, run->time_s, on_ready, &started);
     if (code < 0) {
         sk_complain("%s", skep_err_text(code));
         code = sk_exit_of(code);
@@ -241,7 +284,8 @@ int sk_lab_run_files(const struct sk_lab_run *run)
     if (!code && run->truth)
         code = write_truth(started.lab, true, run->truth);
     sk_lab_free(started.lab);
-    return code;
+    int closed = close_reports(log, run->reports);
+    return code ? code : closed;
 }
 
 /* ---- the scenario ---- */

@@ -8,9 +8,9 @@
 
 struct sk_lab_run {
     const struct sk_lab_scenario *scenario;
-    const char *truth, *torrent; /* files to write; NULL: not */
-    double time_s;               /* 0: until a signal */
-    uint16_t port;               /* 0: any */
+    const char *truth, *torrent, *reports; /* files to write; NULL: not */
+    double time_s;                         /* 0: until a signal */
+    uint16_t port;                         /* 0: any */
     bool quiet;
     int ready_fd; /* a byte is written here once all is ready; -1: nowhere */
 };

@@ -49,6 +49,8 @@ struct sk_lab {
     unsigned dials;
     char urls[SK_LAB_TRACKERS_MAX][URL_MAX];
     double started_unix_s;
+    sk_tracker_server_fn announced; /* may be NULL */
+    void *announced_ctx;
     int (*ready)(void *ctx);
     void *ctx;
     int result;
@@ -288,6 +290,8 @@ static void on_announced(void *ctx, const struct sk_tracker_announce *announce,
                          const struct sk_endpoint *who, uint64_t now_ns)
 {
     struct sk_lab *lab = ctx;
+    if (lab->announced)
+        lab->announced(lab->announced_ctx, announce, who, now_ns);
     if (announce->event == SK_TRACKER_STOPPED || who->port == 0 || !is_loopback(who) ||
         sk_lab_swarm_at(&lab->swarm, who))
         return;
@@ -518,6 +522,12 @@ size_t sk_lab_trackers(const struct sk_lab *lab, const char *ret_urls[SK_LAB_TRA
         n++;
     }
     return n;
+}
+
+void sk_lab_on_announced(struct sk_lab *lab, sk_tracker_server_fn fn, void *ctx)
+{
+    lab->announced = fn;
+    lab->announced_ctx = ctx;
 }
 
 double sk_lab_started_unix_s(const struct sk_lab *lab)

@@ -14,6 +14,7 @@
 #ifndef SK_DRIVER_LAB_H
 #define SK_DRIVER_LAB_H
 
+#include "driver/tracker_server.h"
 #include "swarm/lab_swarm.h"
 
 #define SK_LAB_TRACKERS_MAX 2
@@ -34,6 +35,9 @@ const struct sk_lab_swarm *sk_lab_swarm(const struct sk_lab *lab);
 size_t sk_lab_trackers(const struct sk_lab *lab, const char *ret_urls[SK_LAB_TRACKERS_MAX]);
 /* When it began to run, unix time. */
 double sk_lab_started_unix_s(const struct sk_lab *lab);
+
+/* Called with each announce that its tracker hears; before it runs. */
+void sk_lab_on_announced(struct sk_lab *lab, sk_tracker_server_fn fn, void *ctx);
 
 /*
  * Runs until SIGINT or SIGTERM, or for so many seconds (0: no end). `ready` (may be NULL) is called
