@@ -6,7 +6,11 @@
 #include "audit/flow.h"
 #include "base/mem.h"
 
+#include <math.h>
+
 #include <stdlib.h>
+
+#define STEADY 1.15 /* times the delivered rate: no faster at any time */
 
 /* The peer of the timeline; NULL where it was never connected, or goes by another address. */
 static struct sk_timeline_peer *find(const struct sk_timeline *timeline,
@@ -29,7 +33,10 @@ static bool *infer_downloads(const struct sk_timeline *timeline, struct sk_repor
         if (!seen || !seen->watched_count)
             continue;
         seen->delivered = peer->delivered;
-        seen->capacity = peer->capacity;
+        /* What it gave us on average its line carries at least: no figure of what it can. */
+        bool least =
+            isnan(peer->capacity.high) && !(peer->capacity.rate > STEADY * peer->delivered.rate);
+        seen->capacity = least ? SK_RATE_UNKNOWN : peer->capacity;
         sk_download_estimate(timeline, index, &download);
         peer->download = download.rate;
         peer->download_how = download.how;

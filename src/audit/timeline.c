@@ -316,20 +316,67 @@ static int on_arrival(struct sk_timeline_peer *peer, int64_t total, uint32_t at_
     return 0;
 }
 
+/* What `from` showed in its present connection, `to` did, which was here before. */
+static int move_gains(struct sk_timeline *timeline, struct sk_timeline_peer *to,
+                      const struct sk_timeline_peer *from, uint32_t since_ms)
+{
+    int err = begin_pieces(timeline, to, from->first_ms);
+    uint32_t last = to->gains_count ? to->gains[to->gains_count - 1].at_ms : 0;
+    uint32_t first_ms = SK_MAX(from->first_ms, last);
+    for (uint32_t piece = 0; piece < timeline->pieces && !err; piece++)
+        if (sk_bitfield_has(&from->first, piece))
+            err = gain(timeline, to, piece, SK_MIN(since_ms, first_ms), first_ms);
+    for (uint32_t i = 0; i < from->gains_count && !err; i++)
+        err = gain(timeline, to, from->gains[i].piece, from->gains[i].since_ms,
+                   SK_MAX(from->gains[i].at_ms, first_ms));
+    to->haves += from->haves;
+    to->bitfields += from->bitfields;
+    to->told_ms = SK_MAX(to->told_ms, from->told_ms);
+    return err;
+}
+
+/* `from` has been `to` all the time, in a new connection: both histories become one. */
+static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_index,
+                uint32_t at_ms)
+{
+    struct sk_timeline_peer *to = &timeline->peers[to_index], *from = &timeline->peers[from_index];
+    uint32_t from_ms = at_ms, since_ms = to->told_ms;
+    if (from->watched_count)
+        from_ms = from->watched[from->watched_count - 1].from_ms;
+    const struct sk_span *last = &to->watched[to->watched_count - 1];
+    if (last->until_ms != SK_TIME_OPEN) {
+        since_ms = SK_MAX(since_ms, last->until_ms);
+        int err = open_span(to, SK_MAX(from_ms, last->until_ms));
+        if (err)
+            return err;
+    }
+    int err = from->has_first ? move_gains(timeline, to, from, since_ms) : 0;
+    to->connection_bytes = from->connection_bytes;
+    end_span(timeline, from_index, at_ms);
+    from->watched_count = from->gains_count = from->taken_count = 0;
+    from->has_first = false;
+    return err;
+}
+
 /* The peer that was known by the address `by` is known by the one of `index` from now on. */
-static int on_address(struct sk_timeline *timeline, uint32_t index, const struct sk_endpoint *by)
+static int on_address(struct sk_timeline *timeline, uint32_t index, const struct sk_endpoint *by,
+                      uint32_t at_ms)
 {
     uint32_t old = sk_timeline_find(timeline, by);
     if (old == UINT32_MAX || old == index)
         return 0;
     struct sk_timeline_peer *to = &timeline->peers[index], *from = &timeline->peers[old];
-    if (to->watched_count) /* it was seen under both: two histories do not make one */
-        return 0;
+    from->alias = true;
+    to->alias = false;
+    if (to->watched_count)
+        return join(timeline, index, old, at_ms);
     struct sk_timeline_peer moved = *from, stays = *to;
     moved.endpoint = stays.endpoint;
     moved.sources |= stays.sources;
+    moved.alias = false;
     stays.endpoint = from->endpoint;
     stays.sources = from->sources;
+    stays.alias = true;
     *to = moved;
     *from = stays;
     for (uint32_t i = moved.link_first; i; i = timeline->links[i - 1].next) {
@@ -341,6 +388,14 @@ static int on_address(struct sk_timeline *timeline, uint32_t index, const struct
             return SKEP_ERR_NOMEM;
     }
     return 0;
+}
+
+/* Both reasons stay: who is one of these is nobody else. */
+static void on_failed(struct sk_timeline_peer *peer, struct sk_bytes reason)
+{
+    static const char *const aliases[] = {"duplicate", "self"};
+    for (size_t i = 0; i < SK_ARRAY_LEN(aliases); i++)
+        peer->alias |= sk_bytes_equal(reason, sk_bytes_text(aliases[i]));
 }
 
 static void on_open(struct sk_timeline_peer *peer, struct sk_bytes id)
@@ -393,10 +448,13 @@ static int take(struct sk_timeline *timeline, uint32_t index,
         on_open(peer, observation->bytes);
         return 0;
     case SK_OBS_ADDRESS:
-        return on_address(timeline, index, &observation->by);
+        return on_address(timeline, index, &observation->by, at_ms);
     case SK_OBS_CLIENT:
         snprintf(peer->client, sizeof peer->client, "%.*s", (int)observation->bytes.n,
                  (const char *)observation->bytes.p);
+        return 0;
+    case SK_OBS_FAILED:
+        on_failed(peer, observation->bytes);
         return 0;
     case SK_OBS_CLOSED:
         end_span(timeline, index, at_ms);

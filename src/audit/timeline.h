@@ -53,6 +53,7 @@ struct sk_timeline_peer {
     unsigned sources;    /* enum sk_source */
     char client[SK_CLIENT_NAME_MAX];
     int upload_only; /* 1, 0, -1 not said */
+    bool alias;      /* another address of a peer that is here, or of ourselves */
 
     struct sk_span *watched; /* while connected to us; the last one may be open */
     uint32_t watched_count, watched_capacity;

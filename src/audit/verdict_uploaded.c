@@ -114,7 +114,8 @@ static void fill_row(struct swarm *swarm, uint32_t peer)
 {
     uint32_t peers = swarm->judge->timeline->peers_count;
     for (uint32_t j = 0; j < peers; j++) {
-        bool told = swarm->speaks[peer] || swarm->speaks[j] || j == peer;
+        bool told = swarm->speaks[peer] || swarm->speaks[j] || j == peer ||
+                    swarm->judge->timeline->peers[j].alias;
         swarm->row[j] = (struct near){j, told ? INFINITY : -INFINITY, told ? -INFINITY : INFINITY};
     }
     for (uint32_t i = swarm->begins[peer]; i < swarm->begins[peer + 1]; i++) {
@@ -261,7 +262,7 @@ static void judge_step(struct swarm *swarm, uint32_t index, struct step *step)
     struct sk_verdict_peer *result = &judge->peers[index];
     const struct sk_rate *capacity = &judge->timeline->peers[index].capacity;
     double piece = judge->timeline->piece_size, allowed = INFINITY;
-    if (capacity->rate > 0) {
+    if (capacity->rate > 0 && capacity->high > 0) { /* else its line carries at least so much */
         double seconds = step->until_s - step->from_s + 2 * judge->slack_s;
         allowed = capacity_most(capacity) * seconds + piece;
         sk_judge_note(&result->findings[SK_CHECK_UPLOADED_CAPACITY], step->uploaded > allowed,

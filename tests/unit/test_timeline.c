@@ -205,6 +205,38 @@ static void test_address(void **state)
     sk_timeline_deinit(&world.timeline);
 }
 
+/* It hung up, and came in from another port: one history. */
+static void test_address_again(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 1, 9, .kind = SK_OBS_OPEN);
+    tell_bits(&world, 1, 9, 0x80);
+    TELL(&world, 10, 9, .kind = SK_OBS_HAVE, .a = 4);
+    TELL(&world, 20, 9, .kind = SK_OBS_CLOSED);
+    TELL(&world, 30, 1, .kind = SK_OBS_OPEN);
+    tell_bits(&world, 30, 1, 0xc8);
+    TELL(&world, 40, 1, .kind = SK_OBS_HAVE, .a = 7);
+    TELL(&world, 41, 9, .kind = SK_OBS_ADDRESS, .by = address(1));
+    TELL(&world, 50, 9, .kind = SK_OBS_HAVE, .a = 8);
+    struct sk_timeline_peer *p = peer(&world, 9), *other = peer(&world, 1);
+    assert_int_equal(p->gains_count, 4);
+    assert_int_equal(p->gains[1].piece, 1);
+    assert_int_equal(p->gains[1].since_ms, 20000);
+    assert_int_equal(p->gains[1].at_ms, 30000);
+    assert_int_equal(p->gains[2].at_ms, 40000);
+    assert_int_equal(p->gains[3].at_ms, 50000);
+    assert_int_equal(p->watched_count, 2);
+    assert_int_equal(p->watched[1].from_ms, 30000);
+    assert_false(p->alias);
+    assert_true(other->alias && !other->has_first && !other->watched_count);
+    TELL(&world, 60, 3, .kind = SK_OBS_FAILED, .bytes = sk_bytes_text("refused"));
+    TELL(&world, 60, 4, .kind = SK_OBS_FAILED, .bytes = sk_bytes_text("self"));
+    assert_true(!peer(&world, 3)->alias && peer(&world, 4)->alias);
+    assert_int_equal(world.err, 0);
+    sk_timeline_deinit(&world.timeline);
+}
+
 static void test_taken(void **state)
 {
     struct world world;
@@ -270,8 +302,9 @@ int main(void)
         cmocka_unit_test(test_sizes),   cmocka_unit_test(test_gains),
         cmocka_unit_test(test_batch),   cmocka_unit_test(test_reconnection),
         cmocka_unit_test(test_links),   cmocka_unit_test(test_no_bitfield),
-        cmocka_unit_test(test_address), cmocka_unit_test(test_taken),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_address), cmocka_unit_test(test_address_again),
+        cmocka_unit_test(test_taken),   cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
