@@ -14,8 +14,9 @@ CHECK_OPTIONS = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Dtest
 all: $(RELEASE)/build.ninja ## build build/release/skep
 	@ninja -C $(RELEASE) skep
 
-demo: all ## audit a swarm of 60 peers of all kinds and compare the report with the truth
+demo: all ## audit a swarm of 60 peers of all kinds, then one with liars, and compare with the truth
 	$(RELEASE)/skep lab --demo
+	$(RELEASE)/skep lab --demo docs/examples/liars.lab
 
 check: deps-test $(RELEASE)/build.ninja $(CHECK)/build.ninja ## run all tests; the last line counts them
 	@ninja -C $(CHECK)

@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """A swarm of real clients that trade under tbf limits, each in a network namespace of its own, and an
 audit that watches it. What each had of each is counted by nft where it arrives. Prints JSON."""
 
@@ -60,17 +61,20 @@ def choose_limits(clients, chance):
     return [2 * MIB] + [chance.choice([0.1, 0.2, 0.3, 0.5, 0.8]) * MIB for _ in range(clients - 1)]
 
 
-def watch(auditor, torrent, arguments, db):
-    """The audit, and the seconds it took."""
+def watch(auditor, torrent, arguments, hosts):
+    """The report of an audit, and what each host had of each while it watched."""
     argv = [arguments.skep, "audit", torrent.path, "--format=json", "--progress=none", "--no-dht",
-            "--no-lsd", f"--watch={arguments.seconds}", f"--db={db}"]
-    if arguments.tracer:
-        argv.append("--tracer")
-    ended = subprocess.run(auditor.argv(argv), capture_output=True, text=True,
-                           timeout=arguments.seconds + 60)
-    if ended.returncode not in (0, 5):
-        sys.exit(f"skep audit: exit code {ended.returncode}: {ended.stderr[-400:]}")
-    return json.loads(ended.stdout)
+            "--no-lsd", f"--watch={arguments.seconds}"]
+    before = [counted(host) for host in hosts]
+    audit = subprocess.Popen(auditor.argv(argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(arguments.seconds)
+    after = [counted(host) for host in hosts]
+    output, errors = audit.communicate(timeout=60)
+    if audit.returncode not in (0, 5):
+        sys.exit(f"skep audit: exit code {audit.returncode}: {errors[-400:]}")
+    flows = [{"from": other, "to": host.ipv4, "bytes": after[i][other] - before[i][other]}
+             for i, host in enumerate(hosts) for other in after[i]]
+    return json.loads(output), flows
 
 
 def play(arguments):
@@ -98,19 +102,13 @@ def play(arguments):
         for client in clients:
             client.settle()
         time.sleep(arguments.settle)
-        before = [counted(host) for host in hosts]
-        started = time.time()
-        report = watch(auditor, torrent, arguments, os.path.join(FOLDER, "audit.db"))
-        after = [counted(host) for host in hosts]
-        seconds = time.time() - started
+        report, flows = watch(auditor, torrent, arguments, hosts)
         shares = [client.share() for client in clients]
     finally:
         for client in clients:
             client.stop()
         tracker.stop()
-    flows = [{"from": other, "to": host.ipv4, "bytes": after[i][other] - before[i][other]}
-             for i, host in enumerate(hosts) for other in after[i]]
-    return {"seed": arguments.seed, "seconds": seconds, "flows": flows, "shares": shares, "report": report,
+    return {"seed": arguments.seed, "seconds": arguments.seconds, "flows": flows, "shares": shares, "report": report,
             "limits": {host.ipv4: rate for host, rate in zip(hosts, limits)}}
 
 
@@ -122,7 +120,6 @@ def main():
     parser.add_argument("--piece-size", type=int, default=256 * 1024)
     parser.add_argument("--settle", type=float, default=8, help="seconds before the audit begins")
     parser.add_argument("--seconds", type=float, default=90, help="of watching")
-    parser.add_argument("--tracer", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if not enter(needs_skep=False):

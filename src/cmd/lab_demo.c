@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define PATIENCE "12" /* seconds for peers that choke: a demonstration should not bore */
+#define WATCH "45"    /* seconds, where peers trade: what they gain and report comes bit by bit */
 #define DIRECTORY_MAX 200
 #define PATH_MAX_BYTES (DIRECTORY_MAX + 20)
 #define OUTPUT_MAX ((size_t)16 << 20)
@@ -79,6 +80,8 @@ int sk_lab_compare_files(const char *truth_path, const char *audit_path)
 struct demo {
     char directory[DIRECTORY_MAX];
     char torrent[PATH_MAX_BYTES], truth[PATH_MAX_BYTES], report[PATH_MAX_BYTES];
+    char reports[PATH_MAX_BYTES];
+    bool trades; /* its peers do, and report to its tracker */
     pid_t lab;
 };
 
@@ -105,6 +108,7 @@ _Noreturn static void be_lab(const struct sk_lab_scenario *scenario, const struc
     struct sk_lab_run run = {.scenario = scenario,
                              .truth = demo->truth,
                              .torrent = demo->torrent,
+                             .reports = demo->trades ? demo->reports : NULL,
                              .quiet = true,
                              .ready_fd = ready_fd};
     /* It ends with its parent; and Ctrl-C is the audit's. */
@@ -139,10 +143,19 @@ static int start_lab(const struct sk_lab_scenario *scenario, struct demo *demo)
 /* The audit as a user runs it, but for what he has set up for himself. */
 static int run_audit(const struct demo *demo)
 {
-    const char *const argv[] = {
-        "skep",       "audit",    demo->torrent,          "--bind=127.0.0.1",
-        "--no-lsd",   "--no-dht", "--patience=" PATIENCE, "--json",
-        demo->report, NULL};
+    const char *const argv[] = {"skep",
+                                "audit",
+                                demo->torrent,
+                                "--bind=127.0.0.1",
+                                "--no-lsd",
+                                "--no-dht",
+                                "--patience=" PATIENCE,
+                                "--json",
+                                demo->report,
+                                demo->trades ? "--watch=" WATCH : NULL,
+                                "--reports",
+                                demo->reports,
+                                NULL};
     pid_t pid = fork();
     if (pid < 0) {
         sk_complain("cannot start the audit: %s", strerror(errno));
@@ -179,6 +192,7 @@ static int make_directory(struct demo *demo)
     snprintf(demo->torrent, sizeof demo->torrent, "%s/demo.torrent", demo->directory);
     snprintf(demo->truth, sizeof demo->truth, "%s/truth.json", demo->directory);
     snprintf(demo->report, sizeof demo->report, "%s/report.json", demo->directory);
+    snprintf(demo->reports, sizeof demo->reports, "%s/reports.db", demo->directory);
     return SK_EXIT_DONE;
 }
 
@@ -187,12 +201,15 @@ static void remove_directory(const struct demo *demo)
     unlink(demo->torrent);
     unlink(demo->truth);
     unlink(demo->report);
+    unlink(demo->reports);
     rmdir(demo->directory);
 }
 
 int sk_lab_demo(const struct sk_lab_scenario *scenario)
 {
     struct demo demo = {.lab = 0};
+    for (size_t i = 0; i < scenario->groups_count; i++)
+        demo.trades |= scenario->groups[i].behaviour.trades;
     int code = make_directory(&demo);
     if (code)
         return code;
@@ -201,9 +218,10 @@ int sk_lab_demo(const struct sk_lab_scenario *scenario)
     if (!code && interrupted)
         code = SK_EXIT_PARTIAL;
     if (!code) {
-        fputs("A lab of known truth is up. The audit of it, as anyone would run it:\n"
-              "skep audit --bind=127.0.0.1 --no-lsd --patience=" PATIENCE " demo.torrent\n\n",
-              stderr);
+        fprintf(stderr,
+                "A lab of known truth is up. The audit of it, as anyone would run it:\n"
+                "skep audit --bind=127.0.0.1 --no-lsd --patience=" PATIENCE "%s demo.torrent\n\n",
+                demo.trades ? " --watch=" WATCH " --reports reports.db" : "");
         code = run_audit(&demo);
     }
     int lab_code = stop_lab(&demo);

@@ -35,14 +35,14 @@ struct estimates {
 
 /* ---- what is true ---- */
 
-static double overlap_s(const struct estimates *e, const json_t *peer)
+/* Since when the audit has watched the peer, unix time. */
+static double watched_since(const struct estimates *e, const json_t *seen)
 {
-    double joined = sk_lab_number(peer, "joined"), left = sk_lab_number(peer, "left");
-    return fmin(e->ended, isnan(left) ? e->ended : left) - fmax(e->started, joined);
+    return e->started + sk_lab_number(seen, "connected_s");
 }
 
-/* Bytes of pieces that it gained while the audit looked. */
-static double gained_bytes(const struct estimates *e, const json_t *peer)
+/* Bytes of pieces that it gained while the audit watched it. */
+static double gained_bytes(const struct estimates *e, const json_t *peer, double since)
 {
     const json_t *gained_s = json_object_get(json_object_get(peer, "share"), "gained_s"), *at;
     double lab_started = sk_lab_number(e->truth, "started"), pieces = 0;
@@ -50,7 +50,7 @@ static double gained_bytes(const struct estimates *e, const json_t *peer)
     json_array_foreach(gained_s, i, at)
     {
         double unix_s = lab_started + json_number_value(at);
-        pieces += unix_s >= e->started && unix_s <= e->ended;
+        pieces += unix_s >= since && unix_s <= e->ended;
     }
     return pieces * e->piece_size;
 }
@@ -86,18 +86,18 @@ static void put(struct estimates *e, size_t column, enum sk_ink ink, const char 
     sk_text_escape(sk_bytes_text(text), cell->text, sizeof cell->text);
 }
 
-/* "1.2 MB/s (1.1 .. 1.3 MB/s)" */
+/* "1.2 MB/s ±0.1" */
 static void put_rate(struct estimates *e, size_t column, const json_t *rate)
 {
-    char middle[SK_UNITS_MAX], low[SK_UNITS_MAX], high[SK_UNITS_MAX], text[3 * SK_UNITS_MAX + 16];
+    char middle[SK_UNITS_MAX], error[SK_UNITS_MAX], text[2 * SK_UNITS_MAX + 8];
     double value = sk_lab_number(rate, "rate_bytes_s");
+    double half = fmax(value - sk_lab_number(rate, "low"), sk_lab_number(rate, "high") - value);
     if (isnan(value)) {
         put(e, column, SK_INK_PLAIN, "unknown");
         return;
     }
-    snprintf(text, sizeof text, "%s (%s .. %s)", sk_units_rate(value, middle),
-             sk_units_rate(sk_lab_number(rate, "low"), low),
-             sk_units_rate(sk_lab_number(rate, "high"), high));
+    snprintf(text, sizeof text, "%s \xc2\xb1%s", sk_units_rate(value, middle),
+             sk_units_rate_error(value, half, error));
     put(e, column, SK_INK_PLAIN, text);
 }
 
@@ -137,11 +137,12 @@ static void add_row(struct estimates *e, const json_t *peer, const json_t *seen)
     const char *address = sk_lab_text(peer, "address");
     const json_t *download = json_object_get(seen, "download");
     const json_t *upload = json_object_get(seen, "upload");
-    double seconds = overlap_s(e, peer);
-    if (seconds < 1)
+    double since = watched_since(e, seen), left = sk_lab_number(peer, "left");
+    double seconds = (isnan(left) ? e->ended : fmin(left, e->ended)) - since;
+    if (!(seconds >= 1))
         return;
-    double gained = gained_bytes(e, peer) / seconds;
-    double gave = gave_bytes(e, address) / (e->ended - e->started);
+    double gained = gained_bytes(e, peer, since) / seconds;
+    double gave = gave_bytes(e, address) / (e->ended - since);
     put(e, PEER, SK_INK_PLAIN, address);
     put_rate(e, GAINED, download);
     put_true(e, GAINED_TRUE, gained);

@@ -286,48 +286,6 @@ static void test_super_seed(void **state)
     world_deinit(world);
 }
 
-/* ---- offers ---- */
-
-/* One is told of a piece and gets it; another is told nothing, asks, and gets nothing. */
-static void test_offers(void **state)
-{
-    struct world *world = &world_memory;
-    memset(&super, 0, sizeof super);
-    world_init(world, &(struct skep_config){
-                          .no_lsd = true, .save_dir = "/there", .give = true, .give_chosen = true});
-    world_content(world, 90, PIECE, true, false);
-    world_add_file(world, NULL, 0);
-    for (uint32_t i = 0; i < 89; i++)
-        skep_torrent_has_stored(world->torrent, i);
-    world_start(world);
-    struct remote *chosen = leecher(world, 1), *other = leecher(world, 2);
-    chosen->on_event = take_super;
-    other->on_event = NULL;
-    world_run(world, 1);
-    skep_torrent_has_stored(world->torrent, 89);
-    world_run(world, 1);
-    assert_int_equal(super.haves, 0);
-    assert_false(super.bitfield || super.upload_only || super.fast);
-    struct skep_peer *peer = share_peer(world, chosen);
-    assert_int_equal(skep_peer_offer(peer, 90), SKEP_ERR_STATE);
-    assert_int_equal(skep_peer_offer(peer, 7), 0);
-    assert_int_equal(skep_peer_offer(peer, 7), 0);
-    world_run(world, 15);
-    assert_int_equal(super.haves, 1);
-    assert_int_equal(super.told[0], 7);
-    assert_int_equal(chosen->got_bytes, PIECE);
-    (void)sk_peer_send_interest(share_session(world, other), true);
-    world_run(world, 15);
-    assert_false(sk_peer_view(share_session(world, other))->choked);
-    (void)sk_peer_send_request(share_session(world, other), 7, 0, 16384, 1);
-    world_run(world, 1);
-    assert_int_equal(other->got_bytes, 0);
-    for (uint32_t i = 0; i < SK_ENGINE_OFFERS_MAX - 1; i++)
-        assert_int_equal(skep_peer_offer(peer, 8 + i), 0);
-    assert_int_equal(skep_peer_offer(peer, 8 + SK_ENGINE_OFFERS_MAX), SKEP_ERR_LIMIT);
-    world_deinit(world);
-}
-
 /* ---- while choked (BEP 6) ---- */
 
 static struct {
@@ -812,7 +770,6 @@ int main(void)
         cmocka_unit_test(test_give),
         cmocka_unit_test(test_give_disk_fails),
         cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_offers),
         cmocka_unit_test(test_super_seed),
         cmocka_unit_test(test_allowed_fast),
         cmocka_unit_test(test_fast_only_for_the_new),
