@@ -559,7 +559,8 @@ static void leave_out(struct cut *cut, uint32_t type, struct sk_bytes inside)
 }
 
 /* What is not copied as it is: where it stands, and whether also in a head that is only emptied.
- * udta: the chapters' times are others; tref: tracks that are left out. */
+ * udta: the chapters' times are others; tref: tracks that are left out. Only the first of a kind
+ * was read, so only it is written: work on a track's tables is done once. */
 static void write_boxes(struct cut *cut, struct sk_bytes bytes)
 {
     static const struct {
@@ -575,6 +576,7 @@ static void write_boxes(struct cut *cut, struct sk_bytes bytes)
         {"minf", 3, true, write_container}, {"stbl", 4, true, write_stbl},
     };
     struct sk_mp4_box box;
+    bool met[SK_ARRAY_LEN(kinds)] = {0};
     cut->depth++;
     while (sk_mp4_next(&bytes, &box) && !cut->err) {
         size_t i = 0;
@@ -582,10 +584,12 @@ static void write_boxes(struct cut *cut, struct sk_bytes bytes)
                (box.type != SK_MP4_TYPE(kinds[i].type) || cut->depth != kinds[i].depth ||
                 (cut->emptied && !kinds[i].always)))
             i++;
-        if (i < SK_ARRAY_LEN(kinds))
-            kinds[i].write(cut, box.type, box.inside);
-        else
+        if (i == SK_ARRAY_LEN(kinds))
             copy_box(cut, box.type, box.inside);
+        else if (!met[i] || kinds[i].write == write_trak)
+            kinds[i].write(cut, box.type, box.inside);
+        if (i < SK_ARRAY_LEN(kinds))
+            met[i] = true;
     }
     cut->depth--;
 }

@@ -221,6 +221,44 @@ static void test_cues_that_lie(void **state)
     unload(film);
 }
 
+/* The last box of this type is longer by so much. */
+static uint8_t *lengthen(struct sk_bytes film, const char *type, uint32_t more)
+{
+    uint8_t *box = NULL;
+    for (size_t at = 4; at + 4 <= film.n; at++)
+        if (memcmp(film.p + at, type, 4) == 0)
+            box = (uint8_t *)film.p + at - 4;
+    assert_non_null(box);
+    sk_put_u32(box, sk_get_u32(box) + more);
+    return box;
+}
+
+/* Boxes that should be there once, many times: the stream is that of the first. Each would have
+ * all of a track's tables gone through. */
+static void test_boxes_again(void **state)
+{
+    enum { MORE = 8 * 500 };
+    struct sk_bytes film = load("whole.mp4");
+    struct sk_buf right, found;
+    sk_buf_init(&right, FILM_MAX);
+    sk_buf_init(&found, 4 * FILM_MAX);
+    assert_int_equal(0, cut(film, 4 * SECOND_NS, &right));
+    static const char *const around[] = {"moov", "trak", "mdia", "minf"};
+    uint8_t *minf = NULL;
+    for (size_t i = 0; i < SK_ARRAY_LEN(around); i++)
+        minf = lengthen(film, around[i], MORE);
+    uint8_t *end = minf + sk_get_u32(minf) - MORE;
+    memmove(end + MORE, end, film.n - (size_t)(end - film.p));
+    for (size_t at = 0; at < MORE; at += 8)
+        memcpy(end + at, "\0\0\0\10stbl", 8);
+    film.n += MORE;
+    assert_int_equal(0, cut(film, 4 * SECOND_NS, &found));
+    assert_true(sk_bytes_equal(sk_buf_bytes(&right), sk_buf_bytes(&found)));
+    sk_buf_deinit(&right);
+    sk_buf_deinit(&found);
+    unload(film);
+}
+
 /* Cut anywhere it may still have a beginning, but no more than there is. */
 static void test_truncated(void **state)
 {
@@ -273,10 +311,11 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_times),     cmocka_unit_test(test_end),
-        cmocka_unit_test(test_no_film),   cmocka_unit_test(test_seek_heads_in_a_loop),
-        cmocka_unit_test(test_truncated), cmocka_unit_test(test_changed),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_cues_that_lie),
+        cmocka_unit_test(test_times),       cmocka_unit_test(test_end),
+        cmocka_unit_test(test_no_film),     cmocka_unit_test(test_seek_heads_in_a_loop),
+        cmocka_unit_test(test_truncated),   cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_cues_that_lie),
+        cmocka_unit_test(test_boxes_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
