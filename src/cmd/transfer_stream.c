@@ -20,7 +20,8 @@
 
 #define AHEAD_BYTES (4u << 20) /* needed before all else; so many after what is written */
 #define AHEAD_PIECES_MAX 64u
-#define AHEAD_S 1.0 /* each of those pieces is needed so long after the one before it */
+#define AHEAD_S 1.0     /* each of those pieces is needed so long after the one before it */
+#define STEPS_MAX 2048u /* at a time: the film of a stranger may have one for each 8 bytes */
 #define READ_AHEAD_BYTES (512u << 10) /* behind what the film wants to see: it may be next */
 
 struct sk_transfer_stream {
@@ -281,8 +282,9 @@ static bool take_step(struct sk_transfer_stream *stream, struct sk_transfer_torr
 
 void sk_transfer_stream_advance(struct sk_transfer_stream *stream, struct sk_transfer_torrent *t)
 {
+    unsigned steps = 0;
     while (stream->outlet && t->stage >= SK_TRANSFER_DOWNLOADING &&
-           t->stage != SK_TRANSFER_FAILED && take_step(stream, t))
+           t->stage != SK_TRANSFER_FAILED && steps++ < STEPS_MAX && take_step(stream, t))
         ;
 }
 

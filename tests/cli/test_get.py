@@ -326,6 +326,19 @@ def test_stream_of_films():
                     assert not {0x114D9B74, 0x1C53BB6B} & set(film.top(came)), name
 
 
+def test_stream_of_tiny_boxes():
+    """Each of them is a step, and there are a million: what else there is to do is done between."""
+    with folder() as here:
+        film_bytes = (skep.DATA / "films/absolute.mp4").read_bytes()
+        second = film_bytes.index(b"moof", film_bytes.index(b"moof") + 4) - 4
+        (here / "tiny.mp4").write_bytes(film_bytes[:second] + b"\0\0\0\x08free" * (1 << 20))
+        torrent = here / "tiny.torrent"
+        made = run("create", "--progress=none", "-o", torrent, here / "tiny.mp4")
+        assert made.returncode == DONE, made
+        with seeding(here, here, torrent) as peer:
+            assert stream(here, torrent, peer, "--from=0:00", "--time=2", code=PARTIAL)
+
+
 def test_stream_of_no_film():
     with folder() as here:
         source, torrent = make(here, "v1")
