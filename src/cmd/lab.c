@@ -132,7 +132,7 @@ static const struct argp_option options[] = {
     {"kinds", KEY_KINDS, NULL, 0, "list what a scenario can say", 2},
     {"example", KEY_EXAMPLE, NULL, 0, "print the demonstration's scenario", 2},
     {"demo", KEY_DEMO, NULL, 0, "audit a lab of 60 peers, and compare with the truth", 2},
-    {"compare", KEY_COMPARE, NULL, 0, "compare two files: TRUTH, and the JSON of an audit", 2},
+    {"compare", KEY_COMPARE, NULL, 0, "compare two files: TRUTH and the JSON of an audit", 2},
     {0},
 };
 

@@ -300,7 +300,7 @@ static const struct {
     {"no-pex", NULL, no_pex, "exchange no addresses with peers", SK_OPTIONS_WHO, AUDIT},
     {"no-lsd", NULL, no_lsd, "no local service discovery", SK_OPTIONS_WHO, AUDIT},
     {"no-dht", NULL, no_dht, "do not ask the DHT", SK_OPTIONS_WHO, AUDIT},
-    {"announce", NULL, set_announce, "announce in the DHT too, instead of only asking it",
+    {"announce", NULL, set_announce, "announce in the DHT too: without it, only ask",
      SK_OPTIONS_WHO, AUDIT},
     {"bootstrap", "HOST:PORT", add_bootstrap,
      "a node of the DHT to begin with, in place of the usual ones (repeatable)", SK_OPTIONS_WHO,

@@ -92,7 +92,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_option argp_options[] = {
     {.doc = "Tracker:", .group = 1},
     {"db", KEY_DB, "FILE", 0, "record every announce in this SQLite file", 1},
-    {"only", KEY_ONLY, "TARGET", 0, "serve this torrent only (repeatable; default: all)", 1},
+    {"only", KEY_ONLY, "TARGET", 0, "serve this one only (repeatable; default: all)", 1},
     {"interval", KEY_INTERVAL, "SECONDS", 0, "ask clients to announce so often (default 1800)", 1},
     {"port", KEY_PORT, "N", 0, "listen on this port, TCP and UDP (default 6969; 0: any)",
      SK_OPTIONS_NETWORK},

@@ -13,6 +13,7 @@ COMMON = {"--help", "--usage"}  # of every command; the pages need not repeat th
 
 def helped(command):
     text = run(*command.split(), "--help").stdout
+    assert not re.search("^ +$", text, re.M), "a text that just fits leaves an empty line"
     return set(re.findall(r"^\s+(?:-., )?(--[a-z-]+)", text, re.M)) - COMMON
 
 
