@@ -109,6 +109,8 @@ static enum sk_verdict_why why_not(const struct sk_judge *judge, uint32_t index)
     uint32_t against = 0;
     for (size_t i = 0; i < SK_CHECK_COUNT; i++)
         against += peer->findings[i].against;
+    if (!judge->timeline->pieces)
+        return SK_WHY_NO_METADATA;
     if (peer->announces < 2)
         return SK_WHY_FEW;
     if (against)
@@ -174,17 +176,11 @@ static void add_sums(const struct sk_judge *judge, uint32_t index, struct sk_ver
                      sk_tally_bytes(&tally, sk_tally_told(&tally, lines[0].at_s)));
 }
 
-static int judge_all(struct sk_judge *judge, struct sk_verdict_sums *sums)
+static int check_all(struct sk_judge *judge, struct sk_verdict_sums *sums)
 {
     uint32_t peers = judge->timeline->peers_count;
-    for (uint32_t i = 0; i < peers; i++) {
-        struct sk_verdict_peer *peer = &judge->peers[i];
-        const struct sk_reports_line *lines;
-        peer->announces = sk_judge_lines(judge, i, &lines);
-        for (size_t k = 0; k < SK_CHECK_COUNT; k++)
-            peer->findings[k] = (struct sk_finding){.value = 1, .claimed = NAN, .allowed = NAN};
+    for (uint32_t i = 0; i < peers; i++)
         sk_judge_tells(judge, i);
-    }
     int err = sk_judge_partial(judge);
     for (uint32_t i = 0; i < peers && !err; i++) {
         sk_judge_downloaded(judge, i);
@@ -195,6 +191,21 @@ static int judge_all(struct sk_judge *judge, struct sk_verdict_sums *sums)
         err = sk_judge_uploaded(judge);
     if (!err && judge->config->uploads)
         err = sk_judge_flows(judge);
+    return err;
+}
+
+static int judge_all(struct sk_judge *judge, struct sk_verdict_sums *sums)
+{
+    uint32_t peers = judge->timeline->peers_count;
+    for (uint32_t i = 0; i < peers; i++) {
+        struct sk_verdict_peer *peer = &judge->peers[i];
+        const struct sk_reports_line *lines;
+        peer->announces = sk_judge_lines(judge, i, &lines);
+        for (size_t k = 0; k < SK_CHECK_COUNT; k++)
+            peer->findings[k] = (struct sk_finding){.value = 1, .claimed = NAN, .allowed = NAN};
+    }
+    /* Where nobody gave the metadata, no piece was seen: that is no evidence against anybody. */
+    int err = judge->timeline->pieces ? check_all(judge, sums) : 0;
     for (uint32_t i = 0; i < peers; i++)
         judge->peers[i].value = mean_value(&judge->peers[i]);
     if (!err)

@@ -37,11 +37,12 @@ const char *sk_verdict_check_name(enum sk_verdict_check check);
 /* Why nothing can be said. */
 enum sk_verdict_why {
     SK_WHY_NONE,
-    SK_WHY_FEW,       /* fewer than two announces during the audit */
-    SK_WHY_UNWATCHED, /* we were not connected when it announced */
-    SK_WHY_SILENT,    /* it does not tell what it gains */
-    SK_WHY_WEAK,      /* something contradicts, not enough to rule out an accident */
-    SK_WHY_LOOSE,     /* it may have uploaded twice what it says, or more */
+    SK_WHY_FEW,         /* fewer than two announces during the audit */
+    SK_WHY_NO_METADATA, /* nobody gave it: what is a piece is not known */
+    SK_WHY_UNWATCHED,   /* we were not connected when it announced */
+    SK_WHY_SILENT,      /* it does not tell what it gains */
+    SK_WHY_WEAK,        /* something contradicts, not enough to rule out an accident */
+    SK_WHY_LOOSE,       /* it may have uploaded twice what it says, or more */
     SK_WHY_COUNT,
 };
 const char *sk_verdict_why_name(enum sk_verdict_why why);

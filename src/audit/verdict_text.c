@@ -45,6 +45,7 @@ static const struct {
 } whys[] = {
     [SK_WHY_NONE] = {"none", ""},
     [SK_WHY_FEW] = {"few", "it announced less than twice"},
+    [SK_WHY_NO_METADATA] = {"metadata", "the torrent's metadata was never had"},
     [SK_WHY_UNWATCHED] = {"unwatched", "we were not connected to it when it announced"},
     [SK_WHY_SILENT] = {"silent", "it does not tell what it gains"},
     [SK_WHY_WEAK] = {"weak", "too little contradicts to rule out an accident"},

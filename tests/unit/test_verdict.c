@@ -477,6 +477,23 @@ static void test_configuration(void **state)
     end(&world);
 }
 
+/* Of a torrent whose metadata nobody gave no piece is seen: nobody is accused of that. */
+static void test_no_metadata(void **state)
+{
+    struct world world;
+    begin(&world);
+    sk_timeline_deinit(&world.timeline);
+    assert_int_equal(sk_timeline_init(&world.timeline, BEGIN_NS, 0, 0, 0), 0);
+    TELL(&world, 0, LEECHER, .kind = SK_OBS_OPEN);
+    for (int i = 0; i < 20; i++)
+        say(&world, 10 + 20 * i, LEECHER, 2 * PIECE * (uint64_t)i, PIECE * (uint64_t)i,
+            SIZE - PIECE * (uint64_t)i);
+    judge(&world, 500);
+    assert_int_equal(verdict(&world, LEECHER)->result, SK_VERDICT_CANNOT_TELL);
+    assert_int_equal(verdict(&world, LEECHER)->why, SK_WHY_NO_METADATA);
+    end(&world);
+}
+
 static void test_memory(void **state)
 {
     struct world world;
@@ -527,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_other_torrents),
         cmocka_unit_test(test_configuration),
+        cmocka_unit_test(test_no_metadata),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
