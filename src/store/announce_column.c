@@ -6,7 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define AT_MAX 1e11 /* seconds; a time in milliseconds is more */
+#define AT_MAX 1e11  /* seconds; a time in milliseconds is more */
+#define UNIT_MAX 1e6 /* of a second: what a double holds of such times */
 #define WHY_MAX 256
 
 /* ---- what a text says: false where it says nothing of the kind ---- */
@@ -24,7 +25,8 @@ static bool read_number(struct sk_bytes text, uint64_t max, uint64_t *ret_number
     return text.n > 0;
 }
 
-/* Digits with a point at most, whatever the program's locale says. */
+/* Digits with a point at most, whatever the program's locale says. Digits of the fraction that no
+ * double holds are passed over: `date +%s.%N` writes nine. */
 static bool read_at(struct sk_bytes text, struct sk_announce *announce)
 {
     double at = 0, unit = 1;
@@ -35,9 +37,11 @@ static bool read_at(struct sk_bytes text, struct sk_announce *announce)
             point = true;
             continue;
         }
-        if (digit > 9 || at > 1e17)
+        if (digit > 9 || (!point && at > AT_MAX))
             return false;
         digits = true;
+        if (point && unit >= UNIT_MAX)
+            continue;
         at = at * 10 + digit;
         unit *= point ? 10 : 1;
     }

@@ -159,6 +159,20 @@ static void test_what_is_not_said_is_unknown(void **state)
     }
 }
 
+/* Whatever is behind microseconds no double holds: it is passed over. */
+static void test_times_of_many_digits(void **state)
+{
+    static const char *const times[] = {"1790000000.250000123",
+                                        "1790000000.25000000000000000000000"};
+    char text[256];
+    for (size_t i = 0; i < SK_ARRAY_LEN(times); i++) {
+        snprintf(text, sizeof text, "at,info_hash,address\n%s," HASH ",1.2.3.4:5\n", times[i]);
+        assert_int_equal(0, read_all(text));
+        assert_int_equal(1, told.count);
+        assert_true(told.list[0].at_unix_s == 1790000000.25);
+    }
+}
+
 static void test_bad_lines_are_told_and_passed_over(void **state)
 {
     static const struct {
@@ -458,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_json_lines),
         cmocka_unit_test(test_csv),
         cmocka_unit_test(test_what_is_not_said_is_unknown),
+        cmocka_unit_test(test_times_of_many_digits),
         cmocka_unit_test(test_bad_lines_are_told_and_passed_over),
         cmocka_unit_test(test_bad_lines_of_json),
         cmocka_unit_test(test_headers_that_do_not_do),
