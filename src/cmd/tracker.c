@@ -107,8 +107,9 @@ static const struct argp argp = {
     .doc = "Runs a tracker, over HTTP and UDP on one port, and writes down what clients report to "
            "it. Without --bind it listens on all addresses of this machine.\v"
            "A TARGET is a .torrent file, a magnet link, or an info-hash of 40 or 64 digits.\n\n"
-           "Exit codes: 0 it ended as it was told; 2 wrong usage; 4 the port could not be had; 6 a "
-           "torrent is broken; 7 a file could not be read or written.",
+           "Exit codes: 0 it ended as it was told; 1 a TARGET cannot be read; 2 wrong usage; 4 the "
+           "port could not be had; 6 a torrent is broken; 7 the file for announces could not be "
+           "written.",
     .children = children,
 };
 

@@ -331,10 +331,15 @@ static bool read_number(struct sk_bytes value, uint64_t max, uint64_t *ret_numbe
     return true;
 }
 
-/* Bytes; UINT64_MAX where they are not known. */
+/* Bytes; UINT64_MAX where they are not known, as clients write it, or more than that. */
 static bool read_bytes(struct sk_bytes value, void *to)
 {
-    return read_number(value, UINT64_MAX - 1, to);
+    bool is_number = value.n > 0;
+    for (size_t i = value.n && value.p[0] == '-'; i < value.n; i++)
+        is_number = is_number && value.p[i] >= '0' && value.p[i] <= '9';
+    if (is_number && !read_number(value, UINT64_MAX - 1, to))
+        *(uint64_t *)to = UINT64_MAX;
+    return is_number;
 }
 
 static bool read_port(struct sk_bytes value, void *to)

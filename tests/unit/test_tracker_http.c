@@ -420,6 +420,19 @@ static void test_query_defaults(void **state)
     assert_false(announce.has_key);
 }
 
+/* What holds no count of bytes is no reason to turn a client away. */
+static void test_query_counts_beyond_bounds(void **state)
+{
+    struct sk_tracker_announce announce;
+    bool compact;
+    assert_int_equal(0, sk_tracker_http_read_query(
+                            sk_bytes_text(IDS "&port=1&uploaded=18446744073709551615&downloaded=-1"
+                                              "&left=99999999999999999999999"),
+                            &announce, &compact));
+    assert_true(announce.uploaded == UINT64_MAX && announce.downloaded == UINT64_MAX);
+    assert_true(announce.left == UINT64_MAX);
+}
+
 static void test_query_refuses(void **state)
 {
     static const char *const bad[] = {
@@ -436,8 +449,8 @@ static void test_query_refuses(void **state)
         IDS "&port=65536",
         IDS "&port=-1",
         IDS "&port=99999999999999999999999",
-        IDS "&port=1&left=99999999999999999999999",
         IDS "&port=1&left=12x",
+        IDS "&port=1&left=-x",
         IDS "&port=1&numwant=4294967296",
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(bad); i++) {
@@ -537,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_scrape),
         cmocka_unit_test(test_query_reads_what_the_url_says),
         cmocka_unit_test(test_query_defaults),
+        cmocka_unit_test(test_query_counts_beyond_bounds),
         cmocka_unit_test(test_query_refuses),
         cmocka_unit_test(test_writes_what_it_reads),
         cmocka_unit_test(test_writes_scrape),

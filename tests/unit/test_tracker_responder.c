@@ -118,8 +118,8 @@ static void test_http_refusals(void **state)
         unsigned status;
         const char *failure;
     } cases[] = {
-        {"/announce", 200, "info_hash, peer_id or port is not valid"},
-        {"/announce?info_hash=a", 200, "info_hash, peer_id or port is not valid"},
+        {"/announce", 200, "info_hash, peer_id, port or a number is not valid"},
+        {"/announce?info_hash=a", 200, "info_hash, peer_id, port or a number is not valid"},
         {"/scrape", 200, "info_hash is not valid"},
         {"/scrape?info_hash=aa", 200, "info_hash is not valid"},
         {"/", 404, ""},

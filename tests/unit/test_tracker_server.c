@@ -150,7 +150,8 @@ static void test_http(void **state)
     assert_memory_equal("aaaaaaaaaaaaaaaaa\0 +", last.info_hash, 20);
     assert_int_equal(404, get("127.0.3.4", "127.0.0.1", "/", body, sizeof body));
     assert_int_equal(200, get("127.0.3.4", "127.0.0.1", "/announce?a%", body, sizeof body));
-    assert_string_equal("d14:failure reason39:info_hash, peer_id or port is not valide", body);
+    assert_string_equal("d14:failure reason49:info_hash, peer_id, port or a number is not valide",
+                        body);
     assert_int_equal(1, heard);
 }
 

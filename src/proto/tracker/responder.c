@@ -84,7 +84,8 @@ static int http_announce(struct sk_responder *responder, struct sk_bytes query,
     struct sk_announce_answer answer;
     bool compact;
     if (sk_tracker_http_read_query(query, &announce, &compact) < 0)
-        return sk_tracker_http_write_failure(buf, "info_hash, peer_id or port is not valid");
+        return sk_tracker_http_write_failure(buf,
+                                             "info_hash, peer_id, port or a number is not valid");
     struct sk_endpoint peer = *from;
     peer.port = announce.port;
     use_named_ip(responder, query, &peer);
