@@ -84,6 +84,8 @@ static bool is_ours(const struct sk_auditor *auditor, const struct skep_event *e
 void sk_auditor_observe(struct sk_auditor *auditor, const struct sk_record *record,
                         struct sk_observation observation, uint64_t now_ns)
 {
+    if (auditor->reported)
+        return;
     observation.at_ns = SK_MAX(now_ns, auditor->started_ns);
     if (record)
         observation.peer = record->seen.endpoint;

@@ -78,7 +78,8 @@ bool sk_auditor_row(const struct sk_auditor *auditor, size_t i, uint64_t now_ns,
 
 /* What it saw over time (audit/timeline.h), for whoever infers from it; the auditor's own. */
 struct sk_timeline *sk_auditor_timeline(struct sk_auditor *auditor);
-/* Fills the report from all that is known. SKEP_ERR_NOMEM. */
+/* Fills the report from all that is known; what happens afterwards is not observed.
+ * SKEP_ERR_NOMEM. */
 int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint64_t now_ns,
                       struct sk_report *ret_report);
 

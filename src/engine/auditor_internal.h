@@ -57,6 +57,7 @@ struct sk_auditor {
     struct sk_auditor_config config;
     struct sk_prng prng;
     uint64_t started_ns;
+    bool reported; /* what comes after, as we take our leave, is not part of the audit */
     int slot;
     struct sk_map by_endpoint;
     struct sk_record **records;

@@ -225,7 +225,8 @@ int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint6
 {
     struct sk_report report = {
         .started_unix_s = auditor->config.started_unix_s,
-        .seconds = (double)(now_ns - auditor->started_ns) / 1e9,
+        /* Whole milliseconds, as files and the timeline have them. */
+        .seconds = (double)((now_ns - auditor->started_ns) / 1000000) / 1e3,
         .stopped = stopped,
         .draws_old = auditor->coverage.old_run,
         .unseen_share_max = sk_coverage_unseen_max(&auditor->coverage),
@@ -239,6 +240,7 @@ int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint6
         snprintf(report.stop_rule, sizeof report.stop_rule,
                  "%u of %zu known addresses were not settled yet", auditor->unsettled,
                  auditor->count);
+    auditor->reported = true;
     int err = fill(auditor, now_ns, &report);
     if (err)
         sk_report_deinit(&report);

@@ -33,6 +33,30 @@ static void test_served(void **state)
     audit_deinit();
 }
 
+/* What a file of the audit holds is what the report was made of: leaving it adds nothing. */
+static void count_observation(const struct sk_observation *observation, void *ctx)
+{
+    ++*(unsigned *)ctx;
+}
+
+static void test_nothing_is_seen_after_the_report(void **state)
+{
+    unsigned seen = 0;
+    one(&(struct audit_setup){.config = {.observe = count_observation, .observe_ctx = &seen}})
+        ->block_s = 0.01;
+    audit_run(10);
+    unsigned reported = seen;
+    uint32_t end_ms = sk_auditor_timeline(audit.auditor)->end_ms;
+    assert_float_equal(audit.report.seconds, end_ms / 1e3, 0);
+    audit.world.now_ns += SK_SECOND_NS;
+    skep_torrent_stop(audit.world.torrent, audit.world.now_ns);
+    world_run(&audit.world, 1);
+    assert_true(reported > 0);
+    assert_int_equal(reported, seen);
+    assert_int_equal(end_ms, sk_auditor_timeline(audit.auditor)->end_ms);
+    audit_deinit();
+}
+
 /* A slow one is left after its seconds, with the rate that it had. */
 static void test_slow(void **state)
 {
@@ -500,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_served),
+        cmocka_unit_test(test_nothing_is_seen_after_the_report),
         cmocka_unit_test(test_slow),
         cmocka_unit_test(test_v2_served),
         cmocka_unit_test(test_magnet),
