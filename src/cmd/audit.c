@@ -430,7 +430,7 @@ static int replay(struct audit *audit)
     struct sk_timeline timeline;
     if (!code && !(code = sk_replayed_timeline(&replayed, &timeline))) {
         if (audit->reports)
-            code = sk_judge_file(audit->reports, &timeline, &replayed.report);
+            code = sk_replayed_judge(&replayed, audit->reports, &timeline);
         sk_timeline_deinit(&timeline);
     }
     if (!code)

@@ -5,6 +5,11 @@
 #include <skep/err.h>
 
 #include "cmd/cmd.h"
+#include "cmd/judgement.h"
+
+#include <math.h>
+
+#define SECONDS_MAX 1e9 /* thirty years */
 
 int sk_replayed_open(struct sk_replayed *replayed, const char *path, uint32_t number,
                      const struct sk_report_style *style)
@@ -36,16 +41,18 @@ static void observe(const struct sk_observation *observation, void *ctx)
 int sk_replayed_timeline(struct sk_replayed *replayed, struct sk_timeline *ret_timeline)
 {
     struct sk_report *report = &replayed->report;
-    int err = sk_timeline_init(ret_timeline, SK_REPLAY_BEGIN_NS, report->pieces, report->piece_size,
-                               report->size);
-    if (err) {
-        sk_complain("audit %lld has no torrent that could be replayed: %s",
-                    (long long)sk_replay_audit(replayed->replay), skep_err_text(err));
-        return sk_exit_of(err);
+    bool in_time = report->seconds >= 0 && report->seconds < SECONDS_MAX;
+    if (!in_time || !isfinite(report->started_unix_s) ||
+        sk_timeline_init(ret_timeline, SK_REPLAY_BEGIN_NS, report->pieces, report->piece_size,
+                         report->size)) {
+        sk_complain("audit %lld is damaged: its torrent or its times make no sense",
+                    (long long)sk_replay_audit(replayed->replay));
+        return SK_EXIT_CORRUPT;
     }
-    err = sk_replay_observe(replayed->replay, observe, ret_timeline);
+    int err = sk_replay_observe(replayed->replay, observe, ret_timeline);
     if (!err) {
-        sk_timeline_close(ret_timeline, SK_REPLAY_BEGIN_NS + (uint64_t)(report->seconds * 1e9));
+        sk_timeline_close(ret_timeline,
+                          SK_REPLAY_BEGIN_NS + (uint64_t)llround(report->seconds * 1e3) * 1000000);
         err = sk_infer(ret_timeline, report);
     }
     if (!err)
@@ -54,6 +61,17 @@ int sk_replayed_timeline(struct sk_replayed *replayed, struct sk_timeline *ret_t
                 err == SKEP_ERR_STORE ? sk_replay_reason(replayed->replay) : skep_err_text(err));
     sk_timeline_deinit(ret_timeline);
     return sk_exit_of(err);
+}
+
+int sk_replayed_judge(struct sk_replayed *replayed, const char *reports,
+                      const struct sk_timeline *timeline)
+{
+    if (!sk_replay_anonymizer(replayed->replay))
+        return sk_judge_file(reports, timeline, &replayed->report);
+    sk_complain("audit %lld is anonymized: whose the reports are cannot be told (judge them while "
+                "it runs, with --reports)",
+                (long long)sk_replay_audit(replayed->replay));
+    return SK_EXIT_NOTHING;
 }
 
 void sk_replayed_close(struct sk_replayed *replayed)

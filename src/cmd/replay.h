@@ -20,6 +20,9 @@ int sk_replayed_open(struct sk_replayed *replayed, const char *path, uint32_t nu
 /* Who held what when, from its observations, and into the report what follows from that;
  * sk_timeline_deinit(). Complains; an exit code. */
 int sk_replayed_timeline(struct sk_replayed *replayed, struct sk_timeline *ret_timeline);
+/* Judges the reports of a file by that: sk_judge_file(). Complains; an exit code. */
+int sk_replayed_judge(struct sk_replayed *replayed, const char *reports,
+                      const struct sk_timeline *timeline);
 void sk_replayed_close(struct sk_replayed *replayed);
 
 #endif

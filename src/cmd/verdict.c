@@ -3,7 +3,6 @@
 
 #include "base/assert.h"
 #include "cmd/cmd.h"
-#include "cmd/judgement.h"
 #include "cmd/options.h"
 #include "cmd/replay.h"
 #include "cmd/report_output.h"
@@ -76,7 +75,8 @@ static const struct argp argp = {
     .doc = "Says which of the reports that peers made to a tracker cannot be true, by what an "
            "audit saw of the same peers at the same time.\v"
            "Exit codes: 0 done, whatever the verdicts; 2 wrong usage; 3 no such audit, or no "
-           "announces of its torrent; 6 the reports cannot be read; 7 a file could not be read.",
+           "announces of its torrent; 6 the reports cannot be read, or the audit is damaged; 7 a "
+           "file could not be read.",
     .children = children,
 };
 
@@ -111,7 +111,7 @@ static int run(struct verdict *verdict)
     if (!code)
         code = sk_replayed_timeline(&replayed, &timeline);
     if (!code) {
-        code = sk_judge_file(verdict->reports, &timeline, &replayed.report);
+        code = sk_replayed_judge(&replayed, verdict->reports, &timeline);
         sk_timeline_deinit(&timeline);
     }
     if (!code)

@@ -115,6 +115,25 @@ def test_bad_lines_and_strangers_are_told():
         refused(USAGE, "verdict", f"--db={here}/audit.db")
 
 
+def test_an_audit_that_nothing_can_be_judged_by():
+    with lab(SCENARIO) as (here, _):
+        reports = announces(audited(here)).encode()
+        base = sqlite3.connect(here / "audit.db")
+        for damage in ("anonymized = 1", "anonymized = 0, seconds = -5", "seconds = 1e300",
+                       "seconds = 5, size = 1"):
+            base.execute(f"UPDATE audit SET {damage}")
+            base.commit()
+            hidden = damage == "anonymized = 1"
+            line = refused(NOTHING if hidden else CORRUPT, "verdict", f"--db={here}/audit.db",
+                           "--reports=-", data=reports)
+            assert ("is anonymized" if hidden else "is damaged") in line, line
+        base.execute("UPDATE audit SET seconds = 5, size = NULL, pieces = NULL, piece_size = NULL")
+        base.commit()
+        base.close()
+        text = judged(here, reports.decode()).stdout
+        assert text.startswith("REPORTS 0 false") and "metadata" in text, text
+
+
 def test_an_audit_with_reports():
     with lab(SCENARIO) as (here, _):
         (here / "announces.jsonl").write_text('{"at": 1, "info_hash": "%s", "address": "1.2.3.4:5"}\n'
