@@ -32,7 +32,7 @@ kind = refusing
 
 
 def audit(here, form, *options):
-    done = run("audit", f"--format={form}", f"--db={here}/audit.db", "--patience=3", "--quiet",
+    done = run("audit", f"--format={form}", f"--db={here}/audit.db", "--patience=3", "--quiet", "--no-lsd",
                *options, f"{here}/lab.torrent", seconds=120)
     assert done.returncode == DONE, done
     return done.stdout

@@ -34,7 +34,7 @@ HEADER = "at,info_hash,address,uploaded,downloaded,left,event\n"
 
 
 def audited(here, *options):
-    done = run("audit", "--format=json", f"--db={here}/audit.db", "--watch=2", "--quiet", *options,
+    done = run("audit", "--format=json", f"--db={here}/audit.db", "--watch=2", "--quiet", "--no-lsd", *options,
                f"{here}/lab.torrent", seconds=120)
     assert done.returncode == DONE, done
     return report(done.stdout)
@@ -138,7 +138,7 @@ def test_an_audit_with_reports():
     with lab(SCENARIO) as (here, _):
         (here / "announces.jsonl").write_text('{"at": 1, "info_hash": "%s", "address": "1.2.3.4:5"}\n'
                                               % ("00" * 20))
-        done = run("audit", "--format=json", "--quiet", f"--reports={here}/announces.jsonl",
+        done = run("audit", "--format=json", "--quiet", "--no-lsd", f"--reports={here}/announces.jsonl",
                    f"{here}/lab.torrent", seconds=60)
         assert done.returncode == NOTHING and "no announces of this torrent" in done.stderr, done
         assert len(report(done.stdout)["peers"]) == 3, "the report is there all the same"
