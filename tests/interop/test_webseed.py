@@ -166,7 +166,7 @@ def test_named_inward(w):
     torrent = w.torrent("orchard", f"http://{LOOPBACK}/", "http://localhost:8080/",
                         f"http://{GOOD}:22/")
     code, t, _, _ = w.get(torrent, time_s=2)
-    assert code == 4 and not w.nginx.requests(), (code, t)
+    assert code == 3 and not w.nginx.requests(), (code, t)
     assert all(s["state"] == "dropped" and s["reason"] for s in t["web_seeds"]), t
     assert "--webseed" in t["reason"] or "port" in t["reason"], t
     code, t, out, said = w.get(torrent, f"--webseed=http://{GOOD}/")
@@ -209,7 +209,7 @@ def test_missing_then_peer(w):
     assert code == 0 and w.same(out), said
     assert len(w.nginx.requests()) <= len(TREE), w.nginx.requests()
     code, t, _, said = w.get(torrent, time_s=2)
-    assert code == 4 and "404" in t["reason"] and "404" in said, (code, t, said)
+    assert code == 3 and "404" in t["reason"] and "404" in said, (code, t, said)
     assert seed_of(t, MISSING)["state"] == "dropped"
 
 
@@ -224,13 +224,13 @@ def test_one_file_missing(w):
 
 def test_wrong_length(w):
     code, t, _, said = w.get(w.torrent("orchard", f"http://{SHORT}/"), time_s=3)
-    assert code == 4 and seed_of(t, SHORT)["state"] == "dropped", (t, said)
+    assert code == 3 and seed_of(t, SHORT)["state"] == "dropped", (t, said)
     assert "short" in t["reason"] or "bytes there" in t["reason"], t
 
 
 def test_busy(w):
     code, t, _, _ = w.get(w.torrent("orchard", f"http://{BUSY}/"), time_s=8)
-    assert code == 4 and seed_of(t, BUSY)["state"] == "waiting", t
+    assert code == 5 and seed_of(t, BUSY)["state"] == "waiting", (code, t)
     assert "503" in t["reason"] and len(w.nginx.requests()) == 1, (t, w.nginx.requests())
 
 
