@@ -25,6 +25,11 @@ struct sk_sim_options {
     struct sk_swarm_config swarm;
 };
 
+/* The swarm that experiments begin from: what they change of it comes after it. */
+#define SK_SIM_SWARM                                                                               \
+    .peers = 200, .seeds = 4, .pieces = 1000, .piece_size = 262144, .block_size = 16384,           \
+    .seconds = 600, .degree = 20, .begun_share = 0.3, .links_told = true, .watched_share = 1
+
 struct sk_sim_experiment {
     const char *name, *summary;
     struct sk_sim_options defaults;

@@ -2,15 +2,13 @@
 
 #include <skep/err.h>
 
+#include "audit/capacity.h"
 #include "audit/download.h"
 #include "audit/flow.h"
 #include "base/mem.h"
 
 #include <math.h>
-
 #include <stdlib.h>
-
-#define STEADY 1.15 /* times the delivered rate: no faster at any time */
 
 /* The peer of the timeline; NULL where it was never connected, or goes by another address. */
 static struct sk_timeline_peer *find(const struct sk_timeline *timeline,
@@ -34,8 +32,8 @@ static bool *infer_downloads(const struct sk_timeline *timeline, struct sk_repor
             continue;
         seen->delivered = peer->delivered;
         /* What it gave us on average its line carries at least: no figure of what it can. */
-        bool least =
-            isnan(peer->capacity.high) && !(peer->capacity.rate > STEADY * peer->delivered.rate);
+        bool least = isnan(peer->capacity.high) &&
+                     !(peer->capacity.rate > (1 + SK_CAPACITY_NEAR) * peer->delivered.rate);
         seen->capacity = least ? SK_RATE_UNKNOWN : peer->capacity;
         sk_download_estimate(timeline, index, &download);
         peer->download = download.rate;

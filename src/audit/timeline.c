@@ -353,8 +353,13 @@ static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_i
     int err = from->has_first ? move_gains(timeline, to, from, since_ms) : 0;
     to->connection_bytes = from->connection_bytes;
     end_span(timeline, from_index, at_ms);
+    /* Whoever connects from there next begins anew. */
     from->watched_count = from->gains_count = from->taken_count = 0;
     from->has_first = false;
+    if (from->first.bits) {
+        sk_bitfield_clear(&from->first);
+        sk_bitfield_clear(&from->held);
+    }
     return err;
 }
 

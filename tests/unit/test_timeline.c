@@ -230,6 +230,9 @@ static void test_address_again(void **state)
     assert_int_equal(p->watched[1].from_ms, 30000);
     assert_false(p->alias);
     assert_true(other->alias && !other->has_first && !other->watched_count);
+    tell_bits(&world, 55, 1, 0x01); /* somebody else, from that port */
+    assert_int_equal(peer(&world, 1)->first.set, 1);
+    assert_int_equal(peer(&world, 1)->held.set, 1);
     TELL(&world, 60, 3, .kind = SK_OBS_FAILED, .bytes = sk_bytes_text("refused"));
     TELL(&world, 60, 4, .kind = SK_OBS_FAILED, .bytes = sk_bytes_text("self"));
     assert_true(!peer(&world, 3)->alias && peer(&world, 4)->alias);

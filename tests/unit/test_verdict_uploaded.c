@@ -67,6 +67,20 @@ static void test_capacity(void **state)
     }
 }
 
+/* What its line carries at least bounds nothing. */
+static void test_capacity_at_least(void **state)
+{
+    struct world world;
+    begin_trade(&world);
+    world.config.hidden_peers = 1e6;
+    set_capacity(&world, SEED, 100000);
+    world.timeline.peers[index_of(&world, SEED)].capacity.high = NAN;
+    say_uploads(&world, SEED, 5 * 100000 * PERIOD_S, 2);
+    judge(&world, END_S);
+    assert_clear(&world, SEED);
+    end(&world);
+}
+
 /* An announce got lost: what it would have said comes with the next. */
 static void test_lost_announce(void **state)
 {
@@ -291,17 +305,12 @@ static void test_rules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_capacity),
-        cmocka_unit_test(test_lost_announce),
-        cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_ever_anew),
-        cmocka_unit_test(test_gains),
-        cmocka_unit_test(test_gains_of_others),
-        cmocka_unit_test(test_unseen_receivers),
-        cmocka_unit_test(test_silent_receiver),
-        cmocka_unit_test(test_taken_by_us),
-        cmocka_unit_test(test_links),
-        cmocka_unit_test(test_flows),
+        cmocka_unit_test(test_capacity),        cmocka_unit_test(test_capacity_at_least),
+        cmocka_unit_test(test_lost_announce),   cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_ever_anew),       cmocka_unit_test(test_gains),
+        cmocka_unit_test(test_gains_of_others), cmocka_unit_test(test_unseen_receivers),
+        cmocka_unit_test(test_silent_receiver), cmocka_unit_test(test_taken_by_us),
+        cmocka_unit_test(test_links),           cmocka_unit_test(test_flows),
         cmocka_unit_test(test_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
