@@ -16,7 +16,7 @@
 #include "audit/capacity.h"
 
 #define SK_PROBE_BYTES (1u << 20)
-#define SK_PROBE_BYTES_LONG (32u << 20) /* of a fast peer whose rate is hard to tell */
+#define SK_PROBE_BYTES_LONG (64u << 20) /* of a fast peer whose rate is hard to tell */
 #define SK_PROBE_SECONDS 10.0
 #define SK_PROBE_WINDOW_FIRST (SK_PROBE_BYTES / SK_BLOCK_SIZE)
 #define SK_PROBE_WINDOW_LEAST 8     /* of one that refuses */

@@ -138,7 +138,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_option argp_options[] = {
     {.doc = "Probing:", .group = 1},
     {"probe-bytes", KEY_PROBE_BYTES, "SIZE", 0,
-     "take at most so much of a peer (default 1M; of a fast one up to 32M)", 1},
+     "take at most so much of a peer (default 1M; of a fast one up to 64M)", 1},
     {"probe-seconds", KEY_PROBE_SECONDS, "SECONDS", 0, "or for so long (default 10)", 1},
     {"probes", KEY_PROBES, "N", 0, "probe so many peers at a time (default 32)", 1},
     {"no-probe", KEY_NO_PROBE, NULL, 0, "look at what peers hold, take nothing", 1},
