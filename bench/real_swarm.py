@@ -61,20 +61,24 @@ def choose_limits(clients, chance):
     return [2 * MIB] + [chance.choice([0.1, 0.2, 0.3, 0.5, 0.8]) * MIB for _ in range(clients - 1)]
 
 
-def watch(auditor, torrent, arguments, hosts):
-    """The report of an audit, and what each host had of each while it watched."""
+def watch(auditor, torrent, arguments, hosts, clients):
+    """The report of an audit, what each host had of each while it watched, and what each client
+    came to hold."""
     argv = [arguments.skep, "audit", torrent.path, "--format=json", "--progress=none", "--no-dht",
             "--no-lsd", f"--watch={arguments.seconds}"]
+    argv += [f"--db={arguments.db}"] if arguments.db else []
     before = [counted(host) for host in hosts]
+    held = [client.held_bytes() for client in clients]
     audit = subprocess.Popen(auditor.argv(argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(arguments.seconds)
     after = [counted(host) for host in hosts]
+    gained = {host.ipv4: client.held_bytes() - held[i] for i, (host, client) in enumerate(zip(hosts, clients))}
     output, errors = audit.communicate(timeout=60)
     if audit.returncode not in (0, 5):
         sys.exit(f"skep audit: exit code {audit.returncode}: {errors[-400:]}")
     flows = [{"from": other, "to": host.ipv4, "bytes": after[i][other] - before[i][other]}
              for i, host in enumerate(hosts) for other in after[i]]
-    return json.loads(output), flows
+    return json.loads(output), flows, gained
 
 
 def play(arguments):
@@ -102,13 +106,13 @@ def play(arguments):
         for client in clients:
             client.settle()
         time.sleep(arguments.settle)
-        report, flows = watch(auditor, torrent, arguments, hosts)
+        report, flows, gained = watch(auditor, torrent, arguments, hosts, clients)
         shares = [client.share() for client in clients]
     finally:
         for client in clients:
             client.stop()
         tracker.stop()
-    return {"seed": arguments.seed, "seconds": arguments.seconds, "flows": flows, "shares": shares, "report": report,
+    return {"seed": arguments.seed, "seconds": arguments.seconds, "flows": flows, "gained": gained, "shares": shares, "report": report,
             "limits": {host.ipv4: rate for host, rate in zip(hosts, limits)}}
 
 
@@ -118,9 +122,10 @@ def main():
     parser.add_argument("--clients", type=int, default=12)
     parser.add_argument("--pieces", type=int, default=512)
     parser.add_argument("--piece-size", type=int, default=256 * 1024)
-    parser.add_argument("--settle", type=float, default=8, help="seconds before the audit begins")
+    parser.add_argument("--settle", type=float, default=30, help="seconds before the audit begins")
     parser.add_argument("--seconds", type=float, default=90, help="of watching")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--db", type=os.path.abspath, help="keep what the audit saw (skep audit --replay)")
     arguments = parser.parse_args()
     if not enter(needs_skep=False):
         return 1

@@ -129,15 +129,28 @@ static const char *find_reason(const struct sk_timeline *timeline,
 
 /* ---- the rate ---- */
 
-/* Until when it is known what it gained. Who gathers gains may be gathering more. */
+/* The longest time in which it told no gain, before the last one that it told. */
+static uint32_t longest_silence(const struct sk_timeline_peer *peer)
+{
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < peer->gains_count; i++)
+        longest =
+            SK_MAX(longest, peer->gains[i].at_ms - (i ? peer->gains[i - 1].at_ms : peer->first_ms));
+    return longest;
+}
+
+/* Until when it is known what it gained. Who gathers gains may be gathering more: by bitfields, or
+ * by HAVEs that wait for each other, ten seconds in Transmission. */
 static uint32_t known_until(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer,
                             const struct tally *tally)
 {
+    uint32_t last_ms = peer->gains[peer->gains_count - 1].at_ms;
+    uint32_t end_ms = end_of(timeline, &peer->watched[peer->watched_count - 1]);
     if (has_all(timeline, peer))
-        return peer->gains[peer->gains_count - 1].at_ms;
+        return last_ms;
     if (tally->batched)
         return peer->told_ms;
-    return end_of(timeline, &peer->watched[peer->watched_count - 1]);
+    return end_ms > last_ms && end_ms - last_ms > longest_silence(peer) ? end_ms : last_ms;
 }
 
 /* Pieces under way count when they are whole: those of the beginning, but not those of the end. */

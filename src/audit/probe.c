@@ -74,12 +74,19 @@ void sk_probe_asked(struct sk_probe *probe, uint32_t length)
     probe->pending++;
 }
 
-void sk_probe_came(struct sk_probe *probe, uint32_t length, uint32_t request_max)
+/* Whether a deeper pipeline would only make a queue at the peer's end. */
+static bool queues(const struct sk_probe *probe, uint64_t now_ns)
+{
+    double seconds = sk_probe_seconds(probe, now_ns);
+    return probe->window * (double)SK_BLOCK_SIZE * seconds > SK_PROBE_QUEUE_S * (double)probe->got;
+}
+
+void sk_probe_came(struct sk_probe *probe, uint32_t length, uint32_t request_max, uint64_t now_ns)
 {
     probe->got += length;
     if (probe->pending)
         probe->pending--;
-    if (probe->window < request_max)
+    if (probe->window < request_max && !queues(probe, now_ns))
         probe->window++;
     probe->deepest = probe->window >= request_max;
 }

@@ -4,11 +4,13 @@
  *   IDLE -> WAITING (interested, choked) -> READY (may ask, waits for a slot) -> RUNNING -> DONE
  *                         ^------------------- choked again -------------------'
  *
- * The pipeline starts as deep as the first budget, so that no slow peer waits for us, and grows by
- * one with every block that comes, up to what the peer takes, and shrinks with every one that it
- * refuses. The budget of bytes and of time ends the probe. The bytes double while the peer is fast
- * (they are gone in no time) and the interval of its rate still wide. Choked during the whole audit
- * the probe stays WAITING: the rate is unknown, not 0.
+ * The pipeline grows by one with every block that comes, up to what the peer takes and to what it
+ * gives in SK_PROBE_QUEUE_S, and shrinks with every one that it refuses. Not deeper from the start:
+ * a client hands all that it is asked for to its kernel at once, and what it tells of its pieces
+ * waits behind it, from one that gives us 6 KB/s three minutes behind 1 MiB. The budget of bytes
+ * and of time ends the probe. The bytes double while the peer is fast (they are gone in no time)
+ * and the interval of its rate still wide. Choked during the whole audit the probe stays WAITING:
+ * the rate is unknown, not 0.
  */
 #ifndef SK_AUDIT_PROBE_H
 #define SK_AUDIT_PROBE_H
@@ -18,7 +20,8 @@
 #define SK_PROBE_BYTES (1u << 20)
 #define SK_PROBE_BYTES_LONG (64u << 20) /* of a fast peer whose rate is hard to tell */
 #define SK_PROBE_SECONDS 10.0
-#define SK_PROBE_WINDOW_FIRST (SK_PROBE_BYTES / SK_BLOCK_SIZE)
+#define SK_PROBE_WINDOW_FIRST 8     /* blocks */
+#define SK_PROBE_QUEUE_S 4.0        /* what is asked for should not take a peer longer */
 #define SK_PROBE_WINDOW_LEAST 8     /* of one that refuses */
 #define SK_PROBE_FAST_BYTES_S 2.5e6 /* 20 Mbit/s */
 #define SK_PROBE_WIDE 0.05          /* half an interval, of its rate */
@@ -70,7 +73,7 @@ uint32_t sk_probe_may_ask(const struct sk_probe *probe, uint32_t request_max);
 /* Bytes of the budget that are not asked for yet. */
 uint64_t sk_probe_left(const struct sk_probe *probe);
 void sk_probe_asked(struct sk_probe *probe, uint32_t length);
-void sk_probe_came(struct sk_probe *probe, uint32_t length, uint32_t request_max);
+void sk_probe_came(struct sk_probe *probe, uint32_t length, uint32_t request_max, uint64_t now_ns);
 void sk_probe_lost(struct sk_probe *probe, uint32_t length);
 /* Block bytes came. The rate is that of the time spent RUNNING, over all connections: neither being
  * choked nor being away counts. */

@@ -17,6 +17,7 @@ struct sk_verdict_config sk_verdict_config_default(void)
         .false_discovery = 0.01,
         .skew_max_s = 120,
         .delay_s = 2,
+        .have_delay_s = 10,
         .partial_s = 900,
         .partial_pieces = 200,
         .waste_share = 0.05,
@@ -218,7 +219,8 @@ static int judge_all(struct sk_judge *judge, struct sk_verdict_sums *sums)
 static bool makes_sense(const struct sk_verdict_config *config)
 {
     return config->false_discovery > 0 && config->false_discovery < 1 && config->delay_s >= 0 &&
-           config->partial_s >= 0 && config->waste_share > 0 && config->hidden_peers >= 0;
+           config->have_delay_s >= 0 && config->partial_s >= 0 && config->waste_share > 0 &&
+           config->hidden_peers >= 0;
 }
 
 int sk_verdicts_init(struct sk_verdicts *verdicts, const struct sk_timeline *timeline,
@@ -238,7 +240,7 @@ int sk_verdicts_init(struct sk_verdicts *verdicts, const struct sk_timeline *tim
         .timeline = timeline,
         .reports = &verdicts->reports,
         .config = config,
-        .slack_s = verdicts->reports.accuracy_s + config->delay_s,
+        .slack_s = verdicts->reports.accuracy_s + config->delay_s + config->have_delay_s,
         .partial = (double)config->partial_pieces * timeline->piece_size,
         .peers = verdicts->peers,
         .tells = sk_mem_calloc(peers, sizeof *judge.tells),

@@ -13,8 +13,9 @@
  * which we were not connected, a counter from before the audit.
  *
  * Memory: 48 bytes an announce, about 500 bytes a peer, 40 bytes a link. Time: a look at each gain
- * of each peer that is linked to one that reports, as long as these are at most
- * SK_VERDICT_LOOKS_MAX; beyond that others' gains count whatever piece they are.
+ * of each peer that is linked to one that reports, and some at each of its announces, as long as
+ * these are at most SK_VERDICT_LOOKS_MAX; beyond that others' gains count whatever piece they are,
+ * and of many announces of a peer some are stepped over.
  */
 #ifndef SK_AUDIT_VERDICT_H
 #define SK_AUDIT_VERDICT_H
@@ -52,7 +53,8 @@ struct sk_verdict_config {
     const uint8_t *info_hash; /* 20 bytes; NULL = all announces are of this torrent */
     double false_discovery;   /* 0.01 */
     double skew_max_s;        /* that the tracker's clock may differ */
-    double delay_s;           /* until a HAVE, or an announce, has been noted */
+    double delay_s;           /* until what was sent has been noted */
+    double have_delay_s;      /* until a HAVE is sent: Transmission gathers them for 10 s */
     double partial_s;         /* a piece is under way for that long */
     uint32_t partial_pieces;  /* so many are under way at a time */
     double waste_share;       /* of what is downloaded, twice or wrong, in an honest client */

@@ -22,7 +22,9 @@
 /* What others gain so soon after a step may have been given in it. Pieces that take longer make up
  * for those that had begun before. */
 #define BEGUN_S 120.0
-#define BUSY_SHARE 0.9 /* of those that gain, the quantile that stands for one nobody saw */
+#define LOOKS_A_WINDOW 16  /* that two searches among gains take as long as */
+#define ANNOUNCES_LEAST 16 /* of each peer that are looked at, however many peers */
+#define BUSY_SHARE 0.9     /* of those that gain, the quantile that stands for one nobody saw */
 
 /* Two peers that may have been connected, and when. */
 struct near {
@@ -30,10 +32,19 @@ struct near {
     float from_s, until_s;
 };
 
+/* What an announce of a peer is compared with: the one before, the one before that, the first and
+ * the second of the run that were made during the audit. */
+enum base { BASE_BEFORE, BASE_EARLIER, BASE_FIRST, BASE_SECOND, BASE_COUNT };
+
 /* Between two announces of a peer. */
-struct step {
-    double from_s, until_s, uploaded;
-    double allowed; /* by others' gains */
+struct window {
+    double from_s, until_s; /* NAN: there is none */
+    double claimed;         /* bytes uploaded, as it says */
+    bool anew;              /* the counter began again in between */
+    bool seen;              /* others' gains were looked at: */
+    double told, dark;      /* bytes, as in struct sk_judge_upload */
+    double taken;
+    double gains; /* and what all these allow */
 };
 
 struct swarm {
@@ -46,8 +57,11 @@ struct swarm {
     uint32_t row_count;
     uint32_t *since; /* from when on the peer at hand may have held each piece */
     double busy_bytes_s;
-    bool by_piece;
-    uint64_t looks; /* that may still be taken at pairs of peers */
+    bool by_piece;     /* the peer at hand: gains of what it held count alone */
+    uint64_t *counted; /* bytes of those among the first n gains of one it is near */
+    struct window (*windows)[BASE_COUNT]; /* of the peer at hand, by announce */
+    uint64_t looks;                       /* that may still be taken, */
+    uint32_t waiting;                     /* at so many peers */
 };
 
 /* ---- who was connected to whom ---- */
@@ -137,7 +151,7 @@ static void fill_since(struct swarm *swarm, uint32_t index)
     const struct sk_judge *judge = swarm->judge;
     const struct sk_timeline_peer *peer = &judge->timeline->peers[index];
     uint32_t never = judge->tells[index] ? SK_TIME_OPEN : 0;
-    uint32_t slack_ms = (uint32_t)(judge->config->delay_s * 1e3);
+    uint32_t slack_ms = (uint32_t)((judge->config->delay_s + judge->config->have_delay_s) * 1e3);
     for (uint32_t piece = 0; piece < judge->timeline->pieces; piece++)
         swarm->since[piece] = sk_bitfield_has(&peer->first, piece) ? 0 : never;
     for (uint32_t i = 0; i < peer->gains_count && never; i++)
@@ -145,22 +159,29 @@ static void fill_since(struct swarm *swarm, uint32_t index)
             peer->gains[i].since_ms - SK_MIN(peer->gains[i].since_ms, slack_ms);
 }
 
-/* Bytes that `tally`'s peer may have gained within the time of what the peer at hand held. */
+/* Sums up what `tally`'s peer gained of what the peer at hand held. */
+static void count_gains(struct swarm *swarm, const struct sk_tally *tally)
+{
+    const struct sk_gain *gains = tally->peer->gains;
+    swarm->counted[0] = 0;
+    for (uint32_t i = 0; i < tally->peer->gains_count; i++) {
+        bool held = swarm->since[gains[i].piece] <= gains[i].at_ms;
+        swarm->counted[i + 1] =
+            swarm->counted[i] +
+            (held ? sk_timeline_piece_bytes(swarm->judge->timeline, gains[i].piece) : 0);
+    }
+}
+
+/* Bytes that `tally`'s peer may have gained within the time, of those that count. */
 static double gained(const struct swarm *swarm, const struct sk_tally *tally, double from_s,
                      double until_s)
 {
     uint32_t from = sk_tally_told(tally, from_s), to = sk_tally_possible(tally, until_s);
     if (from >= to)
         return 0;
-    if (!swarm->by_piece)
-        return (double)(sk_tally_bytes(tally, to) - sk_tally_bytes(tally, from));
-    uint64_t bytes = 0;
-    for (uint32_t i = from; i < to; i++) {
-        const struct sk_gain *gain = &tally->peer->gains[i];
-        if (swarm->since[gain->piece] <= gain->at_ms)
-            bytes += sk_timeline_piece_bytes(swarm->judge->timeline, gain->piece);
-    }
-    return (double)bytes;
+    if (swarm->by_piece)
+        return (double)(swarm->counted[to] - swarm->counted[from]);
+    return (double)(sk_tally_bytes(tally, to) - sk_tally_bytes(tally, from));
 }
 
 /* What the peer itself says to have downloaded in the announces around the time: with how much of
@@ -215,37 +236,102 @@ static double taken(const struct sk_timeline_peer *peer, double from_s, double u
     return bytes > 0 ? bytes + TAKEN_MORE : 0;
 }
 
-/* What others can have taken from the peer in the step: all that they gained of what it held, in
- * the step or, in pieces that were begun then, soon after. */
-static void bound_by_gains(struct swarm *swarm, uint32_t index, struct step *step)
+/* From when until when others' gains may belong to the window. */
+static double gains_from(const struct swarm *swarm, const struct window *window)
+{
+    /* A HAVE may come late, and never comes early. */
+    return window->from_s - swarm->judge->slack_s + swarm->judge->config->have_delay_s;
+}
+
+static double gains_until(const struct swarm *swarm, const struct window *window)
+{
+    const struct sk_judge *judge = swarm->judge;
+    return window->until_s + judge->slack_s + SK_MIN(judge->config->partial_s, BEGUN_S);
+}
+
+static void add_gains(struct swarm *swarm, const struct near *near, struct window *window)
+{
+    double from_s = SK_MAX(gains_from(swarm, window), near->from_s);
+    double until_s = SK_MIN(gains_until(swarm, window), near->until_s);
+    if (!window->seen || from_s >= until_s)
+        return;
+    double told = gained(swarm, &swarm->tallies[near->peer], from_s, until_s);
+    double dark = unseen(swarm, near->peer, from_s, until_s);
+    if (told + dark > 0)
+        window->gains += told + dark + swarm->judge->timeline->piece_size;
+    window->told += told;
+    window->dark += dark;
+}
+
+/* What others can have taken from the peer in each of its windows: all that they gained of what it
+ * held, in that time or, in pieces that were begun then, soon after. */
+static void bound_by_gains(struct swarm *swarm, uint32_t index, uint32_t announces)
 {
     const struct sk_judge *judge = swarm->judge;
     const struct sk_verdict_config *config = judge->config;
-    double from_s = step->from_s - judge->slack_s;
-    double until_s = step->until_s + judge->slack_s + SK_MIN(config->partial_s, BEGUN_S);
-    struct sk_judge_upload *sum = &judge->uploads[index];
-    double own = taken(&judge->timeline->peers[index], from_s, until_s);
-    double hidden = config->hidden_peers * swarm->busy_bytes_s * (until_s - from_s);
-    double bytes = own + hidden;
+    struct window *windows = swarm->windows[0];
     for (uint32_t k = 0; k < swarm->row_count; k++) {
-        const struct near *near = &swarm->row[k];
-        double a = SK_MAX(from_s, near->from_s), b = SK_MIN(until_s, near->until_s);
-        if (a >= b)
-            continue;
-        double told = gained(swarm, &swarm->tallies[near->peer], a, b);
-        double dark = unseen(swarm, near->peer, a, b);
-        if (told + dark > 0)
-            bytes += told + dark + judge->timeline->piece_size;
-        sum->told += told;
-        sum->dark += dark;
+        if (swarm->by_piece)
+            count_gains(swarm, &swarm->tallies[swarm->row[k].peer]);
+        for (uint32_t i = 0; i < announces * BASE_COUNT; i++)
+            add_gains(swarm, &swarm->row[k], &windows[i]);
     }
-    if (!sum->claimed)
-        sum->from_s = step->from_s;
-    sum->until_s = step->until_s;
-    sum->claimed += step->uploaded;
-    sum->dark += hidden;
-    sum->taken += own;
-    step->allowed = bytes * (1 + config->waste_share);
+    for (uint32_t i = 0; i < announces * BASE_COUNT; i++) {
+        struct window *window = &windows[i];
+        if (!window->seen)
+            continue;
+        double from_s = gains_from(swarm, window), until_s = gains_until(swarm, window);
+        double hidden = config->hidden_peers * swarm->busy_bytes_s * (until_s - from_s);
+        window->taken = taken(&judge->timeline->peers[index], from_s, until_s);
+        window->dark += hidden;
+        window->gains = (window->gains + hidden + window->taken) * (1 + config->waste_share);
+    }
+}
+
+/* ---- the windows ---- */
+
+static struct window window_between(const struct swarm *swarm, const struct sk_reports_line *from,
+                                    const struct sk_reports_line *until, bool anew)
+{
+    double end_s = swarm->judge->timeline->end_ms / 1e3;
+    return (struct window){
+        .from_s = from->at_s,
+        .until_s = until->at_s,
+        .claimed = sk_judge_difference(from->uploaded, until->uploaded, true),
+        .anew = anew,
+        .seen = from->at_s >= -swarm->judge->slack_s && from->at_s < end_s,
+    };
+}
+
+/* A row of windows for each announce but the first that tells uploads; how many. Constant
+ * allowances (clocks, pieces that had begun) weigh least over the longest time, so announces are
+ * compared with the first ones of the run as well; with two of them, as one may be damaged. */
+static uint32_t make_windows(struct swarm *swarm, const struct sk_reports_line *lines,
+                             uint32_t count, uint32_t stride)
+{
+    const struct sk_reports_line *bases[BASE_COUNT] = {0}, *line;
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        line = &lines[i];
+        if (line->uploaded == SK_ANNOUNCE_UNKNOWN || (i % stride && i + 1 < count))
+            continue;
+        const struct sk_reports_line *before = bases[BASE_BEFORE];
+        bool anew = before && line->uploaded < before->uploaded;
+        if (anew)
+            bases[BASE_FIRST] = bases[BASE_SECOND] = NULL;
+        for (enum base base = 0; base < BASE_COUNT && before; base++) {
+            bool other = bases[base] && (base == BASE_BEFORE || bases[base] != before);
+            swarm->windows[rows][base] = other ? window_between(swarm, bases[base], line, anew)
+                                               : (struct window){.from_s = NAN};
+        }
+        rows += before != NULL;
+        bases[BASE_EARLIER] = before;
+        bases[BASE_BEFORE] = line;
+        enum base free = bases[BASE_FIRST] ? BASE_SECOND : BASE_FIRST;
+        if (!bases[free] && line->at_s >= -swarm->judge->slack_s)
+            bases[free] = line;
+    }
+    return rows;
 }
 
 /* ---- the checks ---- */
@@ -256,55 +342,136 @@ static double capacity_most(const struct sk_rate *capacity)
     return capacity->rate * exp(DOUBT_Z * (sd > CAPACITY_SD_LEAST ? sd : CAPACITY_SD_LEAST));
 }
 
-static void judge_step(struct swarm *swarm, uint32_t index, struct step *step)
+/* INFINITY where nothing is known. */
+static double allowed(const struct swarm *swarm, uint32_t index, enum sk_verdict_check check,
+                      const struct window *window)
 {
-    struct sk_judge *judge = swarm->judge;
-    struct sk_verdict_peer *result = &judge->peers[index];
-    const struct sk_rate *capacity = &judge->timeline->peers[index].capacity;
-    double piece = judge->timeline->piece_size, allowed = INFINITY;
-    if (capacity->rate > 0 && capacity->high > 0) { /* else its line carries at least so much */
-        double seconds = step->until_s - step->from_s + 2 * judge->slack_s;
-        allowed = capacity_most(capacity) * seconds + piece;
-        sk_judge_note(&result->findings[SK_CHECK_UPLOADED_CAPACITY], step->uploaded > allowed,
-                      step->uploaded, allowed, step->from_s, step->until_s);
+    const struct sk_rate *capacity = &swarm->judge->timeline->peers[index].capacity;
+    if (check == SK_CHECK_UPLOADED_GAINS)
+        return window->seen ? window->gains : INFINITY;
+    if (!(capacity->rate > 0 && capacity->high > 0)) /* its line carries at least so much */
+        return INFINITY;
+    /* Both times are the tracker's: how far its clock is off does not matter. */
+    double seconds = window->until_s - window->from_s + 2 * swarm->judge->config->delay_s;
+    return capacity_most(capacity) * seconds + swarm->judge->timeline->piece_size;
+}
+
+/*
+ * An announce contradicts if the one before it shows so, or the first and the second of the run
+ * both. One that is damaged contradicts the one before it and the one after: where the last
+ * contradicted, the one before that has to show it, too.
+ */
+static bool judge_row(struct swarm *swarm, uint32_t index, enum sk_verdict_check check,
+                      const struct window row[BASE_COUNT], bool last_did)
+{
+    double over[BASE_COUNT];
+    for (enum base base = 0; base < BASE_COUNT; base++)
+        over[base] = isnan(row[base].from_s)
+                         ? -INFINITY
+                         : row[base].claimed - allowed(swarm, index, check, &row[base]);
+    bool near = over[BASE_BEFORE] > 0 && (!last_did || over[BASE_EARLIER] > 0);
+    enum base longest = over[BASE_FIRST] < over[BASE_SECOND] ? BASE_FIRST : BASE_SECOND;
+    enum base shown = near || over[longest] <= 0 ? BASE_BEFORE : longest;
+    double most = allowed(swarm, index, check, &row[shown]);
+    if (isfinite(most))
+        sk_judge_note(&swarm->judge->peers[index].findings[check], near || over[longest] > 0,
+                      row[shown].claimed, most, row[shown].from_s, row[shown].until_s);
+    return over[BASE_BEFORE] > 0;
+}
+
+static double tightest(const struct swarm *swarm, uint32_t index, const struct window *window)
+{
+    return SK_MIN(allowed(swarm, index, SK_CHECK_UPLOADED_CAPACITY, window),
+                  allowed(swarm, index, SK_CHECK_UPLOADED_GAINS, window));
+}
+
+/* What it can have uploaded from the first row to the last, of one run, beside what it says: the
+ * least of the bounds over all of the time and over the announces one by one. */
+static void sum_up_run(struct swarm *swarm, uint32_t index, struct window (*rows)[BASE_COUNT],
+                       uint32_t count)
+{
+    struct sk_verdict_peer *result = &swarm->judge->peers[index];
+    struct sk_judge_upload *upload = &swarm->judge->uploads[index];
+    const struct window *last = rows[count - 1];
+    const struct window *whole =
+        isnan(last[BASE_FIRST].from_s) ? &last[BASE_BEFORE] : &last[BASE_FIRST];
+    double steps = 0;
+    for (uint32_t i = 0; i < count; i++)
+        steps += tightest(swarm, index, &rows[i][BASE_BEFORE]);
+    result->claimed_up += whole->claimed;
+    result->allowed_up += SK_MIN(steps, tightest(swarm, index, whole));
+    if (!whole->seen)
+        return;
+    if (!upload->claimed)
+        upload->from_s = whole->from_s;
+    upload->until_s = whole->until_s;
+    upload->claimed += whole->claimed;
+    upload->told += whole->told;
+    upload->dark += whole->dark;
+    upload->taken += whole->taken;
+}
+
+/* During the audit. */
+static void sum_up(struct swarm *swarm, uint32_t index, uint32_t rows)
+{
+    struct sk_verdict_peer *result = &swarm->judge->peers[index];
+    uint32_t begin = 0;
+    while (begin < rows && swarm->windows[begin][BASE_BEFORE].from_s < -swarm->judge->slack_s)
+        begin++;
+    if (begin == rows) { /* nothing was said; or nothing during the audit */
+        result->claimed_up = NAN;
+        result->allowed_up = rows ? INFINITY : NAN;
     }
-    double end_s = judge->timeline->end_ms / 1e3;
-    bool seen = step->from_s >= -judge->slack_s && step->from_s < end_s;
-    if (seen && swarm->looks >= swarm->row_count) {
-        swarm->looks -= swarm->row_count;
-        bound_by_gains(swarm, index, step);
-        sk_judge_note(&result->findings[SK_CHECK_UPLOADED_GAINS], step->uploaded > step->allowed,
-                      step->uploaded, step->allowed, step->from_s, step->until_s);
-        allowed = SK_MIN(allowed, step->allowed);
+    for (uint32_t end; begin < rows; begin = end) {
+        for (end = begin + 1; end < rows; end++)
+            if (swarm->windows[end][BASE_BEFORE].anew || swarm->windows[begin][BASE_BEFORE].anew)
+                break;
+        sum_up_run(swarm, index, &swarm->windows[begin], end - begin);
     }
-    result->claimed_up += step->uploaded;
-    result->allowed_up += allowed;
+}
+
+/* How many of `count` announces to step over for each that is looked at, and whether to look at
+ * single pieces, so that the others' share of the time is left. */
+static uint32_t afford(struct swarm *swarm, uint32_t count)
+{
+    const struct sk_timeline *timeline = swarm->judge->timeline;
+    uint64_t share = swarm->looks / SK_MAX(swarm->waiting, 1u), pieces = timeline->pieces;
+    uint64_t announce = (uint64_t)swarm->row_count * BASE_COUNT * LOOKS_A_WINDOW;
+    for (uint32_t k = 0; k < swarm->row_count; k++)
+        pieces += timeline->peers[swarm->row[k].peer].gains_count;
+    uint64_t most = SK_MAX(share / 2 / SK_MAX(announce, (uint64_t)1), (uint64_t)ANNOUNCES_LEAST);
+    uint32_t stride = (uint32_t)((count + most - 1) / most);
+    uint64_t used = count / stride * announce;
+    swarm->by_piece = used + pieces <= share;
+    used += swarm->by_piece ? pieces : 0;
+    swarm->looks -= SK_MIN(used, swarm->looks);
+    swarm->waiting -= swarm->waiting > 0;
+    return stride;
 }
 
 static void judge_peer(struct swarm *swarm, uint32_t index)
 {
     struct sk_verdict_peer *result = &swarm->judge->peers[index];
     const struct sk_reports_line *lines;
-    uint32_t count = sk_judge_lines(swarm->judge, index, &lines), steps = 0;
-    if (count > 1)
+    uint32_t count = sk_judge_lines(swarm->judge, index, &lines), rows = 0;
+    if (count > 1) {
         fill_row(swarm, index);
-    if (count > 1 && swarm->by_piece)
-        fill_since(swarm, index);
-    for (uint32_t i = 1; i < count; i++) {
-        struct step step = {.from_s = lines[i - 1].at_s, .until_s = lines[i].at_s};
-        step.uploaded = sk_judge_difference(lines[i - 1].uploaded, lines[i].uploaded, true);
-        if (isnan(step.uploaded))
-            continue;
-        steps++;
-        judge_step(swarm, index, &step);
+        rows = make_windows(swarm, lines, count, afford(swarm, count));
     }
-    if (!steps)
-        result->claimed_up = result->allowed_up = NAN;
+    if (rows) {
+        if (swarm->by_piece)
+            fill_since(swarm, index);
+        bound_by_gains(swarm, index, rows);
+    }
     for (enum sk_verdict_check check = SK_CHECK_UPLOADED_CAPACITY; check <= SK_CHECK_UPLOADED_GAINS;
          check++) {
         struct sk_finding *finding = &result->findings[check];
+        bool last_did = false;
+        for (uint32_t i = 0; i < rows; i++)
+            last_did = judge_row(swarm, index, check, swarm->windows[i], last_did);
         finding->value = sk_evidence_counts(finding->said, finding->against, SK_VERDICT_FAULT);
     }
+    sum_up(swarm, index, rows);
 }
 
 /* ---- all peers ---- */
@@ -338,24 +505,6 @@ static int find_busy(struct swarm *swarm)
     return 0;
 }
 
-/* Whether there is time to look at each piece. */
-static bool can_look(const struct swarm *swarm)
-{
-    const struct sk_timeline *timeline = swarm->judge->timeline;
-    uint64_t mute = 0, looks = 0;
-    for (uint32_t i = 0; i < timeline->peers_count; i++)
-        mute += swarm->speaks[i] ? 0 : timeline->peers[i].gains_count;
-    for (uint32_t i = 0; i < timeline->peers_count; i++) {
-        const struct sk_reports_line *lines;
-        if (sk_judge_lines(swarm->judge, i, &lines) < 2)
-            continue;
-        looks += timeline->pieces + (swarm->speaks[i] ? 0 : mute);
-        for (uint32_t k = swarm->begins[i]; k < swarm->begins[i + 1]; k++)
-            looks += timeline->peers[swarm->near[k].peer].gains_count;
-    }
-    return looks <= SK_VERDICT_LOOKS_MAX;
-}
-
 static int prepare(struct swarm *swarm)
 {
     const struct sk_timeline *timeline = swarm->judge->timeline;
@@ -364,14 +513,22 @@ static int prepare(struct swarm *swarm)
     swarm->speaks = sk_mem_calloc(peers, sizeof *swarm->speaks);
     swarm->row = sk_mem_calloc(peers, sizeof *swarm->row);
     swarm->since = sk_mem_calloc(timeline->pieces, sizeof *swarm->since);
-    if (!swarm->tallies || !swarm->speaks || !swarm->row || !swarm->since)
-        return SKEP_ERR_NOMEM;
+    swarm->windows = sk_mem_alloc(SK_REPORTS_PEER_MAX * sizeof *swarm->windows);
+    uint32_t gains = 0;
     for (uint32_t i = 0; i < timeline->peers_count; i++)
+        gains = SK_MAX(gains, timeline->peers[i].gains_count);
+    swarm->counted = sk_mem_alloc(((size_t)gains + 1) * sizeof *swarm->counted);
+    if (!swarm->tallies || !swarm->speaks || !swarm->row || !swarm->since || !swarm->windows ||
+        !swarm->counted)
+        return SKEP_ERR_NOMEM;
+    for (uint32_t i = 0; i < timeline->peers_count; i++) {
+        const struct sk_reports_line *lines;
         swarm->tallies[i] = sk_tally(timeline, &timeline->peers[i]);
+        swarm->waiting += sk_judge_lines(swarm->judge, i, &lines) > 1;
+    }
     int err = find_links(swarm);
     if (!err)
         err = find_busy(swarm);
-    swarm->by_piece = !err && can_look(swarm);
     return err;
 }
 
@@ -387,5 +544,7 @@ int sk_judge_uploaded(struct sk_judge *judge)
     sk_mem_free(swarm.near);
     sk_mem_free(swarm.row);
     sk_mem_free(swarm.since);
+    sk_mem_free(swarm.windows);
+    sk_mem_free(swarm.counted);
     return err;
 }

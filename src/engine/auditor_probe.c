@@ -346,7 +346,7 @@ void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,
                                                .b = message->begin,
                                                .c = (int64_t)(event->rtt_ns / 1000)},
                        now_ns);
-    sk_probe_came(probe, length, skep_peer_request_max(record->peer));
+    sk_probe_came(probe, length, skep_peer_request_max(record->peer), now_ns);
     sk_probe_lengthen(probe);
     record->blocks++;
     struct sk_assembly_copy *copy = sk_assembly_take(

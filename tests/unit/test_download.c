@@ -102,6 +102,18 @@ static void test_rate(void **state)
     assert_int_equal(download.bytes, 100 * PIECE);
 }
 
+/* It tells what it gained every ten seconds: what it gained since is not told yet. */
+static void test_gathers_haves(void **state)
+{
+    opens(10);
+    shows(10, 100, 0);
+    for (uint32_t k = 0; k < 9; k++)
+        for (uint32_t i = 0; i < 20; i++)
+            has(20 + 10 * k, 100 + 20 * k + i);
+    judge(109);
+    assert_float_equal(download.rate.rate, 180.0 * PIECE / 90, 1);
+}
+
 /* What it gained counts up to the moment when it had all. */
 static void test_completes(void **state)
 {
@@ -294,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_rate),
+        TEST(test_gathers_haves),
         TEST(test_completes),
         TEST(test_lazy_bitfield),
         TEST(test_bitfields),

@@ -68,18 +68,35 @@ static void test_window(void **state)
     for (uint32_t i = 0; i < SK_PROBE_WINDOW_FIRST; i++)
         sk_probe_asked(&probe, 16384);
     assert_int_equal(sk_probe_may_ask(&probe, 250), 0);
-    sk_probe_came(&probe, 16384, 250);
+    sk_probe_came(&probe, 16384, 250, 2);
     assert_int_equal(sk_probe_may_ask(&probe, 250), 2); /* one more than before */
     assert_int_equal(sk_probe_may_ask(&probe, SK_PROBE_WINDOW_FIRST),
                      1); /* not more than it takes */
     assert_int_equal(sk_probe_may_ask(&probe, 3), 0);
     for (uint32_t i = 0; i < 1000; i++)
-        sk_probe_came(&probe, 1, 100);
+        sk_probe_came(&probe, 1, 100, 2);
     assert_int_equal(probe.window, 100);
     assert_int_equal(probe.pending, 0); /* what nobody asked for does not make it negative */
     for (uint32_t i = 0; i < 1000; i++)
         sk_probe_lost(&probe, 1);
     assert_int_equal(probe.window, SK_PROBE_WINDOW_LEAST);
+}
+
+/* What it is asked for takes a slow peer four seconds at most; its HAVEs wait behind it. */
+static void test_window_of_a_slow_peer(void **state)
+{
+    static const struct {
+        uint32_t blocks_s, window;
+    } cases[] = {{1, SK_PROBE_WINDOW_FIRST}, {5, 21}, {20, 70}};
+    for (size_t k = 0; k < SK_ARRAY_LEN(cases); k++) {
+        uint64_t now = SECOND;
+        sk_probe_init(&probe, 1000000, 32000000);
+        start(now);
+        for (uint32_t i = 0; i < 60; i++)
+            sk_probe_came(&probe, 16384, 250, now += SECOND / cases[k].blocks_s);
+        assert_in_range(probe.window, SK_PROBE_WINDOW_FIRST, cases[k].window);
+        assert_true(probe.window + 3 >= SK_MIN(cases[k].window, 60));
+    }
 }
 
 static void test_budget(void **state)
@@ -92,9 +109,9 @@ static void test_budget(void **state)
     sk_probe_lost(&probe, 16384);
     assert_int_equal(sk_probe_left(&probe), 1000000 - 61 * 16384);
     for (int i = 0; i < 61; i++)
-        sk_probe_came(&probe, 16384, 250);
+        sk_probe_came(&probe, 16384, 250, 2);
     assert_false(sk_probe_over(&probe, 10, 2));
-    sk_probe_came(&probe, 16384, 250);
+    sk_probe_came(&probe, 16384, 250, 2);
     assert_true(sk_probe_over(&probe, 10, 2));
     for (int i = 0; i < 100; i++)
         sk_probe_lost(&probe, 16384);
@@ -151,7 +168,7 @@ static void take(double bytes_s, uint64_t *now_ns, uint64_t least_left)
         while (sk_probe_may_ask(&probe, 250) && sk_probe_left(&probe))
             sk_probe_asked(&probe, 16384);
         *now_ns += (uint64_t)(16384 / bytes_s * 1e9);
-        sk_probe_came(&probe, 16384, 250);
+        sk_probe_came(&probe, 16384, 250, *now_ns);
         sk_probe_lengthen(&probe);
         sk_probe_arrived(&probe, 16384, *now_ns);
     }
@@ -216,8 +233,9 @@ static void windows(uint32_t request_max, uint32_t rounds)
             sk_probe_asked(&probe, 16384);
         now += SECOND / 2;
         for (uint32_t k = 0; k < asked; k++) {
-            sk_probe_came(&probe, 16384, request_max);
-            sk_probe_arrived(&probe, 16384, now += 16384);
+            now += 16384;
+            sk_probe_came(&probe, 16384, request_max, now);
+            sk_probe_arrived(&probe, 16384, now);
         }
     }
 }
@@ -283,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_states),
         TEST(test_window),
+        TEST(test_window_of_a_slow_peer),
         TEST(test_budget),
         TEST(test_over_by_time),
         TEST(test_arrivals),

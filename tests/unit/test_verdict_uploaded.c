@@ -138,6 +138,54 @@ static void test_gains(void **state)
 }
 
 /* What it did not hold it gave to nobody: not before it had it, and not what it never had. */
+/* A little too much each time, which may have begun before or end after: not over all the time. */
+static void test_gains_over_all(void **state)
+{
+    struct world world;
+    begin_trade(&world);
+    say_uploads(&world, SEED, 14 * PIECE, 1); /* of 10 */
+    judge(&world, END_S);
+    assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
+    const struct sk_finding *finding = &verdict(&world, SEED)->findings[SK_CHECK_UPLOADED_GAINS];
+    assert_true(finding->until_s - finding->from_s > 2 * PERIOD_S);
+    end(&world);
+}
+
+/* One announce is wrong, the first or another: that is one contradiction at most. */
+static void test_one_wrong_announce(void **state)
+{
+    for (int wrong = 0; wrong <= 8; wrong++) {
+        struct world world;
+        begin_trade(&world);
+        for (int k = 0; k <= 8; k++)
+            say(&world, 5 + k * PERIOD_S, SEED,
+                ((uint64_t)(k + 8) * 10 - (k == wrong ? 40 : 0)) * PIECE, 0, 0);
+        judge(&world, END_S);
+        assert_true(verdict(&world, SEED)->findings[SK_CHECK_UPLOADED_GAINS].against <= 1);
+        assert_not_accused(&world, SEED);
+        end(&world);
+    }
+}
+
+/* Many peers that announce every few seconds, of whom nobody tells links: all are looked at. */
+static void test_many_announces(void **state)
+{
+    enum { OTHERS = 250, EACH = 150 };
+    struct world world;
+    begin(&world);
+    for (uint32_t n = 1; n <= OTHERS; n++)
+        join(&world, 0, (uint8_t)n, n == SEED ? PIECES : 10);
+    for (uint32_t k = 0; k < EACH; k++)
+        for (uint32_t n = 1; n <= OTHERS; n++)
+            say(&world, 5 + k * 10, (uint8_t)n, n == SEED ? (uint64_t)k * 100 * PIECE : 0, 0,
+                n == SEED ? 0 : SIZE - 10 * PIECE);
+    judge(&world, END_S);
+    for (uint32_t n = 1; n <= OTHERS; n++)
+        assert_true(verdict(&world, (uint8_t)n)->findings[SK_CHECK_UPLOADED_GAINS].said >= 10);
+    assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
+    end(&world);
+}
+
 static void test_gains_of_others(void **state)
 {
     struct world world;
@@ -305,12 +353,21 @@ static void test_rules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_capacity),        cmocka_unit_test(test_capacity_at_least),
-        cmocka_unit_test(test_lost_announce),   cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_ever_anew),       cmocka_unit_test(test_gains),
-        cmocka_unit_test(test_gains_of_others), cmocka_unit_test(test_unseen_receivers),
-        cmocka_unit_test(test_silent_receiver), cmocka_unit_test(test_taken_by_us),
-        cmocka_unit_test(test_links),           cmocka_unit_test(test_flows),
+        cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_capacity_at_least),
+        cmocka_unit_test(test_lost_announce),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_ever_anew),
+        cmocka_unit_test(test_gains),
+        cmocka_unit_test(test_gains_over_all),
+        cmocka_unit_test(test_one_wrong_announce),
+        cmocka_unit_test(test_many_announces),
+        cmocka_unit_test(test_gains_of_others),
+        cmocka_unit_test(test_unseen_receivers),
+        cmocka_unit_test(test_silent_receiver),
+        cmocka_unit_test(test_taken_by_us),
+        cmocka_unit_test(test_links),
+        cmocka_unit_test(test_flows),
         cmocka_unit_test(test_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,5 +61,8 @@ class Aria2(Client):
         bits = bits.ljust((self.torrent.pieces + 7) // 8, b"\0")
         return pieces_from_bits(bits, self.torrent.pieces)
 
+    def held_bytes(self):
+        return int(self._status()["completedLength"])
+
     def given(self):
         return int(self._status()["uploadLength"])

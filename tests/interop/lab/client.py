@@ -73,6 +73,10 @@ class Client:
         """How much of the torrent the client itself says it has; 1 is all."""
         return len(self.pieces()) / self.torrent.pieces
 
+    def held_bytes(self):
+        """What it has, blocks of pieces under way included."""
+        raise NotImplementedError
+
     def given(self):
         """The bytes of blocks that the client says it gave to others."""
         raise NotImplementedError

@@ -58,6 +58,9 @@ class LibtorrentPeer(Client):
     def pieces(self):
         return set(self._ask({"do": "status"})["pieces"])
 
+    def held_bytes(self):
+        return self._ask({"do": "status"})["held_bytes"]
+
     def given(self):
         return self._ask({"do": "status"})["given"]
 
@@ -111,6 +114,7 @@ def describe(handle):
              for p in handle.get_peer_info()]
     status = handle.status()
     return {"pieces": bits_to_pieces(status.pieces), "given": status.total_payload_upload,
+            "held_bytes": status.total_done,
             "peers": peers}
 
 

@@ -80,5 +80,9 @@ class Transmission(Client):
         bits = bits.ljust((self.torrent.pieces + 7) // 8, b"\0")  # a link without metadata: none
         return pieces_from_bits(bits, self.torrent.pieces)
 
+    def held_bytes(self):
+        has = self._call("torrent-get", fields=["haveValid", "haveUnchecked"])["torrents"][0]
+        return has["haveValid"] + has["haveUnchecked"]
+
     def given(self):
         return self._call("torrent-get", fields=["uploadedEver"])["torrents"][0]["uploadedEver"]
