@@ -4,8 +4,15 @@
 
 void sk_probe_init(struct sk_probe *probe, uint64_t budget, uint64_t budget_max)
 {
-    *probe = (struct sk_probe){
-        .budget = budget, .budget_max = budget_max, .window = SK_PROBE_WINDOW_FIRST};
+    *probe = (struct sk_probe){.budget = budget,
+                               .budget_max = budget_max,
+                               .window = SK_PROBE_WINDOW_FIRST,
+                               .window_first = SK_PROBE_WINDOW_FIRST};
+}
+
+void sk_probe_shallow(struct sk_probe *probe)
+{
+    probe->window = probe->window_first = SK_PROBE_WINDOW_SHALLOW;
 }
 
 void sk_probe_deinit(struct sk_probe *probe)
@@ -45,7 +52,7 @@ void sk_probe_choked(struct sk_probe *probe, uint64_t now_ns)
         return;
     stop_clock(probe, now_ns);
     probe->state = SK_PROBE_WAITING;
-    probe->window = SK_PROBE_WINDOW_FIRST;
+    probe->window = probe->window_first;
 }
 
 void sk_probe_run(struct sk_probe *probe, uint64_t now_ns)
@@ -83,6 +90,8 @@ static bool queues(const struct sk_probe *probe, uint64_t now_ns)
 
 void sk_probe_came(struct sk_probe *probe, uint32_t length, uint32_t request_max, uint64_t now_ns)
 {
+    if (!probe->asked_then)
+        probe->asked_then = probe->asked;
     probe->got += length;
     if (probe->pending)
         probe->pending--;
@@ -113,8 +122,9 @@ static void note_train(struct sk_probe *probe, uint64_t bytes, uint64_t run)
         if (probe->train_bytes >= probe->train_asked)
             probe->starved_ns += pause;
         probe->train_bytes = 0;
-        /* The blocks that this arrival made whole are not under way any more. */
-        probe->train_asked = (uint64_t)probe->pending * SK_BLOCK_SIZE + bytes;
+        /* What was asked for when blocks of this arrival came is not of this train. */
+        uint64_t asked = probe->asked_then ? probe->asked_then : probe->asked;
+        probe->train_asked = asked > probe->arrived ? asked - probe->arrived : UINT64_MAX;
     }
     probe->train_bytes += bytes;
 }
@@ -126,6 +136,7 @@ void sk_probe_arrived(struct sk_probe *probe, uint64_t bytes, uint64_t now_ns)
     uint64_t run = run_ns(probe, now_ns);
     note_train(probe, bytes, run);
     probe->arrived += bytes;
+    probe->asked_then = 0;
     /* Without memory one arrival less is known. */
     (void)sk_arrivals_add(&probe->arrivals, run, probe->arrived);
 }
@@ -172,7 +183,7 @@ void sk_probe_put_off(struct sk_probe *probe)
     probe->run_ns = 0;
     probe->asked = 0;
     probe->pending = 0;
-    probe->window = SK_PROBE_WINDOW_FIRST;
+    probe->window = probe->window_first;
 }
 
 void sk_probe_judge(const struct sk_probe *probe, struct sk_rate_estimate *ret_delivered,

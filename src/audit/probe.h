@@ -4,9 +4,10 @@
  *   IDLE -> WAITING (interested, choked) -> READY (may ask, waits for a slot) -> RUNNING -> DONE
  *                         ^------------------- choked again -------------------'
  *
- * The pipeline grows by one with every block that comes, up to what the peer takes and to what it
- * gives in SK_PROBE_QUEUE_S, and shrinks with every one that it refuses. Not deeper from the start:
- * a client hands all that it is asked for to its kernel at once, and what it tells of its pieces
+ * The pipeline starts as deep as the first budget, so that no slow peer waits for us, and grows by
+ * one with every block that comes, up to what the peer takes and to what it gives in
+ * SK_PROBE_QUEUE_S, and shrinks with every one that it refuses. Where the peer's HAVEs matter it
+ * starts shallow: a client hands all that it is asked for to its kernel at once, and what it tells
  * waits behind it, from one that gives us 6 KB/s three minutes behind 1 MiB. The budget of bytes
  * and of time ends the probe. The bytes double while the peer is fast (they are gone in no time)
  * and the interval of its rate still wide. Choked during the whole audit the probe stays WAITING:
@@ -20,7 +21,8 @@
 #define SK_PROBE_BYTES (1u << 20)
 #define SK_PROBE_BYTES_LONG (64u << 20) /* of a fast peer whose rate is hard to tell */
 #define SK_PROBE_SECONDS 10.0
-#define SK_PROBE_WINDOW_FIRST 8     /* blocks */
+#define SK_PROBE_WINDOW_FIRST (SK_PROBE_BYTES / SK_BLOCK_SIZE)
+#define SK_PROBE_WINDOW_SHALLOW 8
 #define SK_PROBE_QUEUE_S 4.0        /* what is asked for should not take a peer longer */
 #define SK_PROBE_WINDOW_LEAST 8     /* of one that refuses */
 #define SK_PROBE_FAST_BYTES_S 2.5e6 /* 20 Mbit/s */
@@ -39,13 +41,14 @@ enum sk_probe_state {
 
 struct sk_probe {
     enum sk_probe_state state;
-    uint64_t budget;        /* bytes */
-    uint64_t budget_max;    /* that it may grow to */
-    bool fast;              /* it gave most of its first budget in no time */
-    uint64_t looked;        /* bytes that had come when it was last seen whether it must */
-    uint64_t asked, got;    /* bytes of blocks asked for (taken back ones not counted), and come */
-    uint32_t pending;       /* blocks on their way */
-    uint32_t window;        /* how many may be */
+    uint64_t budget;     /* bytes */
+    uint64_t budget_max; /* that it may grow to */
+    bool fast;           /* it gave most of its first budget in no time */
+    uint64_t looked;     /* bytes that had come when it was last seen whether it must */
+    uint64_t asked, got; /* bytes of blocks asked for (taken back ones not counted), and come */
+    uint32_t pending;    /* blocks on their way */
+    uint32_t window;     /* how many may be, and how many at first */
+    uint32_t window_first;
     uint64_t interested_ns; /* when interest was first shown; 0 never */
     uint64_t run_ns;        /* time spent RUNNING before `since_ns` */
     uint64_t since_ns;      /* RUNNING: since when */
@@ -54,13 +57,16 @@ struct sk_probe {
     bool deepest;         /* the pipeline is as deep as the peer takes */
     uint64_t train_bytes; /* since the last pause; and what was under way when it began */
     uint64_t train_asked;
-    uint64_t starved_ns;               /* pauses after all that had been asked for */
+    uint64_t asked_then; /* `asked` before the first block of this arrival came; 0: none */
+    uint64_t starved_ns; /* pauses after all that had been asked for */
     struct sk_rate_estimate delivered; /* DONE: the arrivals are gone */
     struct sk_capacity_estimate capacity;
 };
 
 void sk_probe_init(struct sk_probe *probe, uint64_t budget, uint64_t budget_max);
 void sk_probe_deinit(struct sk_probe *probe);
+/* Before anything is asked for: what the peer tells meanwhile matters. */
+void sk_probe_shallow(struct sk_probe *probe);
 void sk_probe_interested(struct sk_probe *probe, uint64_t now_ns);
 /* Seconds since interest was first shown. */
 double sk_probe_wanted_s(const struct sk_probe *probe, uint64_t now_ns);

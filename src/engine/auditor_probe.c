@@ -224,6 +224,9 @@ void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint6
     uint64_t held = (uint64_t)record->seen.pieces * skep_torrent_piece_size(auditor->torrent);
     record->probe.budget = SK_MIN(auditor->config.probe_bytes, held);
     record->probe.budget_max = SK_MIN(auditor->config.probe_bytes_max, held);
+    bool tells = record->seen.pieces < skep_torrent_pieces(auditor->torrent);
+    if (tells && auditor->config.watch_s > 0)
+        sk_probe_shallow(&record->probe);
     sk_probe_interested(&record->probe, now_ns);
     if (may_ask(record) || skep_peer_offers(record->peer))
         sk_auditor_allowed(auditor, record, now_ns);

@@ -87,14 +87,15 @@ static void test_window_of_a_slow_peer(void **state)
 {
     static const struct {
         uint32_t blocks_s, window;
-    } cases[] = {{1, SK_PROBE_WINDOW_FIRST}, {5, 21}, {20, 70}};
+    } cases[] = {{1, SK_PROBE_WINDOW_SHALLOW}, {5, 21}, {20, 70}};
     for (size_t k = 0; k < SK_ARRAY_LEN(cases); k++) {
         uint64_t now = SECOND;
         sk_probe_init(&probe, 1000000, 32000000);
+        sk_probe_shallow(&probe);
         start(now);
         for (uint32_t i = 0; i < 60; i++)
             sk_probe_came(&probe, 16384, 250, now += SECOND / cases[k].blocks_s);
-        assert_in_range(probe.window, SK_PROBE_WINDOW_FIRST, cases[k].window);
+        assert_in_range(probe.window, SK_PROBE_WINDOW_SHALLOW, cases[k].window);
         assert_true(probe.window + 3 >= SK_MIN(cases[k].window, 60));
     }
 }
@@ -232,10 +233,12 @@ static void windows(uint32_t request_max, uint32_t rounds)
         for (uint32_t k = 0; k < asked; k++)
             sk_probe_asked(&probe, 16384);
         now += SECOND / 2;
+        /* A segment of each block comes before the rest of it. */
         for (uint32_t k = 0; k < asked; k++) {
-            now += 16384;
+            sk_probe_arrived(&probe, 1448, now += 1448);
+            now += 16384 - 1448;
             sk_probe_came(&probe, 16384, request_max, now);
-            sk_probe_arrived(&probe, 16384, now);
+            sk_probe_arrived(&probe, 16384 - 1448, now);
         }
     }
 }
