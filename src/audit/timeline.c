@@ -163,15 +163,21 @@ static int begin_link(struct sk_timeline *timeline, uint32_t a, uint32_t b, uint
     return 0;
 }
 
+/* Ends all that the peer told, which begins with link `first`. */
+static void end_links(struct sk_timeline *timeline, uint32_t first, uint32_t index, uint32_t at_ms)
+{
+    for (uint32_t i = first; i; i = timeline->links[i - 1].next)
+        if (timeline->links[i - 1].until_ms == SK_TIME_OPEN)
+            end_link(timeline, index, timeline->links[i - 1].b, at_ms);
+}
+
 static void end_span(struct sk_timeline *timeline, uint32_t index, uint32_t at_ms)
 {
     struct sk_timeline_peer *peer = &timeline->peers[index];
     if (!is_open(peer))
         return;
     peer->watched[peer->watched_count - 1].until_ms = at_ms;
-    for (uint32_t i = peer->link_first; i; i = timeline->links[i - 1].next)
-        if (timeline->links[i - 1].until_ms == SK_TIME_OPEN)
-            end_link(timeline, index, timeline->links[i - 1].b, at_ms);
+    end_links(timeline, peer->link_first, index, at_ms);
 }
 
 /* ---- pieces ---- */
@@ -270,7 +276,7 @@ static int on_have(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
         return err;
     peer->haves++;
     bool lazy = peer->bitfields && peer->set_ms >= span->from_ms && at_ms - peer->set_ms < LAZY_MS;
-    if (lazy && peer->bitfields == 1) {
+    if (lazy && peer->bitfields == 1 && !peer->gains_count) {
         peer->first_ms = peer->told_ms = at_ms;
         sk_bitfield_add(&peer->first, piece);
         sk_bitfield_add(&peer->held, piece);
@@ -278,7 +284,10 @@ static int on_have(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
     }
     if (observation->b && peer->batch_ms != at_ms)
         begin_batch(peer, at_ms);
-    err = gain(timeline, peer, piece, observation->b || lazy ? peer->batch_since_ms : at_ms, at_ms);
+    bool batch = observation->b || lazy;
+    if (!batch) /* what comes with more after this was gained after this */
+        peer->batch_ms = SK_TIME_OPEN;
+    err = gain(timeline, peer, piece, batch ? peer->batch_since_ms : at_ms, at_ms);
     peer->told_ms = at_ms;
     return err;
 }
@@ -316,6 +325,16 @@ static int on_arrival(struct sk_timeline_peer *peer, int64_t total, uint32_t at_
     return 0;
 }
 
+/* Of connections that overlapped, what was told first may come last: the spans in which the pieces
+ * before it were gained are then told to have begun as early, so that both times keep their order.
+ */
+static void widen_gains(struct sk_timeline_peer *peer)
+{
+    for (uint32_t i = peer->gains_count; i > 1; i--)
+        peer->gains[i - 2].since_ms =
+            SK_MIN(peer->gains[i - 2].since_ms, peer->gains[i - 1].since_ms);
+}
+
 /* What `from` showed in its present connection, `to` did, which was here before. */
 static int move_gains(struct sk_timeline *timeline, struct sk_timeline_peer *to,
                       const struct sk_timeline_peer *from, uint32_t since_ms)
@@ -329,6 +348,7 @@ static int move_gains(struct sk_timeline *timeline, struct sk_timeline_peer *to,
     for (uint32_t i = 0; i < from->gains_count && !err; i++)
         err = gain(timeline, to, from->gains[i].piece, from->gains[i].since_ms,
                    SK_MAX(from->gains[i].at_ms, first_ms));
+    widen_gains(to);
     to->haves += from->haves;
     to->bitfields += from->bitfields;
     to->told_ms = SK_MAX(to->told_ms, from->told_ms);
@@ -363,6 +383,22 @@ static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_i
     return err;
 }
 
+/* What the peer of index `before` told of its connections, that of `after` did. */
+static int move_links(struct sk_timeline *timeline, uint32_t first, uint32_t before, uint32_t after)
+{
+    for (uint32_t i = first; i; i = timeline->links[i - 1].next) {
+        struct sk_timeline_link *link = &timeline->links[i - 1];
+        uint32_t old_key[2] = {before, link->b}, key[2] = {after, link->b};
+        link->a = after;
+        if (link->until_ms != SK_TIME_OPEN)
+            continue;
+        void *open = sk_map_remove(&timeline->open_links, old_key);
+        if (open && sk_map_put(&timeline->open_links, key, open))
+            return SKEP_ERR_NOMEM;
+    }
+    return 0;
+}
+
 /* The peer that was known by the address `by` is known by the one of `index` from now on. */
 static int on_address(struct sk_timeline *timeline, uint32_t index, const struct sk_endpoint *by,
                       uint32_t at_ms)
@@ -384,15 +420,9 @@ static int on_address(struct sk_timeline *timeline, uint32_t index, const struct
     stays.alias = true;
     *to = moved;
     *from = stays;
-    for (uint32_t i = moved.link_first; i; i = timeline->links[i - 1].next) {
-        struct sk_timeline_link *link = &timeline->links[i - 1];
-        uint32_t before[2] = {old, link->b}, after[2] = {index, link->b};
-        void *open = sk_map_remove(&timeline->open_links, before);
-        link->a = index;
-        if (open && sk_map_put(&timeline->open_links, after, open))
-            return SKEP_ERR_NOMEM;
-    }
-    return 0;
+    end_links(timeline, stays.link_first, index, at_ms); /* it was never connected */
+    int err = move_links(timeline, moved.link_first, old, index);
+    return err ? err : move_links(timeline, stays.link_first, index, old);
 }
 
 /* Both reasons stay: who is one of these is nobody else. */
@@ -513,8 +543,11 @@ int sk_timeline_observe(struct sk_timeline *timeline, const struct sk_observatio
 void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns)
 {
     timeline->end_ms = SK_MAX(timeline->end_ms, milliseconds(timeline, at_ns));
-    for (uint32_t i = 0; i < timeline->peers_count; i++)
+    for (uint32_t i = 0; i < timeline->peers_count; i++) {
         end_span(timeline, i, timeline->end_ms);
+        /* a damaged log has links of peers that were never connected */
+        end_links(timeline, timeline->peers[i].link_first, i, timeline->end_ms);
+    }
 }
 
 uint32_t sk_timeline_piece_bytes(const struct sk_timeline *timeline, uint32_t piece)
