@@ -208,7 +208,7 @@ int sk_announce_log_read(const char *path, const struct sk_announce_sink *sink,
     *ret_tally = (struct sk_announces_tally){0};
     int err = sk_database_open_to_read(&file, path);
     if (!err)
-        err = sk_database_recognize(&file, SK_ANNOUNCE_LOG_APPLICATION,
+        err = sk_database_recognize(&file, SK_ANNOUNCE_LOG_APPLICATION, VERSION,
                                     "records no announces (skep tracker --db makes such files; "
                                     "others give CSV or JSON Lines)");
     if (!err)

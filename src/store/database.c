@@ -58,6 +58,16 @@ static int read_int(struct sk_database *database, const char *sql, sqlite3_int64
     return err;
 }
 
+static int refuse_newer(struct sk_database *database, sqlite3_int64 its_version, int version,
+                        const char *advice)
+{
+    char why[128];
+    snprintf(why, sizeof why,
+             "was made by a newer skep (its format is %lld, this one knows up to %d); %s",
+             (long long)its_version, version, advice);
+    return sk_database_refuse(database, why);
+}
+
 static int check_or_create(struct sk_database *database, int application, int version,
                            const char *schema, int (*upgrade)(struct sk_database *database))
 {
@@ -75,7 +85,7 @@ static int check_or_create(struct sk_database *database, int application, int ve
         return sk_database_refuse(database,
                                   "a database of another program; nothing was written to it");
     if (its_version > version)
-        return sk_database_refuse(database, "was made by a newer skep; use another file");
+        return refuse_newer(database, its_version, version, "use another file");
     if (its_version < version && (!upgrade || its_version < 1))
         return sk_database_refuse(database, "was made by an older skep; use another file");
     return its_version < version ? upgrade(database) : 0;
@@ -91,13 +101,19 @@ int sk_database_claim(struct sk_database *database, int application, int version
     return err;
 }
 
-int sk_database_recognize(struct sk_database *database, int application, const char *otherwise)
+int sk_database_recognize(struct sk_database *database, int application, int version,
+                          const char *otherwise)
 {
-    sqlite3_int64 its_application;
+    sqlite3_int64 its_application, its_version;
     int err = read_int(database, "PRAGMA application_id", &its_application);
-    if (!err && its_application != application)
-        err = sk_database_refuse(database, otherwise);
-    return err;
+    if (!err)
+        err = read_int(database, "PRAGMA user_version", &its_version);
+    if (err)
+        return err;
+    if (its_application != application)
+        return sk_database_refuse(database, otherwise);
+    return its_version > version ? refuse_newer(database, its_version, version, "read it with that")
+                                 : 0;
 }
 
 static int open_as(struct sk_database *database, const char *path, int flags)

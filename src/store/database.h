@@ -34,9 +34,10 @@ void sk_database_close(struct sk_database *database);
  */
 int sk_database_claim(struct sk_database *database, int application, int version,
                       const char *schema, int (*upgrade)(struct sk_database *database));
-/* Sees whether a file to be read is of this kind, whatever its version; SKEP_ERR_STORE says what it
- * is `otherwise` (static). */
-int sk_database_recognize(struct sk_database *database, int application, const char *otherwise);
+/* Sees whether a file to be read is of this kind, of this version or an older one; SKEP_ERR_STORE
+ * says what it is `otherwise` (static), or that it is newer. */
+int sk_database_recognize(struct sk_database *database, int application, int version,
+                          const char *otherwise);
 /* Both return SKEP_ERR_STORE: with SQLite's words, with ours (static or copied). */
 int sk_database_fail(struct sk_database *database);
 int sk_database_refuse(struct sk_database *database, const char *why);

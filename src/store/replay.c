@@ -81,7 +81,7 @@ int sk_replay_open(const char *path, int64_t audit, struct sk_replay **ret_repla
     replay->anonymizer.recalls = true;
     int err = sk_database_open_to_read(&replay->file, path);
     if (!err)
-        err = sk_database_recognize(&replay->file, SK_STORE_APPLICATION,
+        err = sk_database_recognize(&replay->file, SK_STORE_APPLICATION, SK_STORE_VERSION,
                                     "holds no audits (skep audit --db makes such files)");
     if (!err)
         err = find(replay);

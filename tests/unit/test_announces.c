@@ -358,6 +358,16 @@ static void write_file(const char *text)
     assert_int_equal(0, fclose(file));
 }
 
+static size_t read_bytes(uint8_t *bytes, size_t size)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t n = fread(bytes, 1, size, file);
+    assert_true(n && n < size);
+    fclose(file);
+    return n;
+}
+
 static int read_file(const struct sk_announce_sink *to)
 {
     memset(&told, 0, sizeof told);
@@ -435,6 +445,26 @@ static void test_log_refuses_what_is_not_its_own(void **state)
     assert_int_equal(SKEP_ERR_MALFORMED, read_file(&sink)); /* without the NUL it is text */
 }
 
+static void test_log_of_a_newer_program(void **state)
+{
+    static uint8_t before[1 << 16], after[1 << 16];
+    struct sk_database file;
+    struct sk_announce_log *log;
+    unlink(path);
+    assert_int_equal(0, sk_announce_log_open(path, &log, reason));
+    assert_int_equal(0, sk_announce_log_close(log));
+    assert_int_equal(0, sk_database_open(&file, path));
+    assert_int_equal(0, sk_database_execute(&file, "PRAGMA user_version = 99"));
+    sk_database_close(&file);
+    size_t n = read_bytes(before, sizeof before);
+    assert_int_equal(SKEP_ERR_STORE, sk_announce_log_open(path, &log, reason));
+    assert_non_null(strstr(reason, "made by a newer skep (its format is 99"));
+    assert_int_equal(SKEP_ERR_STORE, read_file(&sink));
+    assert_non_null(strstr(reason, "made by a newer skep (its format is 99"));
+    assert_int_equal(n, read_bytes(after, sizeof after));
+    assert_memory_equal(before, after, n);
+}
+
 static void test_each_allocation_may_fail(void **state)
 {
     struct sk_announce_log *log;
@@ -483,6 +513,7 @@ int main(void)
         FILE_TEST(test_files_of_text),
         FILE_TEST(test_log_says_what_was_put),
         FILE_TEST(test_log_refuses_what_is_not_its_own),
+        FILE_TEST(test_log_of_a_newer_program),
         FILE_TEST(test_each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -237,6 +237,16 @@ static void test_files_of_the_first_version(void **state)
     sk_replay_close(replay);
 }
 
+/* What a newer program meant by a column nobody here can know. */
+static void test_files_of_the_future(void **state)
+{
+    struct sk_replay *replay;
+    write_audit(&open_style, true);
+    execute("PRAGMA user_version = 99");
+    assert_int_equal(SKEP_ERR_STORE, sk_replay_open(path, 0, &replay, reason));
+    assert_non_null(strstr(reason, "made by a newer skep (its format is 99"));
+}
+
 static void test_which_audit(void **state)
 {
     struct sk_replay *replay;
@@ -297,6 +307,7 @@ int main(void)
         TEST(test_observations_come_back),
         TEST(test_damaged_rows),
         TEST(test_files_of_the_first_version),
+        TEST(test_files_of_the_future),
         TEST(test_which_audit),
         TEST(test_each_allocation_may_fail),
     };
