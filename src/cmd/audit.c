@@ -5,6 +5,7 @@
 #include "cmd/dht_nodes.h"
 #include "cmd/judgement.h"
 #include "cmd/options.h"
+#include "cmd/paths.h"
 #include "cmd/replay.h"
 #include "cmd/report_output.h"
 #include "cmd/target.h"
@@ -171,9 +172,9 @@ static const struct argp argp = {
            "what is true.\v"
            "A TARGET is a .torrent file, a magnet link, an info-hash of 40 or 64 digits, the "
            "http(s) address of a .torrent file, or - for standard input.\n\n"
-           "Exit codes: 0 converged; 2 wrong usage; 3 no peer found; 4 the network failed; 5 "
-           "partial: interrupted, or time ran out; 6 the torrent is broken; 7 a file could not be "
-           "written.",
+           "Exit codes: 0 converged; 2 wrong usage; 3 no peer found, or no announces of this "
+           "torrent; 4 the network failed; 5 partial: interrupted, or time ran out; 6 the torrent, "
+           "or the file of reports, is broken; 7 a file could not be read or written.",
     .children = children,
 };
 
@@ -386,6 +387,18 @@ static int with_runtime(struct audit *audit, struct sk_target *target)
     return code;
 }
 
+/* What is wrong with a file shows now, not when all has been measured. */
+static int check_files(const struct audit *audit)
+{
+    const struct sk_path paths[] = {
+        {"TARGET", audit->target_text, false}, {"--replay", audit->replay, false},
+        {"--reports", audit->reports, false},  {"--db", audit->db, true},
+        {"--json", audit->json, true},
+    };
+    int code = sk_paths_check(paths, SK_ARRAY_LEN(paths));
+    return !code && audit->reports ? sk_judge_check(audit->reports) : code;
+}
+
 static int check(const struct audit *audit)
 {
     const struct {
@@ -405,7 +418,7 @@ static int check(const struct audit *audit)
         sk_complain("%s", rules[i].why);
         return SK_EXIT_USAGE;
     }
-    return SK_EXIT_DONE;
+    return check_files(audit);
 }
 
 /* An audit of the network. */
@@ -426,18 +439,19 @@ static int audit_target(struct audit *audit)
 static int replay(struct audit *audit)
 {
     struct sk_replayed replayed;
+    int judged = SK_EXIT_DONE;
     int code = sk_replayed_open(&replayed, audit->replay, audit->number, &audit->style);
-    struct sk_timeline timeline;
-    if (!code && !(code = sk_replayed_timeline(&replayed, &timeline))) {
-        if (audit->reports)
-            code = sk_replayed_judge(&replayed, audit->reports, &timeline);
-        sk_timeline_deinit(&timeline);
-    }
+    if (!code && audit->reports)
+        judged = sk_replayed_take_reports(&replayed, audit->reports);
+    if (judged != SK_EXIT_NOTHING) /* else the report is there all the same */
+        code = code ? code : judged;
+    if (!code)
+        code = sk_replayed_infer(&replayed);
     if (!code)
         code =
             sk_report_output(&replayed.report, &replayed.style, audit->options.format, audit->json);
     sk_replayed_close(&replayed);
-    return code;
+    return code ? code : judged;
 }
 
 int sk_cmd_audit(int argc, char **argv)

@@ -11,7 +11,7 @@
 
 #define BAD_SHOWN 10 /* lines that cannot be read, of which it is said why */
 
-struct gathered {
+struct sk_judgement {
     const char *path;
     const struct sk_report *report;
     struct sk_announce *list;
@@ -28,52 +28,52 @@ static bool is_ours(const struct sk_report *report, const uint8_t hash[20])
 
 static int on_announce(const struct sk_announce *announce, void *ctx)
 {
-    struct gathered *gathered = ctx;
-    if (!is_ours(gathered->report, announce->info_hash)) {
-        gathered->others++;
+    struct sk_judgement *judgement = ctx;
+    if (!is_ours(judgement->report, announce->info_hash)) {
+        judgement->others++;
         return 0;
     }
-    if (gathered->count == SK_REPORTS_MAX)
+    if (judgement->count == SK_REPORTS_MAX)
         return SKEP_ERR_LIMIT;
-    if (gathered->count == gathered->capacity) {
-        size_t capacity = gathered->capacity ? gathered->capacity * 2 : 1024;
-        struct sk_announce *list = sk_mem_realloc(gathered->list, capacity, sizeof *list);
+    if (judgement->count == judgement->capacity) {
+        size_t capacity = judgement->capacity ? judgement->capacity * 2 : 1024;
+        struct sk_announce *list = sk_mem_realloc(judgement->list, capacity, sizeof *list);
         if (!list)
             return SKEP_ERR_NOMEM;
-        gathered->list = list;
-        gathered->capacity = capacity;
+        judgement->list = list;
+        judgement->capacity = capacity;
     }
-    gathered->list[gathered->count++] = *announce;
+    judgement->list[judgement->count++] = *announce;
     return 0;
 }
 
 static void on_bad(uint64_t line, const char *why, void *ctx)
 {
-    struct gathered *gathered = ctx;
-    if (++gathered->bad <= BAD_SHOWN)
-        sk_complain("%s: line %llu: %s", gathered->path, (unsigned long long)line, why);
+    struct sk_judgement *judgement = ctx;
+    if (++judgement->bad <= BAD_SHOWN)
+        sk_complain("%s: line %llu: %s", judgement->path, (unsigned long long)line, why);
 }
 
-static int gather(struct gathered *gathered)
+static int gather(struct sk_judgement *judgement)
 {
-    const struct sk_announce_sink sink = {.announce = on_announce, .bad = on_bad, .ctx = gathered};
+    const struct sk_announce_sink sink = {.announce = on_announce, .bad = on_bad, .ctx = judgement};
     struct sk_announces_tally tally;
     char reason[SK_DATABASE_REASON_MAX];
-    int err = sk_announces_read(gathered->path, &sink, &tally, reason);
-    if (gathered->bad > BAD_SHOWN)
-        sk_complain("%s: %llu lines in all cannot be read", gathered->path,
-                    (unsigned long long)gathered->bad);
+    int err = sk_announces_read(judgement->path, &sink, &tally, reason);
+    if (judgement->bad > BAD_SHOWN)
+        sk_complain("%s: %llu lines in all cannot be read", judgement->path,
+                    (unsigned long long)judgement->bad);
     if (err == SKEP_ERR_LIMIT)
         sk_complain("%s: more than %u announces of this torrent: give fewer hours of them",
-                    gathered->path, SK_REPORTS_MAX);
+                    judgement->path, SK_REPORTS_MAX);
     else if (err)
         sk_complain("%s", reason[0] ? reason : skep_err_text(err));
     if (err)
         return sk_exit_of(err);
-    if (gathered->count)
+    if (judgement->count)
         return SK_EXIT_DONE;
-    sk_complain("%s: no announces of this torrent (%llu of others)", gathered->path,
-                (unsigned long long)gathered->others);
+    sk_complain("%s: no announces of this torrent (%llu of others)", judgement->path,
+                (unsigned long long)judgement->others);
     return SK_EXIT_NOTHING;
 }
 
@@ -87,8 +87,8 @@ static struct sk_upload_bound *list_uploads(const struct sk_timeline *timeline)
     return uploads;
 }
 
-static int judge(const struct gathered *gathered, const struct sk_timeline *timeline,
-                 struct sk_report *report)
+int sk_judgement_pass(const struct sk_judgement *judgement, const struct sk_timeline *timeline,
+                      struct sk_report *report)
 {
     struct sk_verdict_config config = sk_verdict_config_default();
     struct sk_verdicts verdicts;
@@ -97,9 +97,9 @@ static int judge(const struct gathered *gathered, const struct sk_timeline *time
         config.hidden_peers = report->hidden;
     struct sk_upload_bound *uploads = list_uploads(timeline);
     config.uploads = uploads;
-    int err = uploads
-                  ? sk_verdicts_init(&verdicts, timeline, gathered->list, gathered->count, &config)
-                  : SKEP_ERR_NOMEM;
+    int err =
+        uploads ? sk_verdicts_init(&verdicts, timeline, judgement->list, judgement->count, &config)
+                : SKEP_ERR_NOMEM;
     sk_mem_free(uploads);
     if (err)
         return sk_complain_err(err);
@@ -109,18 +109,52 @@ static int judge(const struct gathered *gathered, const struct sk_timeline *time
             sk_verdict_write(&verdicts, at, &report->peers[i].verdict);
     }
     if (verdicts.reports.unmatched)
-        sk_complain("%s: %u announces are of clients that the audit did not see", gathered->path,
+        sk_complain("%s: %u announces are of clients that the audit did not see", judgement->path,
                     verdicts.reports.unmatched);
     sk_verdicts_deinit(&verdicts);
     return SK_EXIT_DONE;
 }
 
+int sk_judgement_read(const char *path, const struct sk_report *report,
+                      struct sk_judgement **ret_judgement)
+{
+    struct sk_judgement *judgement = sk_mem_calloc(1, sizeof *judgement);
+    if (!judgement)
+        return sk_complain_err(SKEP_ERR_NOMEM);
+    judgement->path = path;
+    judgement->report = report;
+    int code = gather(judgement);
+    if (code)
+        sk_judgement_free(judgement);
+    else
+        *ret_judgement = judgement;
+    return code;
+}
+
+void sk_judgement_free(struct sk_judgement *judgement)
+{
+    if (!judgement)
+        return;
+    sk_mem_free(judgement->list);
+    sk_mem_free(judgement);
+}
+
 int sk_judge_file(const char *path, const struct sk_timeline *timeline, struct sk_report *report)
 {
-    struct gathered gathered = {.path = path, .report = report};
-    int code = gather(&gathered);
-    if (!code)
-        code = judge(&gathered, timeline, report);
-    sk_mem_free(gathered.list);
+    struct sk_judgement *judgement;
+    int code = sk_judgement_read(path, report, &judgement);
+    if (code)
+        return code;
+    code = sk_judgement_pass(judgement, timeline, report);
+    sk_judgement_free(judgement);
     return code;
+}
+
+int sk_judge_check(const char *path)
+{
+    char reason[SK_DATABASE_REASON_MAX];
+    int err = sk_announces_check(path, reason);
+    if (err)
+        sk_complain("%s", reason[0] ? reason : skep_err_text(err));
+    return sk_exit_of(err);
 }

@@ -106,14 +106,11 @@ static int write_text(const struct sk_replayed *replayed)
 static int run(struct verdict *verdict)
 {
     struct sk_replayed replayed;
-    struct sk_timeline timeline;
     int code = sk_replayed_open(&replayed, verdict->db, verdict->number, &verdict->style);
     if (!code)
-        code = sk_replayed_timeline(&replayed, &timeline);
-    if (!code) {
-        code = sk_replayed_judge(&replayed, verdict->reports, &timeline);
-        sk_timeline_deinit(&timeline);
-    }
+        code = sk_replayed_take_reports(&replayed, verdict->reports);
+    if (!code)
+        code = sk_replayed_infer(&replayed);
     if (!code)
         code = verdict->options.format == SK_FORMAT_TEXT
                    ? write_text(&replayed)

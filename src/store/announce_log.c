@@ -200,17 +200,31 @@ static int read_rows(struct sk_database *file, const struct sk_announce_sink *si
     return err;
 }
 
+static int open_to_read(struct sk_database *file, const char *path)
+{
+    int err = sk_database_open_to_read(file, path);
+    return err ? err
+               : sk_database_recognize(file, SK_ANNOUNCE_LOG_APPLICATION, VERSION,
+                                       "records no announces (skep tracker --db makes such files; "
+                                       "others give CSV or JSON Lines)");
+}
+
+int sk_announce_log_check(const char *path, char ret_reason[SK_DATABASE_REASON_MAX])
+{
+    struct sk_database file;
+    int err = open_to_read(&file, path);
+    snprintf(ret_reason, SK_DATABASE_REASON_MAX, "%s", file.reason);
+    sk_database_close(&file);
+    return err;
+}
+
 int sk_announce_log_read(const char *path, const struct sk_announce_sink *sink,
                          struct sk_announces_tally *ret_tally,
                          char ret_reason[SK_DATABASE_REASON_MAX])
 {
     struct sk_database file;
     *ret_tally = (struct sk_announces_tally){0};
-    int err = sk_database_open_to_read(&file, path);
-    if (!err)
-        err = sk_database_recognize(&file, SK_ANNOUNCE_LOG_APPLICATION, VERSION,
-                                    "records no announces (skep tracker --db makes such files; "
-                                    "others give CSV or JSON Lines)");
+    int err = open_to_read(&file, path);
     if (!err)
         err = read_rows(&file, sink, ret_tally);
     snprintf(ret_reason, SK_DATABASE_REASON_MAX, "%s", file.reason);

@@ -38,6 +38,9 @@ int sk_announce_log_take_error(struct sk_announce_log *log);
 /* What failed, in SQLite's words; "" when nothing did. */
 const char *sk_announce_log_reason(const struct sk_announce_log *log);
 
+/* Whether the file is one, by what it says of itself. SKEP_ERR_STORE, SKEP_ERR_NOMEM, with
+ * `ret_reason`. */
+int sk_announce_log_check(const char *path, char ret_reason[SK_DATABASE_REASON_MAX]);
 /*
  * Hands on what the file holds, in the order in which it was recorded; rows are numbered as lines
  * are. What the sink returned; SKEP_ERR_STORE, SKEP_ERR_NOMEM, with `ret_reason`.

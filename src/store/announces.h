@@ -19,4 +19,11 @@ int sk_announces_read(const char *path, const struct sk_announce_sink *sink,
                       struct sk_announces_tally *ret_tally,
                       char ret_reason[SK_DATABASE_REASON_MAX]);
 
+/*
+ * Whether the file may be read so, by its first 64 KiB: it can be opened, and is of one of these
+ * kinds; it may be empty yet, or have half of a line. What is no regular file (a pipe, "-") is
+ * taken as it is. Errors and `ret_reason` as those of sk_announces_read().
+ */
+int sk_announces_check(const char *path, char ret_reason[SK_DATABASE_REASON_MAX]);
+
 #endif

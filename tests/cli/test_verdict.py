@@ -7,7 +7,7 @@ import sqlite3
 import sys
 
 import skep
-from skep import CORRUPT, DONE, NOTHING, STORAGE, USAGE, lab, refused, report, run
+from skep import CORRUPT, DONE, NOTHING, STORAGE, USAGE, folder, lab, refused, report, run
 
 PIECE = 64 << 10
 SCENARIO = """
@@ -142,6 +142,57 @@ def test_an_audit_with_reports():
                    f"{here}/lab.torrent", seconds=60)
         assert done.returncode == NOTHING and "no announces of this torrent" in done.stderr, done
         assert len(report(done.stdout)["peers"]) == 3, "the report is there all the same"
+
+
+def test_files_are_looked_at_before_the_audit():
+    """Nothing is measured, and nothing written, for an end that cannot be."""
+    with folder() as here:
+        (here / "good.csv").write_text(HEADER)
+        (here / "bad.csv").write_text("a,b\n1,2\n")
+        (here / "pieces.torrent").write_text("d4:infoe")
+        base = sqlite3.connect(here / "other.db")
+        base.execute("CREATE TABLE audit (id)")
+        base.close()
+        target = "00" * 20
+
+        def audit_refused(code, what, *options):
+            line = refused(code, "audit", "--no-trackers", "--no-lsd", "--time=9", *options, seconds=5)
+            assert what in line, line
+        audit_refused(STORAGE, "none.csv: No such file", f"--reports={here}/none.csv", target)
+        audit_refused(STORAGE, "Is a directory", f"--reports={here}", target)
+        audit_refused(CORRUPT, "bad.csv: the header row does not have", f"--reports={here}/bad.csv", target)
+        audit_refused(STORAGE, "records no announces", f"--reports={here}/other.db", target)
+        audit_refused(STORAGE, "No such file", f"--json={here}/none/audit.json", target)
+        audit_refused(STORAGE, "Is a directory", f"--json={here}", target)
+        audit_refused(STORAGE, "Not a directory", f"--db={here}/good.csv/audit.db", target)
+        same = USAGE, "name the same file"
+        audit_refused(*same, f"--db={here}/a.db", f"--json={here}/../{here.name}/a.db", target)
+        audit_refused(*same, f"--db={here}/good.csv", f"--reports={here}/./good.csv", target)
+        audit_refused(*same, f"--json={here}/good.csv", f"--reports={here}/good.csv", target)
+        audit_refused(*same, f"--json={here}/pieces.torrent", here / "pieces.torrent")
+        audit_refused(*same, f"--json={here}/other.db", f"--replay={here}/other.db")
+        assert sorted(path.name for path in here.iterdir()) == ["bad.csv", "good.csv", "other.db", "pieces.torrent"]
+        assert (here / "good.csv").read_text() == HEADER
+        done = run("audit", "--no-trackers", "--no-lsd", "--time=0.2", "--json=/dev/null", f"--db={here}/a.db",
+                   f"--reports={here}/good.csv", target)
+        assert done.returncode != STORAGE and "good.csv: no announces of this torrent" in done.stderr, done
+
+
+def test_a_replay_with_reports():
+    """A file that cannot be read ends it; one that has nothing of this torrent does not."""
+    with lab(SCENARIO) as (here, _):
+        audited(here)
+        (here / "bad.csv").write_text("a,b\n1,2\n")
+        (here / "others.csv").write_text(HEADER + f"1,{'00' * 20},1.2.3.4:5,,,,\n")
+        (here / "broken.csv").write_text(HEADER + "x\ny\n")
+        replay = "audit", f"--replay={here}/audit.db", "--format=json"
+        assert "bad.csv: the header row" in refused(CORRUPT, *replay, f"--reports={here}/bad.csv")
+        done = run(*replay, f"--reports={here}/broken.csv")
+        assert done.returncode == CORRUPT and not done.stdout, done
+        assert "broken.csv: line 2: " in done.stderr and "none of its 2 lines can be read" in done.stderr, done
+        done = run(*replay, f"--reports={here}/others.csv")
+        assert done.returncode == NOTHING and "no announces of this torrent (1 of others)" in done.stderr, done
+        assert len(report(done.stdout)["peers"]) == 3, done
 
 
 if __name__ == "__main__":
