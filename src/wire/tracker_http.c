@@ -331,15 +331,22 @@ static bool read_number(struct sk_bytes value, uint64_t max, uint64_t *ret_numbe
     return true;
 }
 
+static bool is_number(struct sk_bytes value)
+{
+    bool is = value.n > 0;
+    for (size_t i = value.n && value.p[0] == '-'; i < value.n; i++)
+        is = is && value.p[i] >= '0' && value.p[i] <= '9';
+    return is;
+}
+
 /* Bytes; UINT64_MAX where they are not known, as clients write it, or more than that. */
 static bool read_bytes(struct sk_bytes value, void *to)
 {
-    bool is_number = value.n > 0;
-    for (size_t i = value.n && value.p[0] == '-'; i < value.n; i++)
-        is_number = is_number && value.p[i] >= '0' && value.p[i] <= '9';
-    if (is_number && !read_number(value, UINT64_MAX - 1, to))
+    if (!is_number(value))
+        return false;
+    if (!read_number(value, UINT64_MAX - 1, to))
         *(uint64_t *)to = UINT64_MAX;
-    return is_number;
+    return true;
 }
 
 static bool read_port(struct sk_bytes value, void *to)
@@ -354,8 +361,10 @@ static bool read_port(struct sk_bytes value, void *to)
 static bool read_want(struct sk_bytes value, void *to)
 {
     uint64_t want;
-    if (!read_number(value, INT32_MAX, &want))
+    if (!is_number(value))
         return false;
+    if (!read_number(value, INT32_MAX, &want))
+        want = INT32_MAX; /* whoever wants more gets no more than anybody */
     *(int32_t *)to = want > INT32_MAX ? -1 : (int32_t)want;
     return true;
 }

@@ -420,6 +420,20 @@ static void test_query_defaults(void **state)
     assert_false(announce.has_key);
 }
 
+static void test_query_wants_more_than_there_is(void **state)
+{
+    static const char *const numbers[] = {"2147483647", "2147483648", "4294967296",
+                                          "99999999999999999999999"};
+    struct sk_tracker_announce announce;
+    char query[128];
+    bool compact;
+    for (size_t i = 0; i < SK_ARRAY_LEN(numbers); i++) {
+        snprintf(query, sizeof query, IDS "&port=1&numwant=%s", numbers[i]);
+        assert_int_equal(0, sk_tracker_http_read_query(sk_bytes_text(query), &announce, &compact));
+        assert_int_equal(INT32_MAX, announce.want);
+    }
+}
+
 /* What holds no count of bytes is no reason to turn a client away. */
 static void test_query_counts_beyond_bounds(void **state)
 {
@@ -451,7 +465,7 @@ static void test_query_refuses(void **state)
         IDS "&port=99999999999999999999999",
         IDS "&port=1&left=12x",
         IDS "&port=1&left=-x",
-        IDS "&port=1&numwant=4294967296",
+        IDS "&port=1&numwant=20x",
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(bad); i++) {
         struct sk_tracker_announce announce = {.port = 77};
@@ -550,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_scrape),
         cmocka_unit_test(test_query_reads_what_the_url_says),
         cmocka_unit_test(test_query_defaults),
+        cmocka_unit_test(test_query_wants_more_than_there_is),
         cmocka_unit_test(test_query_counts_beyond_bounds),
         cmocka_unit_test(test_query_refuses),
         cmocka_unit_test(test_writes_what_it_reads),
