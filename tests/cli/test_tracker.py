@@ -194,6 +194,13 @@ def test_time_and_live_line():
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (DONE, "", ""), quiet
 
 
+def test_help_is_about_a_tracker():
+    """Options that it shares with other commands say what they do here."""
+    text = " ".join(run("tracker", "--help").stdout.split())
+    assert "partial" not in text and "end after so long" in text, text
+    assert "listen on this address" in text and "say nothing but errors" in text, text
+
+
 def test_refuses():
     with socket.socket() as taken, folder() as here:
         taken.bind(("127.0.0.1", 0))
