@@ -45,6 +45,11 @@
 #define SK_TRACKER_SWARMS_MAX 200000
 #define SK_TRACKER_ALL_PEERS_MAX 1000000 /* of all swarms */
 #define SK_TRACKER_HOST_PEERS_MAX 10000  /* of one IPv4 address, or /64 of IPv6, in all swarms */
+/* Announces that are recorded (store/announce_quota.h) */
+#define SK_QUOTA_CLIENT_ROWS 8        /* of one client at once */
+#define SK_QUOTA_NETWORK_CLIENTS 1000 /* clients of one network, one row each an interval */
+#define SK_QUOTA_NETWORKS (1u << 16)  /* that are told apart, */
+#define SK_QUOTA_CLIENTS (1u << 18)   /* and clients */
 
 /* Peer sessions (proto/peer) */
 #define SK_PEER_OUTPUT_MAX (4u << 20)         /* bytes that wait to be sent */

@@ -16,12 +16,12 @@ static enum sk_announce_event event_of(const struct sk_tracker_announce *announc
     return events[announce->event];
 }
 
-void sk_announced_record(struct sk_announce_log *log, const struct sk_tracker_announce *announce,
-                         const struct sk_endpoint *peer, uint64_t now_ns)
+void sk_announced(const struct sk_tracker_announce *announce, const struct sk_endpoint *peer,
+                  struct sk_announce *ret_record)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    struct sk_announce record = {
+    *ret_record = (struct sk_announce){
         .at_unix_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9,
         .has_peer_id = true,
         .endpoint = *peer,
@@ -32,7 +32,6 @@ void sk_announced_record(struct sk_announce_log *log, const struct sk_tracker_an
         .has_key = announce->has_key,
         .key = announce->key,
     };
-    memcpy(record.info_hash, announce->info_hash, sizeof record.info_hash);
-    memcpy(record.peer_id, announce->peer_id, sizeof record.peer_id);
-    sk_announce_log_put(log, &record, now_ns);
+    memcpy(ret_record->info_hash, announce->info_hash, sizeof ret_record->info_hash);
+    memcpy(ret_record->peer_id, announce->peer_id, sizeof ret_record->peer_id);
 }

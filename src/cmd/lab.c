@@ -11,6 +11,7 @@
 #include "cmd/lab_truth.h"
 #include "cmd/options.h"
 #include "cmd/units.h"
+#include "store/announce_log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -234,7 +235,9 @@ static void on_announced(void *ctx, const struct sk_tracker_announce *announce,
                          const struct sk_endpoint *peer, uint64_t now_ns)
 {
     struct sk_announce_log *log = ctx;
-    sk_announced_record(log, announce, peer, now_ns);
+    struct sk_announce record;
+    sk_announced(announce, peer, &record);
+    sk_announce_log_put(log, &record, now_ns);
     sk_announce_log_flush(log, now_ns);
 }
 

@@ -11,12 +11,14 @@
 #include "cmd/units.h"
 #include "driver/tracker_server.h"
 #include "store/announce_log.h"
+#include "store/announce_quota.h"
 
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,9 +43,10 @@ struct tracker {
     uv_signal_t signals[2];
     struct sk_tracker_server *server;
     struct sk_announce_log *log;
+    struct sk_announce_quota *quota;
     struct sk_tracker_live live;
     uint64_t started_ns;
-    uint64_t announces;
+    uint64_t announces, passed_over;
     int interrupts;
     bool lost; /* something was not recorded */
 };
@@ -148,9 +151,15 @@ static void on_announced(void *ctx, const struct sk_tracker_announce *announce,
                          const struct sk_endpoint *peer, uint64_t now_ns)
 {
     struct tracker *tracker = ctx;
+    struct sk_announce record;
     tracker->announces++;
-    if (tracker->log)
-        sk_announced_record(tracker->log, announce, peer, now_ns);
+    if (!tracker->log)
+        return;
+    sk_announced(announce, peer, &record);
+    if (sk_announce_quota_take(tracker->quota, &record, now_ns))
+        sk_announce_log_put(tracker->log, &record, now_ns);
+    else
+        tracker->passed_over++;
 }
 
 /* ---- the run ---- */
@@ -165,6 +174,7 @@ static void look(struct tracker *tracker, struct sk_tracker_state *ret_state)
         .seeds = counts.seeds,
         .leechers = counts.leechers,
         .announces = tracker->announces,
+        .passed_over = tracker->passed_over,
         .recording = tracker->log && !tracker->lost,
     };
 }
@@ -197,6 +207,11 @@ static void on_signal(uv_signal_t *handle, int signum)
     uv_stop(handle->loop);
 }
 
+static uint32_t min_interval_s(const struct tracker *tracker)
+{
+    return SK_MIN(tracker->interval_s, (uint32_t)MIN_INTERVAL_S);
+}
+
 static int listen_on(struct tracker *tracker, const struct sk_endpoint *listen, size_t count,
                      const char **ret_reason)
 {
@@ -208,7 +223,7 @@ static int listen_on(struct tracker *tracker, const struct sk_endpoint *listen, 
         .registry =
             {
                 .interval_s = tracker->interval_s,
-                .min_interval_s = SK_MIN(tracker->interval_s, (uint32_t)MIN_INTERVAL_S),
+                .min_interval_s = min_interval_s(tracker),
                 .swarms_max = SK_TRACKER_SWARMS_MAX,
                 .host_peers_max = SK_TRACKER_HOST_PEERS_MAX,
                 .only = tracker->only.count ? &tracker->only : NULL,
@@ -269,6 +284,9 @@ static void summarize(struct tracker *tracker)
            sk_units_duration(state.elapsed_s, duration), state.torrents,
            state.torrents == 1 ? "" : "s", state.seeds, state.seeds == 1 ? "" : "s", state.leechers,
            state.leechers == 1 ? "" : "s");
+    if (tracker->passed_over)
+        printf("%s announces were not recorded: more often than an honest client says anything\n",
+               sk_units_count(tracker->passed_over, announces));
 }
 
 static void serve(struct tracker *tracker)
@@ -313,17 +331,29 @@ static void close_loop(struct tracker *tracker)
     SK_ASSERT(uv_loop_close(&tracker->loop) == 0);
 }
 
-static int run(struct tracker *tracker)
+static int open_log(struct tracker *tracker)
 {
     char reason[SK_DATABASE_REASON_MAX];
+    uint8_t key[SK_SIPHASH_KEY_SIZE];
+    if (!tracker->db)
+        return SK_EXIT_DONE;
+    int err = sk_announce_log_open(tracker->db, &tracker->log, reason);
+    if (err) {
+        sk_complain("%s", err == SKEP_ERR_STORE ? reason : skep_err_text(err));
+        return sk_exit_of(err);
+    }
+    SK_ASSERT(getrandom(key, sizeof key, 0) == sizeof key);
+    err = sk_announce_quota_new(tracker->interval_s, min_interval_s(tracker), key, &tracker->quota);
+    return err ? sk_complain_err(err) : SK_EXIT_DONE;
+}
+
+static int run(struct tracker *tracker)
+{
     int code = SK_EXIT_DONE;
     for (size_t i = 0; i < tracker->only_texts.count && !code; i++)
         code = serve_only(tracker, tracker->only_texts.list[i]);
-    int err = !code && tracker->db ? sk_announce_log_open(tracker->db, &tracker->log, reason) : 0;
-    if (err) {
-        sk_complain("%s", err == SKEP_ERR_STORE ? reason : skep_err_text(err));
-        code = sk_exit_of(err);
-    }
+    if (!code)
+        code = open_log(tracker);
     if (code)
         return code;
     open_loop(tracker);
@@ -331,6 +361,7 @@ static int run(struct tracker *tracker)
     if (!code)
         serve(tracker);
     close_loop(tracker);
+    sk_announce_quota_free(tracker->quota);
     if (sk_announce_log_close(tracker->log)) {
         if (!tracker->lost)
             sk_complain("%s: not all announces could be written", tracker->db);

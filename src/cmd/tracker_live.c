@@ -29,16 +29,22 @@ static void count(struct sk_tracker_live *live, const struct sk_tracker_state *s
     live->counted_s = state->elapsed_s;
 }
 
-/* "12 torrents, 34 seeds, 1,056 leechers; 7.8 announces/s, 12,345 recorded" */
+/* "12 torrents, 34 seeds, 1,056 leechers; 7.8 announces/s, 12,345 recorded, 67 passed over" */
 static void describe(const struct sk_tracker_live *live, const struct sk_tracker_state *state,
                      char *ret_text, size_t size)
 {
     char torrents[SK_UNITS_MAX], seeds[SK_UNITS_MAX], leechers[SK_UNITS_MAX], all[SK_UNITS_MAX];
-    snprintf(ret_text, size, "%s torrent%s, %s seed%s, %s leecher%s; %.1f announces/s, %s %s",
-             sk_units_count(state->torrents, torrents), state->torrents == 1 ? "" : "s",
-             sk_units_count(state->seeds, seeds), state->seeds == 1 ? "" : "s",
-             sk_units_count(state->leechers, leechers), state->leechers == 1 ? "" : "s", live->rate,
-             sk_units_count(state->announces, all), state->recording ? "recorded" : "in all");
+    uint64_t passed_over = state->recording ? state->passed_over : 0;
+    int n =
+        snprintf(ret_text, size, "%s torrent%s, %s seed%s, %s leecher%s; %.1f announces/s, %s %s",
+                 sk_units_count(state->torrents, torrents), state->torrents == 1 ? "" : "s",
+                 sk_units_count(state->seeds, seeds), state->seeds == 1 ? "" : "s",
+                 sk_units_count(state->leechers, leechers), state->leechers == 1 ? "" : "s",
+                 live->rate, sk_units_count(state->announces - passed_over, all),
+                 state->recording ? "recorded" : "in all");
+    if (passed_over)
+        snprintf(ret_text + n, size - (size_t)n, ", %s passed over",
+                 sk_units_count(passed_over, all));
 }
 
 static void draw_line(struct sk_tracker_live *live, const char *line, struct sk_buf *out)

@@ -12,8 +12,9 @@
 struct sk_tracker_state {
     double elapsed_s;
     size_t torrents, seeds, leechers;
-    uint64_t announces; /* that were answered, since the beginning */
-    bool recording;     /* they are all kept in a file */
+    uint64_t announces;   /* that were answered, since the beginning */
+    uint64_t passed_over; /* of them, that were not recorded: store/announce_quota.h */
+    bool recording;       /* they are kept in a file */
 };
 
 struct sk_tracker_live {

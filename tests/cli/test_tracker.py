@@ -194,6 +194,21 @@ def test_time_and_live_line():
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (DONE, "", ""), quiet
 
 
+def test_a_flood_does_not_fill_the_file():
+    """Everybody is answered; of who announces without pause a few are recorded, and it is said."""
+    with folder() as here:
+        path = here / "announces.db"
+        with tracker(f"--db={path}") as (port, process, _):
+            flooding = Udp(port)
+            for n in range(100):
+                assert flooding.announce(0, n, 0, 5)[:4] == b"\0\0\0\1"
+            http(port, uploaded=7)
+            code, out, _ = stop(process)
+        assert code == DONE and "101 announces in" in out, out
+        assert "92 announces were not recorded" in out, out
+        assert rows(path, "uploaded") == [(n,) for n in range(8)] + [(7,)], rows(path)
+
+
 def test_help_is_about_a_tracker():
     """Options that it shares with other commands say what they do here."""
     text = " ".join(run("tracker", "--help").stdout.split())
