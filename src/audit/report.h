@@ -60,8 +60,10 @@ struct sk_verdict {
     char claim[SK_VERDICT_TEXT_MAX];     /* what was reported, in words; our own text */
     char evidence[SK_VERDICT_TEXT_MAX];  /* what speaks against it, or why it cannot be told */
     char ruled_out[SK_VERDICT_TEXT_MAX]; /* innocent explanations that were ruled out */
-    double error_rate;                   /* at which it was made; NAN where not false-report */
-    uint32_t announces;                  /* that it rests on */
+    const char *why;    /* it cannot be told: sk_verdict_why_name(), kinds of reasons; NULL else.
+                           Static, or of whoever read the report */
+    double error_rate;  /* at which it was made; NAN where not false-report */
+    uint32_t announces; /* that it rests on */
 };
 
 /* Bytes that one peer gave another, estimated (audit/flow.h). */

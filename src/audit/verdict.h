@@ -47,6 +47,8 @@ enum sk_verdict_why {
     SK_WHY_COUNT,
 };
 const char *sk_verdict_why_name(enum sk_verdict_why why);
+/* What a reason of that name is, in words; NULL for a name that is none. */
+const char *sk_verdict_why_words(const char *name);
 
 struct sk_verdict_config {
     double began_unix_s;      /* when the audit began */

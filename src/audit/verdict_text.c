@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define MB 1e6
 
@@ -65,6 +66,14 @@ const char *sk_verdict_why_name(enum sk_verdict_why why)
     return whys[why].name;
 }
 
+const char *sk_verdict_why_words(const char *name)
+{
+    for (size_t i = SK_WHY_NONE + 1; i < SK_WHY_COUNT; i++)
+        if (strcmp(whys[i].name, name) == 0)
+            return whys[i].words;
+    return NULL;
+}
+
 static void write_claim(const struct words *words, const struct sk_finding *finding,
                         struct sk_verdict *verdict)
 {
@@ -90,6 +99,8 @@ void sk_verdict_write(const struct sk_verdicts *verdicts, uint32_t index,
         ret_verdict->error_rate = peer->rate;
         return;
     }
+    if (peer->why)
+        ret_verdict->why = sk_verdict_why_name(peer->why);
     snprintf(ret_verdict->claim, sizeof ret_verdict->claim, "uploaded %.1f MB in %u announces",
              (isnan(peer->claimed_up) ? 0 : peer->claimed_up) / MB, peer->announces);
     if (peer->why == SK_WHY_LOOSE && isfinite(peer->allowed_up))

@@ -2,6 +2,7 @@
 
 #include <skep/err.h>
 
+#include "audit/verdict.h"
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -51,7 +52,8 @@ static int put_false(const struct sk_report_text *text, const struct sk_report_p
 }
 
 struct reason {
-    const char *why;
+    const char *kind;  /* of those that are counted together; its name, or words */
+    const char *words; /* the evidence, where it is of one alone */
     uint32_t count;
 };
 
@@ -60,7 +62,22 @@ static int compare_reasons(const void *a, const void *b)
     const struct reason *left = a, *right = b;
     if (left->count != right->count)
         return left->count > right->count ? -1 : 1;
-    return strcmp(left->why, right->why);
+    return strcmp(left->kind, right->kind);
+}
+
+/* Whose evidence has figures of each peer is one reason all the same. A report of an older version
+ * has nothing but words. */
+static void count_reason(struct reason *reasons, size_t *count, const struct sk_verdict *verdict)
+{
+    const char *kind = verdict->why ? verdict->why : verdict->evidence;
+    size_t at = 0;
+    while (at < *count && strcmp(reasons[at].kind, kind) != 0)
+        at++;
+    if (at == *count)
+        reasons[(*count)++] = (struct reason){kind, verdict->evidence, 0};
+    else if (verdict->why && sk_verdict_why_words(kind))
+        reasons[at].words = sk_verdict_why_words(kind);
+    reasons[at].count++;
 }
 
 /* "cannot tell   12: it does not tell what it gains", a line a reason, the most common first. */
@@ -75,20 +92,14 @@ static int put_open(const struct sk_report_text *text)
         return SKEP_ERR_NOMEM;
     for (size_t i = 0; i < report->peers_count; i++) {
         const struct sk_verdict *verdict = &report->peers[i].verdict;
-        size_t at = 0;
-        if (verdict->result != SK_VERDICT_CANNOT_TELL)
-            continue;
-        while (at < count && strcmp(reasons[at].why, verdict->evidence) != 0)
-            at++;
-        reasons[at].why = verdict->evidence;
-        reasons[at].count++;
-        count = SK_MAX(count, at + 1);
+        if (verdict->result == SK_VERDICT_CANNOT_TELL)
+            count_reason(reasons, &count, verdict);
     }
     if (count)
         qsort(reasons, count, sizeof *reasons, compare_reasons);
     for (size_t i = 0; i < count && !err; i++) {
-        snprintf(note, sizeof note, "%u%s%s", reasons[i].count, reasons[i].why[0] ? ": " : "",
-                 reasons[i].why);
+        snprintf(note, sizeof note, "%u%s%s", reasons[i].count, reasons[i].words[0] ? ": " : "",
+                 reasons[i].words);
         err = put_note(text, "cannot tell", note);
     }
     sk_mem_free(reasons);

@@ -181,6 +181,7 @@ static inline void sample_infer(struct sk_report *report)
         (struct sk_verdict){.result = SK_VERDICT_CONSISTENT, .error_rate = NAN, .announces = 4};
     peers[2].verdict = (struct sk_verdict){.result = SK_VERDICT_CANNOT_TELL,
                                            .evidence = "it was not watched",
+                                           .why = "unwatched",
                                            .error_rate = NAN,
                                            .announces = 1};
     report->flows_count = 2;

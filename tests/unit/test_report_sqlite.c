@@ -279,7 +279,7 @@ static void test_older_files_are_completed(void **state)
         "download_rate_bytes_s", "download_low",     "download_high",     "download_how",
         "upload_rate_bytes_s",   "upload_low",       "upload_high",       "verdict_result",
         "verdict_claim",         "verdict_evidence", "verdict_ruled_out", "verdict_error_rate",
-        "verdict_announces"};
+        "verdict_why",           "verdict_announces"};
     struct sk_report report;
     char sql[160];
     sqlite3 *db;
@@ -300,7 +300,7 @@ static void test_older_files_are_completed(void **state)
     store = begin(&open_style, &report);
     assert_int_equal(0, sk_report_store_finish(store, &report));
     sk_report_store_close(store);
-    assert_string_equal("3", ask("PRAGMA user_version"));
+    assert_string_equal("4", ask("PRAGMA user_version"));
     assert_string_equal("60", ask("SELECT count(*) FROM peers"));
     assert_string_equal("0", ask("SELECT count(verdict_result) FROM peers WHERE audit = 1"));
     assert_string_equal("3", ask("SELECT count(verdict_result) FROM peers WHERE audit = 2"));

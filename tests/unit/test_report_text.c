@@ -450,6 +450,31 @@ static void test_what_is_inferred(void **state)
     sk_report_deinit(&report);
 }
 
+/* What differs by its figures alone is one reason. */
+static void test_reasons_are_counted_by_kind(void **state)
+{
+    struct sk_report report;
+    struct sk_buf out;
+    sample_report(&report);
+    for (size_t i = 0; i < 5; i++) {
+        struct sk_verdict *verdict = &report.peers[i].verdict;
+        *verdict = (struct sk_verdict){.result = SK_VERDICT_CANNOT_TELL, .error_rate = NAN};
+        verdict->why = i < 4 ? "loose" : "few";
+        snprintf(verdict->evidence, sizeof verdict->evidence, "at most %zu.0 MB", i);
+    }
+    const char *text = render(&report, 200, false, true, &out);
+    assert_has(text, "\n  cannot tell  4: it may have uploaded more than twice as much\n"
+                     "  cannot tell  1: at most 4.0 MB\n");
+    sk_buf_deinit(&out);
+    report.peers[0].verdict.why = NULL; /* an older version wrote it */
+    text = render(&report, 200, false, true, &out);
+    assert_has(text, "\n  cannot tell  3: it may have uploaded more than twice as much\n"
+                     "  cannot tell  1: at most 0.0 MB\n"
+                     "  cannot tell  1: at most 4.0 MB\n");
+    sk_buf_deinit(&out);
+    sk_report_deinit(&report);
+}
+
 static void test_bar(void **state)
 {
     const struct sk_screen screen = {.utf8 = true}, ascii = {0};
@@ -495,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_fit),
         cmocka_unit_test(test_what_is_inferred),
+        cmocka_unit_test(test_reasons_are_counted_by_kind),
         cmocka_unit_test(test_bar),
         cmocka_unit_test(test_wrap),
     };
