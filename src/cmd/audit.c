@@ -172,6 +172,9 @@ static const struct argp argp = {
            "what is true.\v"
            "A TARGET is a .torrent file, a magnet link, an info-hash of 40 or 64 digits, the "
            "http(s) address of a .torrent file, or - for standard input.\n\n"
+           "\"Nothing new in 37 of 60 addresses\", which it shows meanwhile: the last 37 addresses "
+           "that anybody told were known already. 60 in a row, and a small swarm counts as "
+           "seen.\n\n"
            "Exit codes: 0 converged; 2 wrong usage; 3 no peer found, or no announces of this "
            "torrent; 4 the network failed; 5 partial: interrupted, or time ran out; 6 the torrent, "
            "or the file of reports, is broken; 7 a file could not be read or written.",

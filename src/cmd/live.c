@@ -79,11 +79,14 @@ static void put_counts(const struct sk_screen *screen, const struct sk_live_stat
     size_t n = (size_t)snprintf(line, sizeof line, "%s, %s taken",
                                 sk_units_rate(state->rate_bytes_s, rate),
                                 sk_units_bytes((double)state->delivered_bytes, bytes));
+    if (state->draws_old < state->draws_wanted)
+        n += (size_t)snprintf(line + n, sizeof line - n, "; nothing new in %u of %u addresses",
+                              state->draws_old, state->draws_wanted);
+    else if (state->draws_wanted) /* other things are awaited yet */
+        n += (size_t)snprintf(line + n, sizeof line - n, "; nothing new in %u addresses",
+                              state->draws_old);
     if (sources[0])
-        n += (size_t)snprintf(line + n, sizeof line - n, "; from %s", sources);
-    if (state->draws_wanted)
-        snprintf(line + n, sizeof line - n, "; %u of %u draws without news",
-                 SK_MIN(state->draws_old, state->draws_wanted), state->draws_wanted);
+        snprintf(line + n, sizeof line - n, "; from %s", sources);
     put_line(screen, SK_INK_DIM, line, frame);
 }
 

@@ -38,8 +38,10 @@ struct sk_live_state {
     uint32_t seeds, leechers;
     uint32_t sources[SK_SOURCE_COUNT]; /* addresses heard from each, by bit of enum sk_source */
     uint64_t delivered_bytes;
-    double rate_bytes_s;              /* of all together */
-    uint32_t draws_old, draws_wanted; /* the stop rule: draws without news, and how many it wants */
+    double rate_bytes_s; /* of all together */
+    /* Of the stop rule: how many addresses in a row were known when they were told, and how many it
+     * wants. */
+    uint32_t draws_old, draws_wanted;
     const struct sk_live_peer *peers; /* the most interesting first */
     size_t peers_count;
 };

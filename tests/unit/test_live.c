@@ -163,7 +163,7 @@ static void test_frame(void **state)
         "47 known, 31 connected (20 seeds, 1 leecher), 12 measured, 9 failed, 7 to go",
         terminal_row(&terminal, 1));
     assert_string_equal(
-        "4.2 MB/s, 8.0 MiB taken; from tracker 40, pex 22, incoming 3; 37 of 120 draws #",
+        "4.2 MB/s, 8.0 MiB taken; nothing new in 37 of 120 addresses; from tracker 40, #",
         terminal_row(&terminal, 2));
     assert_string_equal("PROBING         CLIENT              HOLDS      RATE  PROBE",
                         terminal_row(&terminal, 3));
@@ -175,6 +175,23 @@ static void test_frame(void **state)
                         terminal_row(&terminal, 6));
     assert_int_equal(7, terminal.y);
     assert_int_equal(0, terminal.x);
+}
+
+/* That all sources tell what is known already does not end an audit that waits for a probe. */
+static void test_nothing_new_for_long(void **state)
+{
+    struct terminal terminal = {.columns = 120, .rows = 24};
+    struct sk_live live;
+    struct sk_buf out;
+    const struct sk_screen screen = {.columns = 120, .rows = 24};
+    struct sk_live_state now = make_state(12, 0);
+    now.draws_old = 345;
+    sk_live_init(&live, SK_PROGRESS_TTY, &screen);
+    render(&live, &now, &screen, &out);
+    terminal_write(&terminal, &out);
+    assert_string_equal("4.2 MB/s, 8.0 MiB taken; nothing new in 345 addresses; from tracker 40, "
+                        "pex 22, incoming 3",
+                        terminal_row(&terminal, 2));
 }
 
 /* Frames take each other's place: what was above stays, nothing is left of larger ones before. */
@@ -355,10 +372,15 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frame),          cmocka_unit_test(test_in_place),
-        cmocka_unit_test(test_never_scrolls),  cmocka_unit_test(test_narrower),
-        cmocka_unit_test(test_intervals),      cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_json),           cmocka_unit_test(test_hostile_name),
+        cmocka_unit_test(test_frame),
+        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_nothing_new_for_long),
+        cmocka_unit_test(test_never_scrolls),
+        cmocka_unit_test(test_narrower),
+        cmocka_unit_test(test_intervals),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_hostile_name),
         cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
