@@ -9,13 +9,12 @@
 
 #include <stdio.h>
 
-enum { FLOW_FROM, FLOW_TO, FLOW_BYTES, FLOW_RANGE, FLOW_REMARK };
+enum { FLOW_FROM, FLOW_TO, FLOW_BYTES, FLOW_RANGE };
 static const struct sk_table_column flow_columns[] = {
     [FLOW_FROM] = {"FROM", 0, 12, false, SK_INK_CUT_MIDDLE},
     [FLOW_TO] = {"TO", 0, 12, false, SK_INK_CUT_MIDDLE},
     [FLOW_BYTES] = {"BYTES", 0, 0, true, SK_INK_CUT_END},
     [FLOW_RANGE] = {"95%", 1, 0, false, SK_INK_CUT_END},
-    [FLOW_REMARK] = {"", 2, 10, false, SK_INK_CUT_END},
 };
 #define FLOW_COLUMNS SK_ARRAY_LEN(flow_columns)
 
@@ -32,31 +31,59 @@ static void set_flow(const struct sk_report_text *text, const struct sk_report_f
     if (isfinite(flow->low) && isfinite(flow->high))
         snprintf(row[FLOW_RANGE].text, SK_TABLE_CELL_MAX, "%s to %s",
                  sk_units_bytes(flow->low, low), sk_units_bytes(flow->high, high));
-    if (flow->ambiguous) {
-        snprintf(row[FLOW_REMARK].text, SK_TABLE_CELL_MAX, "or another source");
-        row[FLOW_REMARK].ink = SK_INK_DIM;
-    }
+}
+
+/* What the table has no row for. */
+static void put_rest(const struct sk_report_text *text, size_t shown, size_t clear)
+{
+    const struct sk_report *report = text->report;
+    size_t unclear = report->flows_count - clear;
+    char line[256], bytes[SK_UNITS_MAX];
+    double sum = 0;
+    for (size_t i = 0; i < report->flows_count; i++)
+        sum += report->flows[i].ambiguous ? report->flows[i].bytes : 0;
+    sk_units_bytes(sum, bytes);
+    if (!clear)
+        snprintf(line, sizeof line,
+                 "FLOWS cannot be told: of each of the %zu estimated (%s in all) another source is "
+                 "possible. Watching for longer (--watch) tells more; --format=json lists them.",
+                 unclear, bytes);
+    else if (shown < clear && unclear)
+        snprintf(line, sizeof line,
+                 "... and %zu more flows, and %zu (%s) that may be from another source "
+                 "(--format=json lists all)",
+                 clear - shown, unclear, bytes);
+    else if (unclear)
+        snprintf(
+            line, sizeof line,
+            "... and %zu flow%s (%s) that may be from another source (--format=json lists all)",
+            unclear, unclear == 1 ? "" : "s", bytes);
+    else
+        snprintf(line, sizeof line, "... and %zu more flow%s (--format=json lists all)",
+                 clear - shown, clear - shown == 1 ? "" : "s");
+    sk_ink_wrap(text->screen, SK_INK_DIM, line, 0, text->out);
 }
 
 int sk_report_write_flows(const struct sk_report_text *text)
 {
     const struct sk_report *report = text->report;
-    size_t shown = SK_MIN(report->flows_count, (size_t)SK_REPORT_FLOWS_SOME);
-    char line[96];
-    if (!shown)
+    size_t clear = 0, shown = 0;
+    if (!report->flows_count)
         return 0;
-    struct sk_table_cell *cells = sk_mem_calloc(shown * FLOW_COLUMNS, sizeof *cells);
+    for (size_t i = 0; i < report->flows_count; i++)
+        clear += !report->flows[i].ambiguous;
+    size_t most = SK_MIN(clear, (size_t)SK_REPORT_FLOWS_SOME);
+    struct sk_table_cell *cells = sk_mem_calloc(most * FLOW_COLUMNS + 1, sizeof *cells);
     if (!cells)
         return SKEP_ERR_NOMEM;
-    for (size_t i = 0; i < shown; i++)
-        set_flow(text, &report->flows[i], cells + i * FLOW_COLUMNS);
+    for (size_t i = 0; shown < most; i++)
+        if (!report->flows[i].ambiguous)
+            set_flow(text, &report->flows[i], cells + shown++ * FLOW_COLUMNS);
     sk_buf_text(text->out, "\n");
-    sk_table_write(text->screen, flow_columns, FLOW_COLUMNS, cells, shown, text->out);
-    if (shown < report->flows_count) {
-        snprintf(line, sizeof line, "... and %zu more flows (--format=json lists all)",
-                 report->flows_count - shown);
-        sk_ink_wrap(text->screen, SK_INK_DIM, line, 0, text->out);
-    }
+    if (shown)
+        sk_table_write(text->screen, flow_columns, FLOW_COLUMNS, cells, shown, text->out);
+    if (shown < report->flows_count)
+        put_rest(text, shown, clear);
     sk_mem_free(cells);
     return 0;
 }

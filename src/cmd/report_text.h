@@ -13,7 +13,7 @@
 
 #define SK_REPORT_PEERS_ALL 100   /* connected, and failed, peers that are all shown */
 #define SK_REPORT_PEERS_SOME 40   /* of more connected peers, how many are */
-#define SK_REPORT_FLOWS_SOME 20   /* flows that are shown */
+#define SK_REPORT_FLOWS_SOME 20   /* flows that are shown, of those whose source is told */
 #define SK_REPORT_FAILURES_SOME 3 /* of more failed peers, how many for each reason */
 
 /* Appends the report. SKEP_ERR_NOMEM (also where out->max is too little). Narrower than 40 columns
@@ -32,7 +32,8 @@ struct sk_report_text {
 int sk_report_write_peers(const struct sk_report_text *text);
 /* The other peers, by reason. SKEP_ERR_NOMEM. */
 int sk_report_write_failures(const struct sk_report_text *text);
-/* Who gave how much to whom, the most first. SKEP_ERR_NOMEM. */
+/* Who gave how much to whom, the most first; flows that another source explains as well are only
+ * counted. SKEP_ERR_NOMEM. */
 int sk_report_write_flows(const struct sk_report_text *text);
 /*
  * What peers' reports to their tracker are worth: each false one with the claim, the evidence, what

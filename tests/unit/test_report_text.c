@@ -438,7 +438,7 @@ static void test_what_is_inferred(void **state)
                      "  cannot tell  1: it was not watched\n"
                      "  consistent   1\n");
     assert_has(text, "7.0 MiB  6.0 MiB to 8.0 MiB");
-    assert_has(text, "1.0 MiB                      or another source\n");
+    assert_has(text, "\n... and 1 flow (1.0 MiB) that may be from another source (--format=json");
     sk_buf_deinit(&out);
     for (size_t i = 0; i < report.peers_count; i++)
         report.peers[i].verdict.result = SK_VERDICT_NONE;
@@ -446,6 +446,54 @@ static void test_what_is_inferred(void **state)
     text = render(&report, 200, false, true, &out);
     assert_lacks(text, "REPORTS");
     assert_lacks(text, "FROM");
+    sk_buf_deinit(&out);
+    sk_report_deinit(&report);
+}
+
+/* Why a peer was not reached is said in full, whatever the width. */
+static void test_long_reasons(void **state)
+{
+    struct sk_report report;
+    struct sk_buf out;
+    sample_report(&report);
+    for (size_t i = 0; i < report.peers_count; i++)
+        if (report.peers[i].outcome == SK_OUTCOME_PROTOCOL_ERROR)
+            report.peers[i].reason = "bitfield of a wrong length for it";
+    for (size_t i = 0; i < report.failed_count; i++)
+        if (strncmp(report.failed[i].name, "bitfield", 8) == 0)
+            report.failed[i].name = "bitfield of a wrong length for it";
+    const char *text = render(&report, 80, false, true, &out);
+    assert_has(text, "\nbitfield of a wrong length for it    1  192.0.2.203:6882\n");
+    assert_has(text, "\nrefused                              2  203.0.113.52:6881, ");
+    sk_buf_deinit(&out);
+    text = render(&report, 60, false, true, &out);
+    assert_has(text, "\nbitfield of a wrong length for it\n"
+                     "                     1  192.0.2.203:6882\n");
+    assert_has(text, "\nconnect-timeout      4  198.51.100.200:8999,\n");
+    sk_buf_deinit(&out);
+    sk_report_deinit(&report);
+}
+
+/* A list of what nobody can know helps nobody. */
+static void test_flows_that_cannot_be_told(void **state)
+{
+    struct sk_report report;
+    struct sk_buf out;
+    sample_report(&report);
+    report.flows[0].ambiguous = true;
+    const char *text = render(&report, 200, false, true, &out);
+    assert_has(text, "\nFLOWS cannot be told: of each of the 2 estimated (8.0 MiB in all) another");
+    assert_lacks(text, "FROM");
+    sk_buf_deinit(&out);
+    sk_mem_free(report.flows);
+    report.flows_count = SK_REPORT_FLOWS_SOME + 3;
+    report.flows = sk_mem_calloc(report.flows_count, sizeof *report.flows);
+    for (size_t i = 0; i < report.flows_count; i++)
+        report.flows[i] =
+            (struct sk_report_flow){.bytes = 2 << 20, .low = 1 << 20, .high = 3 << 20};
+    report.flows[0].ambiguous = true;
+    text = render(&report, 200, false, true, &out);
+    assert_has(text, "\n... and 2 more flows, and 1 (2.0 MiB) that may be from another source (");
     sk_buf_deinit(&out);
     sk_report_deinit(&report);
 }
@@ -521,6 +569,8 @@ int main(void)
         cmocka_unit_test(test_fit),
         cmocka_unit_test(test_what_is_inferred),
         cmocka_unit_test(test_reasons_are_counted_by_kind),
+        cmocka_unit_test(test_flows_that_cannot_be_told),
+        cmocka_unit_test(test_long_reasons),
         cmocka_unit_test(test_bar),
         cmocka_unit_test(test_wrap),
     };
