@@ -93,7 +93,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_FROM:
         expect(parse_from(arg, &get->from), "--from", arg,
-               "bytes, such as 1048576 or 20M, or a time, such as 90s or 1:02:03");
+               "bytes, such as 1048576 or 20M, or a time, such as 3.5s or 1:02:03");
         get->has_from = true;
         return 0;
     case KEY_VERIFY:

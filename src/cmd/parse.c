@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -26,6 +27,8 @@ bool sk_parse_size(const char *text, uint64_t *ret_bytes)
         if (strcasecmp(end, units[i].unit) != 0)
             continue;
         double bytes = value * units[i].factor;
+        if (units[i].factor == 1 && bytes != floor(bytes)) /* 3.5 of what? */
+            return false;
         if (!(bytes >= 0 && bytes < 9e18))
             return false;
         *ret_bytes = (uint64_t)bytes;

@@ -13,6 +13,12 @@ uint64_t sk_film_times(uint64_t value, uint64_t unit)
     return __builtin_mul_overflow(value, unit, &product) ? UINT64_MAX : product;
 }
 
+uint64_t sk_film_plus(uint64_t value, uint64_t more)
+{
+    uint64_t sum;
+    return __builtin_add_overflow(value, more, &sum) ? UINT64_MAX : sum;
+}
+
 int sk_film_fail(struct sk_film *film, int error, const char *reason)
 {
     film->reason = reason;

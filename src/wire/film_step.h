@@ -135,6 +135,7 @@ int sk_film_seek(struct sk_film *film, const struct sk_film_marks *marks, uint64
                  uint64_t high, uint64_t time_ns);
 /* value * unit, in ns or whatever; UINT64_MAX where that is too large. */
 uint64_t sk_film_times(uint64_t value, uint64_t unit);
+uint64_t sk_film_plus(uint64_t value, uint64_t more);
 
 /* ---- the formats ---- */
 

@@ -243,8 +243,8 @@ static bool chunks_next(struct chunks *chunks)
     const uint8_t *p = track->stco.p + 8 + chunks->chunk * (track->wide ? 8 : 4);
     uint64_t end = chunks->sample + SK_MIN(chunks->samples, track->samples - chunks->sample);
     uint64_t first = SK_MAX(track->sample, chunks->sample);
-    chunks->offset = track->wide ? sk_get_u64(p) : sk_get_u32(p);
-    chunks->offset += sizes_of(track, chunks->sample, first - chunks->sample);
+    chunks->offset = sk_film_plus(track->wide ? sk_get_u64(p) : sk_get_u32(p),
+                                  sizes_of(track, chunks->sample, first - chunks->sample));
     chunks->length = sizes_of(track, first, end - first);
     chunks->samples = (uint32_t)(end - first);
     chunks->sample = end;

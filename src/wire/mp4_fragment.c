@@ -115,7 +115,8 @@ static void rewrite(struct sk_bytes moof, uint8_t *bytes, int64_t delta, size_t 
         if (traf.type != SK_MP4_TYPE("traf") || tfhd.n < 16 || !(flags_of(tfhd) & TFHD_HAS_BASE))
             continue;
         uint8_t *base = bytes + (tfhd.p + 8 - bytes);
-        sk_put_u64(base, sk_get_u64(base) + (uint64_t)delta);
+        __int128 moved = (__int128)sk_get_u64(base) + delta;
+        sk_put_u64(base, (uint64_t)SK_MAX(SK_MIN(moved, (__int128)UINT64_MAX), (__int128)0));
         ++*ret_count;
     }
 }

@@ -359,7 +359,7 @@ def test_stream_of_no_film():
         with seeding(here, skep.DATA / "films", whole) as peer:
             said = refused(USAGE, *arguments(here, whole, peer, "-o", "-", "--from=1:00:00"))
             assert "ends before" in said, said
-        for wrong in "1:2:3:4", "1:", ":30", "1.5:30", "90x", "-5s", "0x10s", "1:30s", "s":
+        for wrong in "1:2:3:4", "1:", ":30", "1.5:30", "90x", "-5s", "0x10s", "1:30s", "s", "3.5", "3.5b":
             said = refused(USAGE, *arguments(here, whole, "-o", "-", f"--from={wrong}"))
             assert "or a time" in said, said
 
