@@ -37,11 +37,12 @@ static bool receives(const struct sk_flow_world *world, uint32_t peer)
     return world->timeline->peers[peer].gains_count && !world->blind[peer];
 }
 
-/* Whether it can have had anything to give. */
+/* Whether it can have had anything to give. Another address of a peer that is here, or of ours, is
+ * nobody who may have had what we did not see. */
 static bool gives(const struct sk_flow_world *world, uint32_t peer)
 {
     const struct sk_timeline_peer *it = &world->timeline->peers[peer];
-    return world->blind[peer] || it->held.set || it->gains_count;
+    return (world->blind[peer] && !it->alias) || it->held.set || it->gains_count;
 }
 
 static void add(struct records *records, const struct sk_flow_world *world, uint32_t from,
