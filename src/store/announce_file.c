@@ -167,8 +167,9 @@ static int end_json_line(struct sk_announce_file *file)
         if (json_is_object(object))
             err = take_object(file, object);
         else
-            BAD(file, "expected a JSON object on a line of its own%s%s", object ? "" : ": ",
-                object ? "" : error.text);
+            BAD(file, "expected a JSON object on a line of its own%s%s%s", object ? "" : ": ",
+                object ? "" : error.text,
+                memchr(file->text, '\r', n - 1) ? " (do lines end in CR alone?)" : "");
         json_decref(object);
     }
     begin_record(file, JSON);
@@ -210,6 +211,21 @@ static void choose_separator(struct sk_announce_file *file, struct sk_bytes head
     }
 }
 
+static int refuse(struct sk_announce_file *file, const char *why)
+{
+    snprintf(file->reason, sizeof file->reason, "%s", why);
+    return SKEP_ERR_MALFORMED;
+}
+
+/* A CR that no LF follows: lines of old systems, which would all be the header. */
+static bool has_bare_cr(const struct sk_announce_file *file)
+{
+    return memchr(file->text, '\r', file->n) != NULL;
+}
+
+static const char bare_cr[] =
+    "its lines end in CR alone: save it with lines that end in LF or CR LF";
+
 static int refuse_header(struct sk_announce_file *file, const char *format, const char *name)
 {
     int n = snprintf(file->reason, sizeof file->reason, format, name);
@@ -242,6 +258,8 @@ static int end_header(struct sk_announce_file *file)
     struct sk_announce_row seen = {0};
     if (file->n && file->text[file->n - 1] == '\r')
         file->n--;
+    if (has_bare_cr(file))
+        return refuse(file, bare_cr);
     struct sk_bytes rest = sk_bytes(file->text, file->n);
     choose_separator(file, rest);
     for (bool more = true; more;) {
@@ -339,7 +357,10 @@ static int csv_byte(struct sk_announce_file *file, char c)
     case HEADER:
         if (c == '\n')
             return end_header(file);
-        return keep(file, c) ? 0 : refuse_header(file, "the header row has no end%s", "");
+        if (keep(file, c))
+            return 0;
+        return has_bare_cr(file) ? refuse(file, bare_cr)
+                                 : refuse_header(file, "the header row has no end%s", "");
     default:
         return csv_open_byte(file, c);
     }
@@ -356,11 +377,11 @@ static int first_byte(struct sk_announce_file *file, char c)
     }
     if (c == '\n' || c == '\r' || c == ' ')
         return 0;
-    if ((uint8_t)c >= 0xfe || !c) {
-        snprintf(file->reason, sizeof file->reason,
-                 "it is no UTF-8 text: save it as CSV or JSON Lines in UTF-8");
-        return SKEP_ERR_MALFORMED;
-    }
+    if ((uint8_t)c >= 0xfe || !c)
+        return refuse(file, "it is no UTF-8 text: save it as CSV or JSON Lines in UTF-8");
+    if (c == '[')
+        return refuse(file, "it is one JSON array: JSON Lines are wanted, an object a line "
+                            "(jq -c '.[]' makes them of it)");
     file->n = 0;
     file->record_line = file->line;
     file->is_json = c == '{';

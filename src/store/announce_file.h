@@ -6,7 +6,8 @@
  *
  * Columns are those of store/announce_column.h in any order; others are passed over. CSV is that of
  * RFC 4180 with CR LF or LF, separated by commas, semicolons or tabs (which is what database shells
- * write), as the header row has more of. A byte order mark is skipped.
+ * write), as the header row has more of. A byte order mark is skipped. A JSON array, text that is
+ * not UTF-8, and lines that end in CR alone are refused, each with what to do.
  *
  * A line that cannot be read is told to the sink and passed over. It ends where lines give no hope:
  * SK_ANNOUNCE_BAD_MAX of them, and more than good ones.

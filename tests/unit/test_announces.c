@@ -255,13 +255,18 @@ static void test_headers_that_do_not_do(void **state)
         {"\xff\xfe"
          "a",
          "UTF-8"},
+        {" [\n" JSON_EXAMPLE "\n]", "JSON Lines are wanted, an object a line (jq -c '.[]'"},
+        {CSV_HEADER "\r" CSV_ROW "\r" CSV_ROW "\r", "end in CR alone"},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(bad); i++) {
         assert_int_equal(SKEP_ERR_MALFORMED, read_all(bad[i].text));
         if (!strstr(reason, bad[i].why))
             fail_msg("'%s' does not say '%s'", reason, bad[i].why);
     }
-    assert_int_equal(0, read_all("")); /* nobody announced */
+    assert_int_equal(SKEP_ERR_MALFORMED, read_all(JSON_EXAMPLE "\r" JSON_EXAMPLE));
+    assert_non_null(strstr(told.why[0], "(do lines end in CR alone?)"));
+    assert_int_equal(0, read_all(CSV_HEADER "\r")); /* half of CR LF, so far */
+    assert_int_equal(0, read_all(""));              /* nobody announced */
     assert_int_equal(0, read_all(CSV_HEADER "\n"));
     assert_int_equal(0, told.count);
 }
