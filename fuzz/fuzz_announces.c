@@ -87,8 +87,10 @@ static void look(const struct sk_verdicts *verdicts)
         sk_verdict_write(verdicts, i, &verdict);
         SK_ASSERT(verdict.result == peer->result && verdict.announces == peer->announces);
         SK_ASSERT(!peer->announces || verdict.claim[0]);
+        SK_ASSERT(strlen(verdict.claim) + 1 < sizeof verdict.claim &&
+                  strlen(verdict.evidence) + 1 < sizeof verdict.evidence); /* whole */
         SK_ASSERT(verdict.result != SK_VERDICT_FALSE_REPORT ||
-                  (verdict.evidence[0] && verdict.ruled_out[0] && verdict.error_rate <= 0.01));
+                  (verdict.evidence[0] && verdict.ruled_out && verdict.error_rate <= 0.01));
         SK_ASSERT(verdict.result != SK_VERDICT_CANNOT_TELL || verdict.evidence[0]);
     }
     SK_ASSERT(reports->begins[verdicts->count] == reports->count);

@@ -54,12 +54,15 @@ enum sk_verdict_result {
 /* "consistent", "false-report", "cannot-tell"; NULL for NONE. */
 const char *sk_verdict_result_name(enum sk_verdict_result result);
 
-#define SK_VERDICT_TEXT_MAX 320
+#define SK_VERDICT_CLAIM_MAX 96
+#define SK_VERDICT_TEXT_MAX 224
 struct sk_verdict {
     enum sk_verdict_result result;
-    char claim[SK_VERDICT_TEXT_MAX];     /* what was reported, in words; our own text */
-    char evidence[SK_VERDICT_TEXT_MAX];  /* what speaks against it, or why it cannot be told */
-    char ruled_out[SK_VERDICT_TEXT_MAX]; /* innocent explanations that were ruled out */
+    char claim[SK_VERDICT_CLAIM_MAX];   /* what was reported, in words; our own text */
+    char evidence[SK_VERDICT_TEXT_MAX]; /* what speaks against it, or why it cannot be told */
+    /* Innocent explanations that were ruled out; NULL where there is nothing. Static, or of whoever
+     * read the report. */
+    const char *ruled_out;
     const char *why;    /* it cannot be told: sk_verdict_why_name(), kinds of reasons; NULL else.
                            Static, or of whoever read the report */
     double error_rate;  /* at which it was made; NAN where not false-report */

@@ -82,7 +82,7 @@ static void write_claim(const struct words *words, const struct sk_finding *find
     snprintf(verdict->evidence, sizeof verdict->evidence,
              "%.1f MB %s; %u of %u announces contradict", finding->allowed / MB, words->evidence,
              finding->against, finding->said);
-    snprintf(verdict->ruled_out, sizeof verdict->ruled_out, "%s", words->ruled_out);
+    verdict->ruled_out = words->ruled_out;
 }
 
 void sk_verdict_write(const struct sk_verdicts *verdicts, uint32_t index,

@@ -18,9 +18,9 @@ static int put_note(const struct sk_report_text *text, const char *label, const 
 {
     struct sk_buf hidden;
     char safe[NOTE_MAX];
-    if (!note[0])
+    if (!note || !note[0])
         return 0;
-    sk_buf_init(&hidden, SK_VERDICT_TEXT_MAX * SK_ANONYMIZER_GROWTH);
+    sk_buf_init(&hidden, (strlen(note) + 1) * SK_ANONYMIZER_GROWTH);
     int err = sk_anonymizer_text(text->style->anonymizer, sk_bytes_text(note), &hidden);
     if (!err) {
         sk_buf_text(text->out, "  ");

@@ -15,6 +15,8 @@
 
 #define SK_AUDITOR_SETTLE_S 5.0 /* a peer that told no pieces by then has none */
 
+_Static_assert(sizeof(struct sk_report_peer) <= 1024, "every known address has one");
+
 /* What the auditor knows of an address. */
 struct sk_record {
     uint32_t number;            /* its place in the list, and its name in the assembly */

@@ -152,7 +152,7 @@ const struct sk_field sk_fields_peer[] = {
     PEER("verdict.result", VERDICT, verdict.result),
     PEER("verdict.claim", NOTE, verdict.claim),
     PEER("verdict.evidence", NOTE, verdict.evidence),
-    PEER("verdict.ruled_out", NOTE, verdict.ruled_out),
+    PEER("verdict.ruled_out", TEXT, verdict.ruled_out),
     PEER("verdict.why", TEXT, verdict.why),
     PEER_REAL("verdict.error_rate", verdict.error_rate, ERROR_DECIMALS),
     PEER("verdict.announces", SOME, verdict.announces),
