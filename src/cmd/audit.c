@@ -145,7 +145,7 @@ static const struct argp_option argp_options[] = {
     {"no-probe", KEY_NO_PROBE, NULL, 0, "look at what peers hold, take nothing", 1},
     {"patience", KEY_PATIENCE, "SECONDS", 0, "how long to wait for a choking peer (default 40)", 1},
     {"watch", KEY_WATCH, "SECONDS", 0,
-     "go on watching the peers for so long: what they gain, and of whom", 1},
+     "go on watching the peers for so long (30m, 1h): what they gain, and from whom", 1},
     {"save", KEY_SAVE, "DIR", 0, "keep verified pieces in this directory", 1},
     {"give", KEY_GIVE, NULL, 0, "serve what is kept back to the swarm (with --save)", 1},
     {"db", KEY_DB, "FILE", 0, "write the observations and the result to this SQLite file",
@@ -153,7 +153,8 @@ static const struct argp_option argp_options[] = {
     {"json", KEY_JSON, "FILE", 0, "write the JSON document to this file as well",
      SK_OPTIONS_OUTPUT},
     {"reports", KEY_REPORTS, "FILE", 0,
-     "judge what the peers reported to a tracker: SQLite of skep tracker, JSON Lines or CSV",
+     "judge what the peers reported to a tracker: what skep tracker --db wrote, JSON Lines or "
+     "CSV (see skep verdict)",
      SK_OPTIONS_OUTPUT},
     {"replay", KEY_REPLAY, "FILE", 0, "audit nobody: report what an earlier audit wrote with --db",
      SK_OPTIONS_OUTPUT},

@@ -109,8 +109,9 @@ int sk_judgement_pass(const struct sk_judgement *judgement, const struct sk_time
             sk_verdict_write(&verdicts, at, &report->peers[i].verdict);
     }
     if (verdicts.reports.unmatched)
-        sk_complain("%s: %u announces are of clients that the audit did not see", judgement->path,
-                    verdicts.reports.unmatched);
+        sk_complain("%s: %u announce%s of clients that the audit did not see (itself may be one)",
+                    judgement->path, verdicts.reports.unmatched,
+                    verdicts.reports.unmatched == 1 ? "" : "s");
     sk_verdicts_deinit(&verdicts);
     return SK_EXIT_DONE;
 }

@@ -86,6 +86,16 @@ static void put(struct estimates *e, size_t column, enum sk_ink ink, const char 
     sk_text_escape(sk_bytes_text(text), cell->text, sizeof cell->text);
 }
 
+/* Every peer of a lab has an address of its own: without the port the table fits 80 columns. */
+static void put_peer(struct estimates *e, const char *address)
+{
+    const char *port = strrchr(address, ':');
+    char host[SK_TABLE_CELL_MAX];
+    snprintf(host, sizeof host, "%.*s", port ? (int)(port - address) : (int)strlen(address),
+             address);
+    put(e, PEER, SK_INK_PLAIN, host);
+}
+
 /* "1.2 MB/s ±0.1" */
 static void put_rate(struct estimates *e, size_t column, const json_t *rate)
 {
@@ -121,15 +131,23 @@ static void judge(struct estimates *e, const json_t *peer, const json_t *seen)
     const char *lie = sk_lab_text(peer, "lie");
     const char *result = sk_lab_text(json_object_get(seen, "verdict"), "result");
     bool honest = strcmp(lie, "none") == 0, accused = strcmp(result, "false-report") == 0;
+    bool cleared = strcmp(result, "consistent") == 0;
     put(e, LIES, SK_INK_PLAIN, honest ? "" : lie);
-    put(e, VERDICT, !accused ? SK_INK_PLAIN : honest ? SK_INK_BAD : SK_INK_GOOD, result);
+    put(e, VERDICT,
+        !accused ? SK_INK_PLAIN
+        : honest ? SK_INK_BAD
+                 : SK_INK_GOOD,
+        accused   ? "false"
+        : cleared ? "cleared"
+        : *result ? "unclear"
+                  : "");
     if (!*result)
         return;
     e->liars += !honest;
     e->named += !honest && accused;
     e->honest += honest;
     e->accused += honest && accused;
-    e->cleared += honest && strcmp(result, "consistent") == 0;
+    e->cleared += honest && cleared;
 }
 
 static void add_row(struct estimates *e, const json_t *peer, const json_t *seen)
@@ -143,7 +161,7 @@ static void add_row(struct estimates *e, const json_t *peer, const json_t *seen)
         return;
     double gained = gained_bytes(e, peer, since) / seconds;
     double gave = gave_bytes(e, address) / (e->ended - since);
-    put(e, PEER, SK_INK_PLAIN, address);
+    put_peer(e, address);
     put_rate(e, GAINED, download);
     put_true(e, GAINED_TRUE, gained);
     put_rate(e, GAVE, upload);
@@ -222,8 +240,8 @@ static void write_all(struct estimates *e, struct sk_buf *out)
         [LIES] = {.title = "LIE"},
         [GAINED] = {.title = "GAINS", .right = true},
         [GAINED_TRUE] = {.title = "TRUE", .right = true},
-        [GAVE] = {.title = "GIVES", .right = true},
-        [GAVE_TRUE] = {.title = "TRUE", .right = true},
+        [GAVE] = {.title = "GIVES", .right = true, .rank = 1},
+        [GAVE_TRUE] = {.title = "TRUE", .right = true, .rank = 2},
         [VERDICT] = {.title = "REPORTS"},
     };
     sk_table_write(e->screen, columns, COLUMNS, e->cells, e->rows, out);

@@ -107,7 +107,8 @@ int sk_report_write_failures(const struct sk_report_text *text)
     for (size_t i = 0; i < report->failed_count && !err; i++)
         err = put_reason(text, peers, report->failed[i].name, width, SK_INK_PLAIN, most);
     for (size_t i = 0; i < SK_ARRAY_LEN(others) && !err; i++)
-        err = put_reason(text, peers, sk_peer_outcome_name(others[i]), width, SK_INK_DIM, most);
+        err = put_reason(text, peers, sk_peer_outcome_name(others[i]), width, SK_INK_DIM,
+                         SK_MIN(most, (size_t)SK_REPORT_FAILURES_SOME));
     sk_mem_free(peers);
     return err;
 }

@@ -248,29 +248,43 @@ static void put_rest(const struct sk_report_text *text, const struct ranked *res
     sk_ink_wrap(text->screen, SK_INK_DIM, line, 0, text->out);
 }
 
+/* "via: T tracker, P pex", of the sources that are there. */
+static void list_letters(unsigned sources, char *ret_text, size_t size)
+{
+    size_t n = 0;
+    ret_text[0] = 0;
+    for (unsigned i = 0; i < SK_SOURCE_COUNT; i++)
+        if (sources & (1u << i))
+            n += (size_t)snprintf(ret_text + n, size - n, "%s%c %s",
+                                  n ? ", " : "via: ", SOURCE_LETTERS[i], sk_source_name(i));
+}
+
 /* Explains the columns that were written, as far as they need it. */
 static void put_legend(const struct sk_report_text *text, const struct ranked *ranked, size_t shown,
                        unsigned columns)
 {
-    char line[256] = "";
+    char line[400], letters[128], corrupted[48];
     size_t n = 0;
     unsigned sources = 0;
     bool corrupt = false;
-    const char *comma = "via: ";
     for (size_t i = 0; i < shown; i++) {
         sources |= ranked[i].peer->sources;
         corrupt = corrupt || ranked[i].peer->blocks_corrupt;
     }
-    for (unsigned i = 0; i < SK_SOURCE_COUNT && columns & (1u << PEER_SOURCES); i++) {
-        if (!(sources & (1u << i)))
-            continue;
-        n += (size_t)snprintf(line + n, sizeof line - n, "%s%c %s", comma, SOURCE_LETTERS[i],
-                              sk_source_name(i));
-        comma = ", ";
-    }
-    if (corrupt && columns & (1u << PEER_BLOCKS))
-        n += (size_t)snprintf(line + n, sizeof line - n, "%sblocks: verified %scorrupt",
-                              n ? "; " : "", bad_mark(text->screen));
+    list_letters(sources, letters, sizeof letters);
+    snprintf(corrupted, sizeof corrupted, "blocks: verified %scorrupt", bad_mark(text->screen));
+    const struct {
+        unsigned column;
+        const char *text;
+    } notes[] = {
+        {PEER_CHANGE, "gain: % of the pieces"},
+        {PEER_UNCHOKED, "unchoked: how long after we asked"},
+        {PEER_SOURCES, letters},
+        {PEER_BLOCKS, corrupt ? corrupted : ""},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(notes); i++)
+        if (notes[i].text[0] && columns & (1u << notes[i].column))
+            n += (size_t)snprintf(line + n, sizeof line - n, "%s%s", n ? "; " : "", notes[i].text);
     if (n)
         sk_ink_wrap(text->screen, SK_INK_DIM, line, 0, text->out);
 }

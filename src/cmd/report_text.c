@@ -107,8 +107,8 @@ static void put_hidden(const struct sk_report_text *text)
         return;
     if (!report->hidden_how)
         put_line(text, "Not told", SK_INK_PLAIN,
-                 "unknown how many more there are: that takes sources that tell some of the same "
-                 "peers");
+                 "unknown how many more there are: that takes sources that tell some peers in "
+                 "common, and some not");
     else if (isnan(report->hidden_high))
         put_line(text, "Not told", SK_INK_PLAIN,
                  "at least about %.0f more peer%s that no source told (%s)", report->hidden,

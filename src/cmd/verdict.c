@@ -72,11 +72,15 @@ static const struct argp argp = {
     .options = argp_options,
     .parser = parse,
     .args_doc = "--db=FILE --reports=FILE",
-    .doc = "Says which of the reports that peers made to a tracker cannot be true, by what an "
-           "audit saw of the same peers at the same time.\v"
-           "Exit codes: 0 done, whatever the verdicts; 2 wrong usage; 3 no such audit, or no "
-           "announces of its torrent; 6 the reports cannot be read, or the audit is damaged; 7 a "
-           "file could not be read.",
+    .doc =
+        "Says which of the reports that peers made to a tracker cannot be true, by what an "
+        "audit saw of the same peers at the same time.\v"
+        "Both are made beforehand, at the same time: the reports by the torrent's tracker, which "
+        "may be skep tracker --db=REPORTS, and what was seen by skep audit --watch=30m "
+        "--db=AUDIT TARGET. docs/REPORTS.md says how to get reports out of other trackers.\n\n"
+        "Exit codes: 0 done, whatever the verdicts; 2 wrong usage; 3 no such audit, or no "
+        "announces of its torrent; 6 the reports cannot be read, or the audit is damaged; 7 a "
+        "file could not be read.",
     .children = children,
 };
 

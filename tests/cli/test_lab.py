@@ -356,12 +356,31 @@ def test_leechers_trade_under_their_limits():
     assert from_origin < 0.7 * sum(f["bytes"] for f in truth["flows"])
 
 
+def check_estimates_fit(truth, report):
+    """The table of what was inferred beside what is true, with all that may stand in it."""
+    truth, report = json.loads(json.dumps([truth, report]))
+    for peer in truth["peers"]:
+        peer["lie"] = "download"
+    for peer in report["peers"]:
+        peer["download"] = {"rate_bytes_s": 477000, "low": 470100, "high": 483900}
+        peer["upload"] = {"rate_bytes_s": 151000, "low": 30000, "high": 272000}
+        peer["verdict"] = {"result": "consistent"}
+    with skep.folder() as folder:
+        (folder / "truth").write_text(json.dumps(truth))
+        (folder / "report").write_text(json.dumps(report))
+        lines = run("lab", "--compare", folder / "truth", folder / "report",
+                    env={"COLUMNS": "80"}).stdout.splitlines()
+    assert lines[0].endswith("TRUE  REPORTS") and "477 kB/s \u00b16.9" in lines[1], lines
+    assert "cleared" in lines[1] and max(map(len, lines)) <= 80, lines
+
+
 def test_audit_of_leechers_and_what_the_comparison_finds():
     with lab(AUDITED.format(version="hybrid")) as swarm:
         report, compared = swarm.audit(swarm.torrent)
         assert compared.returncode == DONE, compared.stdout
         assert " ".join(compared.stdout.split()).endswith("no difference"), compared.stdout
         truth = swarm.truth()
+    check_estimates_fit(truth, report)
     address = {p["group"]: p["address"] for p in truth["peers"]}
     with skep.folder() as folder:
         (folder / "truth").write_text(json.dumps(truth))
@@ -515,11 +534,12 @@ def test_demo():
     started = time.monotonic()
     with skep.folder() as folder:
         (folder / "x.lab").write_text(scenario)
-        done = run("lab", "--demo", folder / "x.lab", env={"TMPDIR": str(folder)})
+        done = run("lab", "--demo", folder / "x.lab", env={"TMPDIR": str(folder), "COLUMNS": "80"})
         assert done.returncode == 0, done
         lines = done.stdout.splitlines()
         assert "Compared with what is true:" in lines
         assert "4 of 4 peers found" in done.stdout and "no difference" in done.stdout
+        assert max(map(len, lines[lines.index(""):])) <= 80, done.stdout
         assert [f.name for f in folder.iterdir()] == ["x.lab"]
     assert time.monotonic() - started < 55
 

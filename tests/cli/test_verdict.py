@@ -105,7 +105,7 @@ def test_bad_lines_and_strangers_are_told():
         stranger = f"{document['started'] + 1:.3f},{document['swarm']['info_hash']},192.0.2.1:1,,,,\n"
         done = judged(here, reports + "x,,,,,,\n" + stranger)
         assert "line 20: at: expected seconds" in done.stderr, done
-        assert "1 announces are of clients that the audit did not see" in done.stderr, done
+        assert ": 1 announce of clients that the audit did not see" in done.stderr, done
         assert done.stdout.startswith("REPORTS 0 false"), done
         refused(NOTHING, "verdict", f"--db={here}/audit.db", "--reports=-",
                 data=(HEADER + f"1,{'00' * 20},1.2.3.4:5,,,,\n").encode())

@@ -94,7 +94,9 @@ static void test_at_120_columns(void **state)
                "   204 ms  9.8 s         16  P    served\n");
     assert_has(text, "13 ✗3  T    served\n");
     assert_has(text, "迅雷 Xunlei 0.0.1…   7.9%  ▊           +0.5   unknown       260 ms  never");
-    assert_has(text, "\nvia: T tracker, P pex, G given, I incoming; blocks: verified ✗corrupt\n");
+    assert_has(text,
+               "\ngain: % of the pieces; unchoked: how long after we asked; via: T tracker, P "
+               "pex, G given, I incoming; blocks: verified\n✗corrupt\n");
     assert_has(text,
                "\nconnect-timeout               4  198.51.100.200:8999, 198.51.100.201:8999, ");
     assert_has(text, "\nduplicate                     1  192.0.2.7:40001 is 192.0.2.7:51413\n");
@@ -128,6 +130,7 @@ static void test_widths(void **state)
                         "  served",
                         line_of(text, "[2001:db8:8"));
     assert_lacks(text, "via:"); /* no legend for what is not there */
+    assert_lacks(text, "unchoked:");
     sk_buf_deinit(&out);
     text = render(&report, 240, false, true, &out);
     assert_has(text, "idle    unchoked and gave nothing");
@@ -263,7 +266,9 @@ static void test_hidden(void **state)
         {0.2, 0, 0.9, how, "about 0 more peers (0 to 1) that no source told (95 %, the method)"},
         {7.4, 2, NAN, how, "at least about 7 more peers that no source told (the method)"},
         {NAN, NAN, NAN, NULL,
-         "unknown how many more there are: that takes sources that tell some of the same peers"},
+         "unknown how many more there are: that takes sources that tell some peers in common, and "
+         "some "
+         "not"},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
         struct sk_report report = {.connected = 3,
