@@ -248,6 +248,8 @@ static int on_bitfield(struct sk_timeline *timeline, struct sk_timeline_peer *pe
     bool first = !peer->has_first;
     int err = begin_pieces(timeline, peer, at_ms);
     begin_batch(peer, at_ms);
+    peer->shrank_before = peer->shrank;
+    peer->lacking = 0;
     for (uint32_t piece = 0; piece < timeline->pieces && !err; piece++) {
         bool has = sk_bitfield_has(&told, piece);
         if (has && first) {
@@ -256,8 +258,11 @@ static int on_bitfield(struct sk_timeline *timeline, struct sk_timeline_peer *pe
         } else if (has)
             err = gain(timeline, peer, piece, peer->batch_since_ms, at_ms);
         else if (sk_bitfield_has(&peer->held, piece))
-            peer->shrank = true;
+            peer->lacking++;
     }
+    peer->shrank |= peer->lacking > 0;
+    if (first)
+        peer->listed = peer->first.set;
     peer->bitfields++;
     peer->told_ms = peer->set_ms = at_ms;
     return err;
@@ -282,6 +287,10 @@ static int on_have(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
         sk_bitfield_add(&peer->held, piece);
         return 0;
     }
+    /* A lazy bitfield, and nothing was lost. */
+    if (lazy && peer->lacking && sk_bitfield_has(&peer->held, (uint32_t)observation->a) &&
+        --peer->lacking == 0)
+        peer->shrank = peer->shrank_before;
     if (observation->b && peer->batch_ms != at_ms)
         begin_batch(peer, at_ms);
     bool batch = observation->b || lazy;

@@ -61,6 +61,7 @@ struct sk_timeline_peer {
     bool has_first;           /* it told what it has */
     uint32_t first_ms;        /* when it did */
     struct sk_bitfield first; /* what it held then */
+    uint32_t listed;          /* of these, told by a bitfield; the others by HAVEs with it */
     struct sk_bitfield held;  /* what it told to hold, then or later */
     struct sk_gain *gains;    /* in the order they were told; each piece at most once */
     uint32_t gains_count, gains_capacity;
@@ -83,7 +84,9 @@ struct sk_timeline_peer {
     uint32_t told_ms;                  /* when it last told of pieces */
     uint32_t set_ms;                   /* when its latest bitfield came */
     uint32_t batch_ms, batch_since_ms; /* when it last told many at once, and since when gained */
-    uint32_t link_first;               /* of those that it told, + 1; 0 = none */
+    uint32_t lacking;   /* pieces that its latest bitfield took back: HAVEs with it may tell them */
+    bool shrank_before; /* `shrank` when that came */
+    uint32_t link_first; /* of those that it told, + 1; 0 = none */
 };
 
 /*

@@ -136,6 +136,33 @@ static void test_reconnection(void **state)
     sk_timeline_deinit(&world.timeline);
 }
 
+/* A bitfield that leaves pieces out, and HAVEs of these: nothing was lost. */
+static void test_lazy_reconnection(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 1, 1, .kind = SK_OBS_OPEN);
+    tell_bits(&world, 1, 1, 0xe0);
+    TELL(&world, 1.5, 1, .kind = SK_OBS_HAVE, .a = 3);
+    struct sk_timeline_peer *p = peer(&world, 1);
+    assert_int_equal(p->listed, 3);
+    assert_int_equal(p->first.set, 4);
+    for (int lost = 0; lost <= 1; lost++) {
+        TELL(&world, 40 + 40 * lost, 1, .kind = SK_OBS_CLOSED);
+        TELL(&world, 60 + 40 * lost, 1, .kind = SK_OBS_OPEN);
+        tell_bits(&world, 60.1 + 40 * lost, 1, 0x90);
+        assert_true(p->shrank); /* as far as is known */
+        TELL(&world, 60.2 + 40 * lost, 1, .kind = SK_OBS_HAVE, .a = 1);
+        TELL(&world, 60.2 + 40 * lost, 1, .kind = SK_OBS_HAVE, .a = 9); /* new */
+        if (!lost)
+            TELL(&world, 60.3, 1, .kind = SK_OBS_HAVE, .a = 2);
+        assert_int_equal(p->shrank, lost);
+    }
+    TELL(&world, 180, 1, .kind = SK_OBS_HAVE, .a = 2); /* fetched again */
+    assert_true(p->shrank);
+    sk_timeline_deinit(&world.timeline);
+}
+
 /* Who had nothing says nothing; its first HAVE is a gain. */
 static void test_no_bitfield(void **state)
 {
@@ -302,12 +329,12 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),   cmocka_unit_test(test_gains),
-        cmocka_unit_test(test_batch),   cmocka_unit_test(test_reconnection),
-        cmocka_unit_test(test_links),   cmocka_unit_test(test_no_bitfield),
-        cmocka_unit_test(test_address), cmocka_unit_test(test_address_again),
-        cmocka_unit_test(test_taken),   cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_gains),
+        cmocka_unit_test(test_batch),         cmocka_unit_test(test_reconnection),
+        cmocka_unit_test(test_links),         cmocka_unit_test(test_lazy_reconnection),
+        cmocka_unit_test(test_no_bitfield),   cmocka_unit_test(test_address),
+        cmocka_unit_test(test_address_again), cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_damaged),       cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
