@@ -61,6 +61,7 @@ struct sk_verdict_config {
     uint32_t partial_pieces;  /* so many are under way at a time */
     double waste_share;       /* of what is downloaded, twice or wrong, in an honest client */
     double hidden_peers;      /* that the audit never heard of (audit/hidden.h) */
+    uint32_t files;           /* of the torrent; 0 = not known */
     const struct sk_upload_bound *uploads; /* by peer, from the flows; NULL = none */
 };
 struct sk_verdict_config sk_verdict_config_default(void);

@@ -6,14 +6,38 @@
 
 #include <math.h>
 
-#define WASTED_LEAST 10 /* pieces: waste is expected as if so many more were gained */
+#define WASTED_LEAST 10  /* pieces: waste is expected as if so many more were gained */
+#define COMPARED_LEAST 2 /* announces that show how much a client has under way, */
+#define BEGUN_TIMES 2.0  /* and so many times as much it may have had when it stopped */
+#define STARTED_S 60.0   /* who started so long before we connected has not restarted in between */
 
 /* From where a counter is held against gains. */
 struct base {
-    double at_s;
+    double at_s; /* INFINITY: none */
     uint64_t downloaded;
     double begun;                       /* bytes that may have been there of pieces under way */
-    const struct sk_reports_line *line; /* NULL: none, all that it says counts */
+    const struct sk_reports_line *line; /* whose `left` counts; NULL: none */
+};
+
+/*
+ * A client within one connection of ours, where it did not restart: its counter, whenever that
+ * began, has all that it gained since we connected, and what it grew by has what it gained since
+ * its first announce.
+ */
+enum { CONNECTED, FIRST, BASES };
+
+struct run {
+    const struct sk_judge *judge;
+    const struct sk_tally *tally;
+    const struct sk_reports_line *lines, *end; /* of the peer */
+    double from_s, until_s;                    /* our connection */
+    struct base bases[BASES];
+    bool began, seed; /* it has announced; it lacked nothing then */
+    /* What may have been under way at its announces so far, by what it said itself. */
+    double most;
+    uint32_t compared;
+    const struct sk_reports_line *stopped; /* its latest announce that it stops */
+    double stopped_begun;                  /* under way then, at most */
 };
 
 /* Bytes of the gains from one index to another. */
@@ -33,77 +57,167 @@ static double gained_most(const struct sk_tally *tally, double from_s, double un
     return between(tally, sk_tally_told(tally, from_s), sk_tally_possible(tally, until_s));
 }
 
-/* Bytes of pieces under way that were there at the line already: none where it lacks all, and what
- * it counts itself, if it counts blocks. */
-static double begun(const struct sk_judge *judge, const struct sk_tally *tally,
-                    const struct sk_reports_line *line)
+static bool counts_blocks(const struct run *run)
 {
+    return run->judge->counting[run->tally->peer - run->judge->timeline->peers] ==
+           SK_COUNTING_BLOCKS;
+}
+
+/* Bytes of pieces under way that were there at the line already: where it counts blocks, those that
+ * it counts itself. */
+static double begun(const struct run *run, const struct sk_reports_line *line)
+{
+    const struct sk_judge *judge = run->judge;
     uint64_t size = judge->timeline->size;
-    if (line->event == SK_ANNOUNCE_STARTED && line->left == size)
-        return 0;
-    double most = SK_MIN(sk_judge_under_way(judge, tally, line), judge->partial);
-    if (line->left > size || judge->counting[line->peer] != SK_COUNTING_BLOCKS)
+    double most = SK_MIN(sk_judge_under_way(judge, run->tally, line), judge->partial);
+    if (line->left > size || !counts_blocks(run))
         return most;
-    uint32_t told = sk_tally_told(tally, line->at_s - judge->slack_s);
-    double held = (double)(tally->first + sk_tally_bytes(tally, told));
+    uint32_t told = sk_tally_told(run->tally, line->at_s - judge->slack_s);
+    double held = (double)(run->tally->first + sk_tally_bytes(run->tally, told));
     return SK_MIN(most, SK_MAX((double)(size - line->left) - held, 0.0));
+}
+
+/*
+ * The same where a client starts. Who has no more than it downloaded since then began with nothing,
+ * unless it was here before. Who was: no more than when it said that it stops, if it lacks as much
+ * as then; else not many times what it had before.
+ */
+static double begun_anew(const struct run *run, const struct sk_reports_line *line)
+{
+    double most = begun(run, line), piece = run->judge->timeline->piece_size;
+    uint64_t size = run->judge->timeline->size;
+    if (line->event != SK_ANNOUNCE_STARTED || line->left > size || counts_blocks(run))
+        return most;
+    double has = (double)(size - line->left), came = (double)line->downloaded;
+    if (line == run->lines && has < came + piece)
+        return SK_MIN(most, came - has + (has > 0 ? piece : 0));
+    if (line == run->lines)
+        return most;
+    if (run->stopped == line - 1 && run->stopped->left == line->left)
+        most = SK_MIN(most, run->stopped_begun);
+    if (run->compared >= COMPARED_LEAST)
+        most = SK_MIN(most, BEGUN_TIMES * run->most + piece);
+    return most;
 }
 
 /* The least that can have been downloaded from the base until the line: what it told to have
  * gained, or what it says itself that it lacks no longer, but for what had begun at the base. */
-static double least(const struct sk_judge *judge, const struct sk_tally *tally,
-                    const struct base *base, const struct sk_reports_line *line)
+static double least(const struct run *run, const struct base *base,
+                    const struct sk_reports_line *line)
 {
-    double floor = gained_least(tally, base->at_s, line->at_s - judge->slack_s) - base->begun;
-    if (!base->line || base->line->left == SK_ANNOUNCE_UNKNOWN || line->left > base->line->left)
+    double until_s = line->at_s - run->judge->slack_s;
+    double floor = gained_least(run->tally, base->at_s, until_s) - base->begun;
+    if (!base->line || line->left > base->line->left) /* unknown: the largest */
         return floor;
     /* Where left counts blocks, it fell by what came and by nothing else. */
-    bool blocks = judge->counting[line->peer] == SK_COUNTING_BLOCKS;
-    double fell = (double)(base->line->left - line->left) - (blocks ? 0 : base->begun);
+    double fell = (double)(base->line->left - line->left) - (counts_blocks(run) ? 0 : base->begun);
     return SK_MAX(floor, fell);
 }
 
-/*
- * Within one connection of ours the client did not restart: its counter, whenever that began, has
- * all that it gained since then (the first base), and what it grew by has what it gained since the
- * first announce (the second). HAVEs of who says that it lacks nothing are no gains: super-seeding.
- */
-static void judge_less(struct sk_judge *judge, const struct sk_tally *tally,
-                       const struct sk_reports_line *lines, uint32_t count,
-                       const struct sk_span *span, struct sk_finding *finding)
+/* What may be under way at a line by what was said since the bases: negative where its counter has
+ * less than it gained. */
+struct room {
+    double bytes, claimed, allowed, since_s;
+};
+
+static struct room find_room(const struct run *run, const struct sk_reports_line *line)
 {
-    double from_s = span->from_ms / 1e3,
-           until_s = SK_MIN(span->until_ms, judge->timeline->end_ms) / 1e3;
-    struct base bases[2] = {{.at_s = from_s, .begun = judge->partial}, {.at_s = INFINITY}};
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sk_reports_line *line = &lines[i];
-        double at_s = line->at_s - judge->slack_s;
-        if (at_s < from_s || line->at_s > until_s || line->downloaded == SK_ANNOUNCE_UNKNOWN)
+    struct room room = {.bytes = INFINITY};
+    for (size_t k = 0; k < BASES; k++) {
+        const struct base *base = &run->bases[k];
+        if (base->at_s == INFINITY)
             continue;
-        bool anew = i && sk_judge_anew(&lines[i - 1], line);
-        if (anew || bases[1].at_s == INFINITY) {
-            bases[1] = (struct base){line->at_s + judge->slack_s, line->downloaded,
-                                     begun(judge, tally, line), line};
-            if (anew)
-                bases[0] = bases[1];
-        }
-        bool seed = line->left == 0 && (!bases[1].line || bases[1].line->left == 0);
-        if (seed || anew)
+        double floor = least(run, base, line);
+        double grown = (double)line->downloaded - (double)base->downloaded;
+        if (grown - floor < room.bytes)
+            room = (struct room){grown - floor, grown, floor, base->at_s};
+    }
+    return room;
+}
+
+static void begin_run(struct run *run)
+{
+    run->bases[CONNECTED] = (struct base){.at_s = run->from_s, .begun = run->judge->partial};
+    run->bases[FIRST] = (struct base){.at_s = INFINITY};
+    run->began = run->seed = false;
+}
+
+/*
+ * It announced before we connected. Where it has just started it is the same run still: what it had
+ * begun is known better, and what left has fallen by counts, as long as it told us no more than
+ * that: pieces may have been on its disk all the time, and be found after it started.
+ */
+static void see_before(struct run *run, const struct sk_reports_line *line)
+{
+    if (line == run->lines || sk_judge_anew(line - 1, line))
+        begin_run(run);
+    if (line->event != SK_ANNOUNCE_STARTED || line->at_s < run->from_s - STARTED_S ||
+        line->left > run->judge->timeline->size)
+        return;
+    uint32_t told = sk_tally_told(run->tally, run->from_s + run->judge->slack_s);
+    double held = (double)(run->tally->first + sk_tally_bytes(run->tally, told));
+    double said = (double)(run->judge->timeline->size - line->left);
+    run->bases[CONNECTED] =
+        (struct base){run->from_s, line->downloaded, begun_anew(run, line), NULL};
+    if (held < said + run->judge->timeline->piece_size)
+        run->bases[CONNECTED].line = line;
+    run->began = true;
+    run->seed = line->left == 0;
+}
+
+static void note_room(struct run *run, const struct sk_reports_line *line, const struct room *room)
+{
+    double piece = run->judge->timeline->piece_size;
+    bool known = isfinite(room->bytes) && line->left != 0 && !counts_blocks(run);
+    if (known && line->event != SK_ANNOUNCE_STARTED) {
+        run->most = SK_MAX(run->most, room->bytes);
+        run->compared++;
+    }
+    if (line->event != SK_ANNOUNCE_STOPPED)
+        return;
+    /* A piece of blocks may come while it says so. */
+    run->stopped = line;
+    run->stopped_begun = known ? SK_MAX(room->bytes, 0.0) + piece : INFINITY;
+}
+
+/* HAVEs of who says that it lacks nothing are no gains: super-seeding. */
+static void see_within(struct run *run, const struct sk_reports_line *line,
+                       struct sk_finding *finding)
+{
+    bool anew = line > run->lines && sk_judge_anew(line - 1, line);
+    if (anew) {
+        begin_run(run);
+        run->bases[CONNECTED].at_s = INFINITY;
+    }
+    if (!run->began)
+        run->seed = line->left == 0;
+    run->began = true;
+    if (run->bases[FIRST].at_s == INFINITY)
+        run->bases[FIRST] = (struct base){line->at_s + run->judge->slack_s, line->downloaded,
+                                          begun_anew(run, line), line};
+    if (anew || (run->seed && line->left == 0))
+        return;
+    struct room room = find_room(run, line);
+    if (room.allowed > 0)
+        sk_judge_note(finding, room.bytes <= -(double)run->judge->timeline->piece_size,
+                      room.claimed, room.allowed, room.since_s, line->at_s);
+    note_room(run, line, &room);
+}
+
+static void judge_less(struct run *run, const struct sk_span *span, struct sk_finding *finding)
+{
+    run->from_s = span->from_ms / 1e3;
+    run->until_s = SK_MIN(span->until_ms, run->judge->timeline->end_ms) / 1e3;
+    begin_run(run);
+    for (const struct sk_reports_line *line = run->lines; line < run->end; line++) {
+        /* Who stops closes the connection, too. */
+        double late_s = line->event == SK_ANNOUNCE_STOPPED ? run->judge->slack_s : 0;
+        if (line->downloaded == SK_ANNOUNCE_UNKNOWN || line->at_s > run->until_s + late_s)
             continue;
-        double short_by = -INFINITY, claimed = 0, allowed = 0, since_s = 0;
-        for (size_t k = 0; k < 2; k++) {
-            double floor = least(judge, tally, &bases[k], line);
-            double grown = (double)line->downloaded - (double)bases[k].downloaded;
-            if (floor - grown <= short_by)
-                continue;
-            short_by = floor - grown;
-            claimed = grown;
-            allowed = floor;
-            since_s = bases[k].at_s;
-        }
-        if (allowed > 0)
-            sk_judge_note(finding, short_by >= judge->timeline->piece_size, claimed, allowed,
-                          since_s, line->at_s);
+        if (line->at_s - run->judge->slack_s < run->from_s)
+            see_before(run, line);
+        else
+            see_within(run, line, finding);
     }
 }
 
@@ -187,8 +301,9 @@ void sk_judge_downloaded(struct sk_judge *judge, uint32_t index)
     struct sk_tally tally = sk_tally(judge->timeline, peer);
     const struct sk_reports_line *lines;
     uint32_t count = sk_judge_lines(judge, index, &lines);
+    struct run run = {.judge = judge, .tally = &tally, .lines = lines, .end = lines + count};
     for (uint32_t i = 0; i < peer->watched_count && !peer->shrank; i++)
-        judge_less(judge, &tally, lines, count, &peer->watched[i], less);
+        judge_less(&run, &peer->watched[i], less);
     less->value = sk_evidence_counts(less->said, less->against, SK_VERDICT_FAULT);
     judge_more(judge, index, &tally, lines, count);
 }

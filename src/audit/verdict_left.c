@@ -10,13 +10,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SHOWN_S 300          /* in that time a super-seed has shown a piece */
-#define SHOWN_PIECES 2       /* that it may show at once */
-#define WHOLE_LEAST 3        /* announces of whole pieces, to believe that it counts by them */
-#define UNDER_WAY_LEAST 50   /* announces, to learn from how much is under way */
-#define UNDER_WAY_SHARE 0.95 /* of them have no more than what stands for all, */
-#define UNDER_WAY_TIMES 2.0  /* so many times */
-#define SCATTERED 5          /* runs of pieces that are no choice of files */
+#define SHOWN_S 300         /* in that time a super-seed has shown a piece */
+#define SHOWN_PIECES 2      /* that it may show at once, by HAVEs: its bitfield is empty */
+#define WHOLE_LEAST 3       /* announces of whole pieces, to believe that it counts by them */
+#define UNDER_WAY_LEAST 20  /* announces, to learn from how much is under way */
+#define UNDER_WAY_SHARE 0.8 /* of them tell so; others may hide HAVEs, which looks the same */
+#define UNDER_WAY_TIMES 4.0 /* so many times as much as these is the most */
+#define SCATTERED 5         /* runs of pieces that are no choice of files */
 
 /* Bytes that it told to hold by this time. */
 static double held(const struct sk_tally *tally, double at_s)
@@ -65,6 +65,19 @@ static bool scattered(const struct sk_bitfield *field)
     return runs >= SCATTERED && runs * 2 >= chance;
 }
 
+/* Whether all that it holds of a torrent may be the files that it chose, and so all that it wants.
+ * Of one file there is no choice; but who has most of it may have more than it told. */
+static bool may_have_chosen(const struct sk_judge *judge, const struct sk_timeline_peer *peer)
+{
+    bool few = peer->held.set < judge->timeline->pieces / 2;
+    return !(judge->config->files == 1 && few) && !scattered(&peer->held);
+}
+
+static bool may_super_seed(const struct sk_timeline_peer *peer)
+{
+    return !peer->listed && peer->first.set <= SHOWN_PIECES;
+}
+
 /*
  * Gains after the line were lacking at it. It has to have gained something since the line before,
  * too: who had all that he wanted, and then wants more, was honest. A seed that shows its pieces
@@ -85,7 +98,7 @@ static double lacked_by_gains(const struct sk_judge *judge, const struct sk_tall
                                     sk_judge_anew(&lines[i - 1], line));
     } else if (line->downloaded != SK_ANNOUNCE_UNKNOWN)
         since = (double)line->downloaded;
-    bool shows = line->left == 0 && peer->first.set <= SHOWN_PIECES && !(since * 2 >= before);
+    bool shows = line->left == 0 && may_super_seed(peer) && !(since * 2 >= before);
     return before > 0 && !shows ? after : 0;
 }
 
@@ -106,12 +119,14 @@ static double lacked_by_silence(const struct sk_judge *judge, const struct sk_ta
         nothing = line->at_s - span->from_ms / 1e3 > SHOWN_S;
     if (line->left || line->downloaded == SK_ANNOUNCE_UNKNOWN || (!nothing && !first))
         return 0;
-    if (!nothing && !(peer->first.set > SHOWN_PIECES && scattered(&peer->held)))
+    if (!nothing && (may_super_seed(peer) || may_have_chosen(judge, peer)))
         return 0;
     uint32_t from = sk_tally_possible(tally, span->from_ms / 1e3);
     uint32_t to = sk_tally_told(tally, line->at_s + judge->slack_s);
     double told = (double)(sk_tally_bytes(tally, SK_MAX(from, to)) - sk_tally_bytes(tally, from));
-    double silent = SK_MAX((double)line->downloaded - told, 0.0);
+    /* Who downloads may have had blocks of these pieces before its counter began. */
+    double begun = line->downloaded ? judge->partial : 0;
+    double silent = SK_MAX((double)line->downloaded + begun - told, 0.0);
     return (double)judge->timeline->size - held(tally, line->at_s + judge->slack_s) - silent;
 }
 

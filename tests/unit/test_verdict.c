@@ -224,6 +224,133 @@ static void test_nothing_known(void **state)
     end(&world);
 }
 
+/* ---- pieces under way ---- */
+
+/* Pieces under way could explain all: it is known how many there were. */
+static void allow_many(struct world *world)
+{
+    world->config.partial_pieces = 200;
+    world->config.partial_s = 900;
+    world->config.skew_max_s = 0;
+}
+
+/* It lacks all and starts; ten seconds later we connect. `found`: pieces that are on its disk. */
+static void start_from_nothing(struct world *world, double down_times, uint32_t found)
+{
+    begin(world);
+    allow_many(world);
+    join(world, 0, SEED, PIECES);
+    join(world, 10, LEECHER, found);
+    gain(world, LEECHER, found, 80, 10, 2410);
+    for (int k = 0; k <= 8; k++) {
+        double at_s = 2 + k * PERIOD_S;
+        uint64_t come = k ? (uint64_t)((80 - found) * (at_s - 10) / 2400) : 0;
+        struct sk_announce *announce =
+            say(world, at_s, LEECHER, 0, (uint64_t)(down_times * (double)come * PIECE),
+                SIZE - (come + (k ? found : 0)) * PIECE);
+        announce->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+    }
+    judge(world, 2500);
+}
+
+static void test_started_before_we_connected(void **state)
+{
+    struct world world;
+    start_from_nothing(&world, 0.8, 0);
+    assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
+    end(&world);
+    start_from_nothing(&world, 1, 0);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+/* It said that it lacks all before it had looked at its disk. */
+static void test_found_on_disk(void **state)
+{
+    struct world world;
+    start_from_nothing(&world, 1, 40);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+#define RUN_S 900
+#define BEGUN 5 /* pieces that were all but there when it stopped */
+
+/* From nothing, for a quarter of an hour; then again. It stops with BEGUN pieces that are nearly
+ * there, and completes these first: its second counter has not got them. `less`: bytes that it
+ * leaves out at each announce of the second run. `crash`: it does not say that it stops. */
+static void restart(struct world *world, uint64_t less, bool crash)
+{
+    begin(world);
+    allow_many(world);
+    join(world, 0, SEED, PIECES);
+    join(world, 1, LEECHER, 0);
+    gain(world, LEECHER, 0, 30, 1, RUN_S);
+    TELL(world, RUN_S + 1, LEECHER, .kind = SK_OBS_CLOSED);
+    join(world, RUN_S + 20, LEECHER, 30);
+    gain(world, LEECHER, 30, 70, RUN_S + 20, RUN_S + 1220);
+    for (int k = 0; k <= 3; k++) {
+        uint64_t come = 10 * (uint64_t)k;
+        struct sk_announce *announce = say(world, 2 + k * (RUN_S - 2) / 3.0, LEECHER, 0,
+                                           (come + (k ? BEGUN : 0)) * PIECE, SIZE - come * PIECE);
+        announce->event = !k                 ? SK_ANNOUNCE_STARTED
+                          : k == 3 && !crash ? SK_ANNOUNCE_STOPPED
+                                             : SK_ANNOUNCE_NONE;
+    }
+    for (int k = 0; k <= 4; k++) {
+        uint64_t come = 10 * (uint64_t)k, begun = k ? BEGUN : 0;
+        struct sk_announce *announce =
+            say(world, RUN_S + 15 + k * PERIOD_S, LEECHER, 0,
+                (come - begun) * PIECE - (k ? less * (uint64_t)k : 0), SIZE - (30 + come) * PIECE);
+        announce->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+        announce->peer_id[10] = 1;
+    }
+    judge(world, 2300);
+}
+
+static void test_resumed_run(void **state)
+{
+    for (int crash = 0; crash <= 1; crash++) {
+        struct world world;
+        restart(&world, 0, crash);
+        assert_clear(&world, LEECHER);
+        end(&world);
+        restart(&world, 3 * PIECE, crash);
+        assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
+        end(&world);
+    }
+}
+
+#define BLOCKS 5 /* clients */
+
+/* Five clients count blocks, and have some pieces under way; the first of them tells only half of
+ * what it gains, so that it seems to have ever more. Another counts pieces, and leaves out half of
+ * what it downloads. */
+static void test_learned_under_way(void **state)
+{
+    struct world world;
+    begin(&world);
+    allow_many(&world);
+    join(&world, 0, SEED, PIECES);
+    for (uint8_t n = 0; n <= BLOCKS; n++)
+        join(&world, 1, LEECHER + n, 5);
+    for (uint32_t piece = 5; piece < 90; piece++)
+        for (uint8_t n = piece % 2 ? 1 : 0; n <= BLOCKS; n++)
+            TELL(&world, 1 + (piece - 4) * 28, LEECHER + n, .kind = SK_OBS_HAVE, .a = piece);
+    for (int k = 0; k <= 7; k++)
+        for (uint8_t n = 0; n <= BLOCKS; n++) {
+            uint64_t come = (4 + (uint64_t)k * PERIOD_S) / 28 * PIECE;
+            uint64_t part = k && n < BLOCKS ? 2500000 : 0;
+            say(&world, 5 + k * PERIOD_S, LEECHER + n, 0, n < BLOCKS ? come + part : come / 2,
+                SIZE - 5 * (uint64_t)PIECE - come - part);
+        }
+    judge(&world, 2500);
+    assert_false_by(&world, LEECHER + BLOCKS, SK_CHECK_DOWNLOADED_LESS);
+    for (uint8_t n = 0; n < BLOCKS; n++)
+        assert_not_accused(&world, LEECHER + n);
+    end(&world);
+}
+
 /* ---- left ---- */
 
 static void test_left_more(void **state)
@@ -311,6 +438,68 @@ static void test_fake_seeds(void **state)
     assert_false_by(&world, LEECHER, SK_CHECK_LEFT_LESS);
     assert_false_by(&world, 3, SK_CHECK_LEFT_LESS);
     assert_clear(&world, 4);
+    end(&world);
+}
+
+/* One or two pieces in a bitfield, of a torrent of one file: no super-seed, nor a choice. */
+static void test_fake_seed_of_one_file(void **state)
+{
+    static const uint8_t one[13] = {0, 0, 0, 0x10};
+    for (uint32_t files = 0; files <= 2; files++) {
+        struct world world;
+        begin(&world);
+        world.config.files = files;
+        join(&world, 0, SEED, PIECES);
+        join_bits(&world, LEECHER, one);
+        join(&world, 0.5, 3, 0); /* a super-seed: nothing, and a piece by a HAVE */
+        TELL(&world, 0.6, 3, .kind = SK_OBS_HAVE, .a = 50);
+        say_seed(&world, LEECHER);
+        say_seed(&world, 3);
+        judge(&world, 2500);
+        if (files == 1)
+            assert_false_by(&world, LEECHER, SK_CHECK_LEFT_LESS);
+        else
+            assert_clear(&world, LEECHER); /* a file of one piece may be all that it wants */
+        assert_clear(&world, 3);
+        end(&world);
+    }
+}
+
+/* It says to be a seed, has listed one piece, and gains more. */
+static void test_fake_seed_gains(void **state)
+{
+    static const uint8_t one[13] = {0x80};
+    struct world world;
+    begin(&world);
+    join(&world, 0, SEED, PIECES);
+    join_bits(&world, LEECHER, one);
+    gain(&world, LEECHER, 1, 61, 10, 2000);
+    say_seed(&world, LEECHER);
+    judge(&world, 2500);
+    assert_false_by(&world, LEECHER, SK_CHECK_LEFT_LESS);
+    end(&world);
+}
+
+/* It completes having told not all that it gained. What it had of pieces under way before it
+ * started is in no counter. */
+static void test_completed_what_had_begun(void **state)
+{
+    static const uint8_t few[13] = {0xaa, 0x55, 0xaa, 0x55, 0xaa, 0x55, 0xaa, 0x55};
+    struct world world;
+    begin(&world);
+    allow_many(&world);
+    join(&world, 0, SEED, PIECES);
+    join_bits(&world, LEECHER, few);
+    /* Of 68 that are lacking it tells 51; eight had nearly come before it started. */
+    for (uint32_t piece = 0, lacks = 0; piece < PIECES; piece++)
+        if (!(few[piece / 8] >> (7 - piece % 8) & 1) && lacks++ % 4)
+            TELL(&world, 10 + 15 * lacks, LEECHER, .kind = SK_OBS_HAVE, .a = piece);
+    say(&world, 5, LEECHER, 0, 0, 68 * (uint64_t)PIECE)->event = SK_ANNOUNCE_STARTED;
+    for (int k = 4; k <= 8; k++)
+        say(&world, 5 + k * PERIOD_S, LEECHER, 0, 60 * (uint64_t)PIECE, 0);
+    judge(&world, 2500);
+    assert_not_accused(&world, LEECHER);
+    assert_int_equal(verdict(&world, LEECHER)->findings[SK_CHECK_LEFT_LESS].against, 0);
     end(&world);
 }
 
@@ -530,11 +719,18 @@ int main(void)
         cmocka_unit_test(test_suppressed_haves),
         cmocka_unit_test(test_lost_pieces),
         cmocka_unit_test(test_nothing_known),
+        cmocka_unit_test(test_started_before_we_connected),
+        cmocka_unit_test(test_found_on_disk),
+        cmocka_unit_test(test_resumed_run),
+        cmocka_unit_test(test_learned_under_way),
         cmocka_unit_test(test_left_more),
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_skew),
         cmocka_unit_test(test_fake_seed_that_downloads),
         cmocka_unit_test(test_fake_seeds),
+        cmocka_unit_test(test_fake_seed_of_one_file),
+        cmocka_unit_test(test_fake_seed_gains),
+        cmocka_unit_test(test_completed_what_had_begun),
         cmocka_unit_test(test_super_seed),
         cmocka_unit_test(test_completed_in_silence),
         cmocka_unit_test(test_blocks_under_way),
