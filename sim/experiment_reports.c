@@ -11,9 +11,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define FEW 6          /* announces within which a lie is to be found */
-#define LIES_MAX 8     /* kinds in one swarm */
-#define LEAST_PIECES 2 /* a smaller lie is none */
+#define FEW 6      /* announces within which a lie is to be found */
+#define LIES_MAX 8 /* kinds in one swarm */
 
 /* ---- what is tried ---- */
 
@@ -73,10 +72,12 @@ static size_t variant(int kind, uint32_t run)
 /* ---- what is counted ---- */
 
 struct row {
-    uint32_t clients;   /* that lied by LEAST_PIECES or more; honest: that announced */
+    uint32_t clients;   /* that lied by two pieces or more; honest: that announced */
     uint32_t ever, few; /* found at all, within FEW announces */
     uint32_t by_oracle, by_exact, silent, unwatched;
     uint32_t by_oracle_few;      /* found of those within FEW */
+    uint32_t soon, soon_few;     /* lied so much within FEW; found of those within FEW */
+    uint32_t soon_oracle;        /* of those, by the oracle, within FEW */
     uint32_t above, above_few;   /* claimed more than line or others' gains allow; found of them */
     uint32_t ruled;              /* found by rules over announces */
     uint32_t pairs, pairs_found; /* of two that collude: one of them at least */
@@ -169,6 +170,7 @@ static int look(struct trial *trial, struct sk_verdicts *verdicts)
 {
     struct sk_verdict_config config = sk_verdict_config_default();
     config.began_unix_s = SK_SWARM_UNIX_S;
+    config.files = 1;
     int err = grow_found(trial);
     for (size_t i = 0; i < trial->found_count && !err; i++) {
         const struct sk_swarm_client *client = sk_swarm_client(trial->truth.swarm, i);
@@ -189,13 +191,6 @@ static int look(struct trial *trial, struct sk_verdicts *verdicts)
     return err;
 }
 
-static bool lied(const struct trial *trial, const struct sk_truth_client *client)
-{
-    double least = (double)LEAST_PIECES * trial->config.piece_size;
-    return fabs(client->lie_up) >= least || fabs(client->lie_down) >= least ||
-           client->lie_left >= least;
-}
-
 static void count_client(struct trial *trial, size_t i, const struct sk_verdict_peer *verdict,
                          bool ruled)
 {
@@ -203,7 +198,7 @@ static void count_client(struct trial *trial, size_t i, const struct sk_verdict_
     const struct sk_truth_client *truth = &trial->truth.clients[i];
     size_t index = row_of(trial, client);
     struct row *row = &trial->rows[index];
-    if (!truth->announces || (index != HONEST && !lied(trial, truth)))
+    if (!truth->announces || (index != HONEST && !sk_truth_lied(&trial->truth, truth)))
         return;
     bool found = trial->found[i] != 0, few = found && trial->found[i] <= FEW;
     bool above = truth->above_capacity || truth->above_gains;
@@ -217,6 +212,10 @@ static void count_client(struct trial *trial, size_t i, const struct sk_verdict_
     row->by_oracle += truth->oracle;
     row->by_oracle_few += truth->oracle && few;
     row->by_exact += truth->exact;
+    bool soon = truth->lied_at && truth->lied_at <= FEW;
+    row->soon += soon;
+    row->soon_few += soon && few;
+    row->soon_oracle += soon && truth->oracle_at && truth->oracle_at <= FEW;
     row->above += above;
     row->above_few += above && few;
     row->ruled += ruled;
@@ -236,7 +235,7 @@ static void count_pairs(struct trial *trial)
         const struct sk_swarm_client *client = sk_swarm_client(trial->truth.swarm, i);
         if (client->cheat != SK_SWARM_COLLUDES || client->partner <= i)
             continue;
-        if (!lied(trial, &trial->truth.clients[i]))
+        if (!sk_truth_lied(&trial->truth, &trial->truth.clients[i]))
             continue;
         struct row *row = &trial->rows[row_of(trial, client)];
         row->pairs++;
@@ -325,6 +324,9 @@ static void print_row(struct sk_sim_report *report, const struct place *place, c
     sk_sim_report_number(report, "oracle_%", share(row->by_oracle, row->clients), 1);
     sk_sim_report_number(report, "by_oracle", row->by_oracle, 0);
     sk_sim_report_number(report, "oracle_in_6_%", share(row->by_oracle_few, row->by_oracle), 1);
+    sk_sim_report_number(report, "soon", row->soon, 0);
+    sk_sim_report_number(report, "soon_in_6_%", share(row->soon_few, row->soon), 1);
+    sk_sim_report_number(report, "soon_oracle_%", share(row->soon_oracle, row->soon), 1);
     sk_sim_report_number(report, "exact_%", share(row->by_exact, row->clients), 1);
     sk_sim_report_number(report, "rules_%", share(row->ruled, row->clients), 1);
     sk_sim_report_number(report, "consistent_%", share(row->consistent, row->clients), 1);

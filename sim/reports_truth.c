@@ -60,6 +60,34 @@ static void compare(const struct sk_truth *truth, struct sk_truth_client *client
     client->oracle |= up > SK_MIN(client->possible_bytes * EXACT, measured) + slack;
 }
 
+/* Of downloaded and left: what no honest client can say whose gains are all known. */
+static void compare_pieces(const struct sk_truth *truth, struct sk_truth_client *client,
+                           const struct sk_announce *announce, const struct sk_swarm_client *real)
+{
+    double piece = truth->config->piece_size, held = real->held * piece;
+    double lacks = truth->config->pieces * piece - held, left = (double)announce->left;
+    double under_way = (double)sk_swarm_under_way(truth->swarm, (size_t)(client - truth->clients));
+    if (!client->began || announce->key != client->key) {
+        client->begun_down = announce->downloaded;
+        client->begun_bytes = held;
+        client->begun_under_way = under_way;
+    }
+    double least = held - client->begun_bytes - client->begun_under_way;
+    double said = (double)(announce->downloaded - client->begun_down);
+    client->oracle |=
+        said + piece <= least || left >= lacks + piece || left + under_way + piece <= lacks;
+    /* Who counts blocks lacks less by those under way. */
+    double off = SK_MIN(fabs(left - lacks), fabs(left + under_way - lacks));
+    client->lie_left = SK_MAX(client->lie_left, off);
+}
+
+bool sk_truth_lied(const struct sk_truth *truth, const struct sk_truth_client *client)
+{
+    double least = (double)SK_TRUTH_LIE_PIECES * truth->config->piece_size;
+    return fabs(client->lie_up) >= least || fabs(client->lie_down) >= least ||
+           client->lie_left >= least;
+}
+
 int sk_truth_announce(const struct sk_announce *announce, void *ctx)
 {
     struct sk_truth *truth = ctx;
@@ -79,19 +107,21 @@ int sk_truth_announce(const struct sk_announce *announce, void *ctx)
     struct sk_truth_client *client = &truth->clients[index];
     const struct sk_swarm_client *real = sk_swarm_client(truth->swarm, index);
     client->announces++;
-    double lacks = (double)(truth->config->pieces - real->held) * truth->config->piece_size;
-    double off = fabs((double)announce->left - lacks);
-    client->lie_left = SK_MAX(client->lie_left, off);
-    if (client->began && announce->event != SK_ANNOUNCE_STARTED &&
-        announce->uploaded >= client->said_up && announce->downloaded >= client->said_down)
+    compare_pieces(truth, client, announce, real);
+    if (client->began && announce->key == client->key)
         compare(truth, client, announce, real);
     client->began = true;
+    client->key = announce->key;
     client->at_s = announce->at_unix_s;
     client->said_up = announce->uploaded;
     client->said_down = announce->downloaded;
     client->true_up = real->uploaded;
     client->true_down = real->downloaded;
     client->possible_bytes = 0;
+    if (client->oracle && !client->oracle_at)
+        client->oracle_at = client->announces;
+    if (sk_truth_lied(truth, client) && !client->lied_at)
+        client->lied_at = client->announces;
     return 0;
 }
 

@@ -1,17 +1,21 @@
 /*
  * What was true of each announce of a simulated swarm, beside what was said; and what an oracle
- * could have known: who had whom unchoked, what each gained, each capacity. Layer: sim.
+ * could have known: who had whom unchoked, what each gained, each capacity; which pieces each held,
+ * and when it started what it had of others, but not later: that is in nobody's messages.
+ * Layer: sim.
  */
 #ifndef SK_SIM_REPORTS_TRUTH_H
 #define SK_SIM_REPORTS_TRUTH_H
 
 #include "sim/swarm.h"
 
-#define SK_TRUTH_STEP_S 10.0 /* in which the oracle sees who was unchoked */
+#define SK_TRUTH_STEP_S 10.0  /* in which the oracle sees who was unchoked */
+#define SK_TRUTH_LIE_PIECES 2 /* a smaller lie is none */
 
 struct sk_truth_client {
     uint32_t announces;
-    bool began; /* the last announce is known */
+    bool began;   /* the last announce is known */
+    uint32_t key; /* of its present run */
     double at_s;
     uint64_t said_up, said_down, true_up, true_down; /* at the last announce */
     double lie_up, lie_down, lie_left;               /* bytes too many or too few, at most so far */
@@ -21,8 +25,14 @@ struct sk_truth_client {
     double possible_bytes; /* since the last announce: what those it had unchoked took, and we */
     double possible_all;
     uint64_t probed; /* at the last step */
-    bool oracle;     /* one claim is above that, or above its line as measured */
-    bool exact;      /* or above its line, were that known exactly */
+    /* When it began this run: what it had, and said. */
+    uint64_t begun_down;
+    double begun_bytes, begun_under_way;
+    bool oracle; /* one claim is above that, or above its line as measured; or it downloaded less
+                    than it gained, or lacks other than it says */
+    bool exact;  /* or above its line, were that known exactly */
+    uint32_t oracle_at, lied_at; /* announces until the oracle knew, until it had lied by two pieces
+                                    or more; 0 not */
 };
 
 struct sk_truth {
@@ -41,6 +51,8 @@ int sk_truth_announce(const struct sk_announce *announce, void *ctx);
 /* After each step of SK_TRUTH_STEP_S. SKEP_ERR_NOMEM. */
 int sk_truth_step(struct sk_truth *truth, double at_s);
 void sk_truth_deinit(struct sk_truth *truth);
+/* Whether one of its counters was off by SK_TRUTH_LIE_PIECES at an announce up to now. */
+bool sk_truth_lied(const struct sk_truth *truth, const struct sk_truth_client *client);
 /* The client that listens there, or SIZE_MAX. */
 size_t sk_truth_find(const struct sk_truth *truth, const struct sk_endpoint *endpoint);
 

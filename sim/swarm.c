@@ -257,6 +257,12 @@ const struct sk_swarm_client *sk_swarm_client(const struct sk_swarm *swarm, size
     return &swarm->nodes[i]->truth;
 }
 
+uint64_t sk_swarm_under_way(const struct sk_swarm *swarm, size_t client)
+{
+    SK_ASSERT(client < swarm->count);
+    return sk_swarm_partial_bytes(swarm, swarm->nodes[client]);
+}
+
 double sk_swarm_measured(const struct sk_swarm *swarm, size_t client)
 {
     SK_ASSERT(client < swarm->count);

@@ -142,6 +142,8 @@ bool sk_swarm_give(struct sk_swarm *swarm, uint32_t client, uint32_t piece);
 double sk_swarm_measured(const struct sk_swarm *swarm, size_t client);
 /* Distinct givers of the pieces gained so far, on average; NAN before the first. */
 double sk_swarm_givers(const struct sk_swarm *swarm);
+/* Bytes that a client has of pieces that are not whole. */
+uint64_t sk_swarm_under_way(const struct sk_swarm *swarm, size_t client);
 /* How many clients that are there hold the piece. */
 uint32_t sk_swarm_availability(const struct sk_swarm *swarm, uint32_t piece);
 
