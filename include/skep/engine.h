@@ -128,6 +128,8 @@ bool skep_torrent_has_metadata(const struct skep_torrent *torrent);
 uint64_t skep_torrent_size(const struct skep_torrent *torrent);
 uint32_t skep_torrent_pieces(const struct skep_torrent *torrent);
 uint32_t skep_torrent_piece_size(const struct skep_torrent *torrent);
+/* Without padding. */
+uint32_t skep_torrent_files(const struct skep_torrent *torrent);
 /* Bytes of this piece as peers send it. */
 uint32_t skep_torrent_piece_length(const struct skep_torrent *torrent, uint32_t piece);
 /* 1 right, 0 wrong, SKEP_ERR_NOT_FOUND no hash known (yet; v2 hashes come from peers). */

@@ -151,6 +151,8 @@ struct sk_report {
     bool has_metadata;
     uint64_t size;
     uint32_t pieces, piece_size;
+    bool has_files;
+    uint32_t files;            /* of the torrent, without padding */
     uint32_t seeds, leechers;  /* seen: connected peers with a known share, duplicates out */
     uint32_t share_unknown;    /* connected, share never told */
     double copies;             /* distributed copies over the peers seen; NAN unknown */

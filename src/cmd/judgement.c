@@ -93,6 +93,7 @@ int sk_judgement_pass(const struct sk_judgement *judgement, const struct sk_time
     struct sk_verdict_config config = sk_verdict_config_default();
     struct sk_verdicts verdicts;
     config.began_unix_s = report->started_unix_s;
+    config.files = report->has_files ? report->files : 0;
     if (report->hidden > 0)
         config.hidden_peers = report->hidden;
     struct sk_upload_bound *uploads = list_uploads(timeline);

@@ -38,6 +38,15 @@ uint32_t skep_torrent_piece_size(const struct skep_torrent *torrent)
     return torrent->metainfo ? torrent->metainfo->piece_size : 0;
 }
 
+uint32_t skep_torrent_files(const struct skep_torrent *torrent)
+{
+    const struct sk_metainfo *meta = torrent->metainfo;
+    uint32_t count = 0;
+    for (uint32_t i = 0; meta && i < meta->files_count; i++)
+        count += !(meta->files[i].flags & SK_FILE_PADDING);
+    return count;
+}
+
 uint32_t skep_torrent_piece_length(const struct skep_torrent *torrent, uint32_t piece)
 {
     const struct sk_metainfo *meta = torrent->metainfo;

@@ -177,6 +177,8 @@ static int describe_torrent(const struct sk_auditor *auditor, struct sk_report *
     report->size = skep_torrent_size(torrent);
     report->pieces = skep_torrent_pieces(torrent);
     report->piece_size = skep_torrent_piece_size(torrent);
+    report->has_files = report->has_metadata;
+    report->files = skep_torrent_files(torrent);
     report->name = name ? sk_mem_strdup(name) : NULL;
     return name && !report->name ? SKEP_ERR_NOMEM : 0;
 }

@@ -50,6 +50,7 @@ const struct sk_field sk_fields_swarm[] = {
     REPORT_IF("size", U64, size, has_metadata),
     REPORT_IF("pieces", U32, pieces, has_metadata),
     REPORT_IF("piece_size", U32, piece_size, has_metadata),
+    REPORT_IF("files", U32, files, has_files),
     REPORT("seeds", U32, seeds),
     REPORT("leechers", U32, leechers),
     REPORT("share_unknown", U32, share_unknown),

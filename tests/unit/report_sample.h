@@ -215,6 +215,8 @@ static inline void sample_report(struct sk_report *report)
         .size = 659554304,
         .pieces = SAMPLE_PIECES,
         .piece_size = 262144,
+        .has_files = true,
+        .files = 1,
         .claims = sk_mem_calloc(3, sizeof *report->claims),
         .claims_count = 3,
         .peers = sk_mem_calloc(count, sizeof *report->peers),
