@@ -68,6 +68,8 @@ static unsigned make_observations(struct sk_observation observations[SK_OBS_KIND
     observations[SK_OBS_BLOCK].b = 16384;
     observations[SK_OBS_BLOCK].c = 1234567;
     observations[SK_OBS_ARRIVAL].a = INT64_C(1) << 40;
+    observations[SK_OBS_HAVE].a = 6;
+    observations[SK_OBS_HAVE].b = 1;
     return SK_OBS_KIND_COUNT;
 }
 
