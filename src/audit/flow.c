@@ -79,7 +79,8 @@ static int world_init(struct sk_flow_world *world, const struct sk_timeline *tim
         return SKEP_ERR_NOMEM;
     for (uint32_t i = 0; i < n; i++)
         world->blind[i] =
-            !timeline->peers[i].has_first || (config->unobservable && config->unobservable[i]);
+            !timeline->peers[i].alias && /* nobody of its own */
+            (!timeline->peers[i].has_first || (config->unobservable && config->unobservable[i]));
     int err = guess_capacities(world);
     if (err)
         return err;

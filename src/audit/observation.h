@@ -19,7 +19,7 @@ enum sk_observation_kind {
     SK_OBS_TRACKER_FAILED, /* text = "tracker address\ttheir message" */
     /* connections */
     SK_OBS_DIALED,  /* a = 1 when MSE was offered */
-    SK_OBS_FAILED,  /* text = reason */
+    SK_OBS_FAILED,  /* text = reason; "duplicate": of `by` */
     SK_OBS_OPEN,    /* a = encryption (1 plain, 2 RC4), b = 1 incoming, bytes = peer id */
     SK_OBS_ADDRESS, /* it came in from `by`, and is known by the address that it listens on now */
     SK_OBS_CLIENT,  /* text = their "v" */
@@ -48,8 +48,8 @@ struct sk_observation {
     uint64_t at_ns; /* monotonic */
     enum sk_observation_kind kind;
     struct sk_endpoint peer; /* whom it is about; family NONE for the swarm as a whole */
-    struct sk_endpoint by;   /* HEARD, DROPPED through PEX: who told; ADDRESS: its old one; else
-                                family NONE */
+    struct sk_endpoint by;   /* HEARD, DROPPED through PEX: who told; ADDRESS: its old one; FAILED:
+                                whose other address it is; else family NONE */
     uint32_t source;         /* HEARD: one enum sk_source */
     int64_t a, b, c;
     struct sk_bytes bytes; /* borrowed for the call; text kinds: not NUL-terminated */

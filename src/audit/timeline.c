@@ -12,6 +12,7 @@
 
 #define LAZY_MS 2000    /* HAVEs this soon after a bitfield belong to it */
 #define SILENCE_MS 1000 /* what comes after that is another stretch */
+#define ALIASES_MAX 8   /* addresses of one peer, each told as another of the one before */
 
 /* ---- lists ---- */
 
@@ -417,16 +418,20 @@ static int on_address(struct sk_timeline *timeline, uint32_t index, const struct
         return 0;
     struct sk_timeline_peer *to = &timeline->peers[index], *from = &timeline->peers[old];
     from->alias = true;
+    from->same_as = index + 1;
     to->alias = false;
+    to->same_as = 0;
     if (to->watched_count)
         return join(timeline, index, old, at_ms);
     struct sk_timeline_peer moved = *from, stays = *to;
     moved.endpoint = stays.endpoint;
     moved.sources |= stays.sources;
     moved.alias = false;
+    moved.same_as = 0;
     stays.endpoint = from->endpoint;
     stays.sources = from->sources;
     stays.alias = true;
+    stays.same_as = index + 1;
     *to = moved;
     *from = stays;
     end_links(timeline, stays.link_first, index, at_ms); /* it was never connected */
@@ -435,11 +440,16 @@ static int on_address(struct sk_timeline *timeline, uint32_t index, const struct
 }
 
 /* Both reasons stay: who is one of these is nobody else. */
-static void on_failed(struct sk_timeline_peer *peer, struct sk_bytes reason)
+static void on_failed(struct sk_timeline *timeline, uint32_t index,
+                      const struct sk_observation *observation)
 {
     static const char *const aliases[] = {"duplicate", "self"};
+    struct sk_timeline_peer *peer = &timeline->peers[index];
     for (size_t i = 0; i < SK_ARRAY_LEN(aliases); i++)
-        peer->alias |= sk_bytes_equal(reason, sk_bytes_text(aliases[i]));
+        peer->alias |= sk_bytes_equal(observation->bytes, sk_bytes_text(aliases[i]));
+    uint32_t same = observation->by.family ? sk_timeline_find(timeline, &observation->by) : index;
+    if (peer->alias && same != UINT32_MAX && same != index)
+        peer->same_as = same + 1;
 }
 
 static void on_open(struct sk_timeline_peer *peer, struct sk_bytes id)
@@ -498,7 +508,7 @@ static int take(struct sk_timeline *timeline, uint32_t index,
                  (const char *)observation->bytes.p);
         return 0;
     case SK_OBS_FAILED:
-        on_failed(peer, observation->bytes);
+        on_failed(timeline, index, observation);
         return 0;
     case SK_OBS_CLOSED:
         end_span(timeline, index, at_ms);
@@ -549,6 +559,17 @@ int sk_timeline_observe(struct sk_timeline *timeline, const struct sk_observatio
     return err;
 }
 
+/* An alias may be one of an alias, in a log that is damaged even of itself. */
+static uint32_t resolve(const struct sk_timeline *timeline, uint32_t index)
+{
+    for (int i = 0; i < ALIASES_MAX && timeline->peers[index].alias; i++) {
+        if (!timeline->peers[index].same_as)
+            return index;
+        index = timeline->peers[index].same_as - 1;
+    }
+    return index;
+}
+
 void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns)
 {
     timeline->end_ms = SK_MAX(timeline->end_ms, milliseconds(timeline, at_ns));
@@ -557,6 +578,9 @@ void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns)
         /* a damaged log has links of peers that were never connected */
         end_links(timeline, timeline->peers[i].link_first, i, timeline->end_ms);
     }
+    for (uint32_t i = 0; i < timeline->links_count; i++)
+        if (timeline->links[i].until_ms != SK_TIME_OPEN)
+            timeline->links[i].b = resolve(timeline, timeline->links[i].b);
 }
 
 uint32_t sk_timeline_piece_bytes(const struct sk_timeline *timeline, uint32_t piece)

@@ -52,8 +52,9 @@ struct sk_timeline_peer {
     uint8_t peer_id[20]; /* of its latest connection */
     unsigned sources;    /* enum sk_source */
     char client[SK_CLIENT_NAME_MAX];
-    int upload_only; /* 1, 0, -1 not said */
-    bool alias;      /* another address of a peer that is here, or of ourselves */
+    int upload_only;  /* 1, 0, -1 not said */
+    bool alias;       /* another address of a peer that is here, or of ourselves */
+    uint32_t same_as; /* an alias of that peer, + 1; 0 = not known, or ourselves */
 
     struct sk_span *watched; /* while connected to us; the last one may be open */
     uint32_t watched_count, watched_capacity;
@@ -125,7 +126,8 @@ void sk_timeline_deinit(struct sk_timeline *timeline);
 /* Takes one observation over; at_ns must not decrease. Bitfields of a wrong length and pieces that
  * do not exist are passed over: a log may be damaged. SKEP_ERR_NOMEM. */
 int sk_timeline_observe(struct sk_timeline *timeline, const struct sk_observation *observation);
-/* Ends what is open at this time; the timeline may go on after that. */
+/* Ends what is open at this time; the timeline may go on after that. Links to an alias are those of
+ * the peer that it is. */
 void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns);
 /* Index of the peer, or UINT32_MAX. */
 uint32_t sk_timeline_find(const struct sk_timeline *timeline, const struct sk_endpoint *endpoint);

@@ -272,15 +272,13 @@ static void on_failed(const struct skep_event *event, void *ctx)
     struct sk_record *record = is_ours(auditor, event) ? get_record(auditor, event->text) : NULL;
     if (!record)
         return;
-    sk_auditor_observe(
-        auditor, record,
-        (struct sk_observation){.kind = SK_OBS_FAILED, .bytes = sk_bytes_text(event->reason)},
-        event->now_ns);
-    if (strcmp(event->reason, "duplicate") == 0) {
-        const struct sk_record *other = find_record(auditor, event->by);
-        if (other)
-            record->seen.same_as = other->seen.endpoint;
-    }
+    bool duplicate = strcmp(event->reason, "duplicate") == 0;
+    const struct sk_record *other = duplicate ? find_record(auditor, event->by) : NULL;
+    struct sk_observation observation = {.kind = SK_OBS_FAILED,
+                                         .bytes = sk_bytes_text(event->reason)};
+    if (other)
+        record->seen.same_as = observation.by = other->seen.endpoint;
+    sk_auditor_observe(auditor, record, observation, event->now_ns);
     record->final = event->final;
     if (!record->opened_ns || record->seen.same_as.family)
         record->seen.reason = event->reason;

@@ -184,6 +184,21 @@ static void test_no_link_no_flow(void **state)
     sk_timeline_deinit(&timeline);
 }
 
+/* Another address of a peer, or one of ours, gives nothing. */
+static void test_aliases_give_nothing(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    two_sources(&timeline, 4);
+    tell(&timeline, 20, 4,
+         (struct sk_observation){.kind = SK_OBS_FAILED, .bytes = sk_bytes_text("self")});
+    estimate(&timeline, &usual, &flows);
+    assert_float_equal(edge(&timeline, &flows, 1, 3).bytes, 2 * PIECE, 1);
+    assert_float_equal(edge(&timeline, &flows, 4, 3).bytes, 0, 0);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
 static void test_unobservable(void **state)
 {
     struct sk_timeline timeline;
@@ -381,12 +396,19 @@ static void test_tracers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_only_holder),    cmocka_unit_test(test_cannot_be_told_apart),
-        cmocka_unit_test(test_capacity_binds), cmocka_unit_test(test_no_link_no_flow),
-        cmocka_unit_test(test_unobservable),   cmocka_unit_test(test_gifts_are_no_flow),
-        cmocka_unit_test(test_told_late),      cmocka_unit_test(test_who_knows_better),
-        cmocka_unit_test(test_nothing),        cmocka_unit_test(test_strange_capacities),
-        cmocka_unit_test(test_anything),       cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_only_holder),
+        cmocka_unit_test(test_cannot_be_told_apart),
+        cmocka_unit_test(test_capacity_binds),
+        cmocka_unit_test(test_no_link_no_flow),
+        cmocka_unit_test(test_aliases_give_nothing),
+        cmocka_unit_test(test_unobservable),
+        cmocka_unit_test(test_gifts_are_no_flow),
+        cmocka_unit_test(test_told_late),
+        cmocka_unit_test(test_who_knows_better),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_strange_capacities),
+        cmocka_unit_test(test_anything),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_tracers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

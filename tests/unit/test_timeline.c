@@ -267,6 +267,33 @@ static void test_address_again(void **state)
     sk_timeline_deinit(&world.timeline);
 }
 
+/* Who is told by an address that it had, or was dialled at as well, is that peer. */
+static void test_links_to_aliases(void **state)
+{
+    struct world world;
+    begin(&world);
+    TELL(&world, 1, 1, .kind = SK_OBS_OPEN);
+    TELL(&world, 1, 9, .kind = SK_OBS_OPEN);
+    struct sk_observation told = {.kind = SK_OBS_HEARD, .source = SK_SOURCE_PEX, .by = address(1)};
+    tell(&world, 2, 4, told);
+    tell(&world, 2, 5, told);
+    tell(&world, 2, 6, told);
+    tell(&world, 2, 7, told);
+    TELL(&world, 3, 4, .kind = SK_OBS_OPEN);
+    TELL(&world, 4, 9, .kind = SK_OBS_ADDRESS, .by = address(4));
+    TELL(&world, 5, 5, .kind = SK_OBS_FAILED, .bytes = sk_bytes_text("duplicate"),
+         .by = address(4));
+    TELL(&world, 5, 6, .kind = SK_OBS_FAILED, .bytes = sk_bytes_text("self"));
+    sk_timeline_close(&world.timeline, 0);
+    const struct sk_timeline_link *links = world.timeline.links;
+    uint32_t real = (uint32_t)(peer(&world, 9) - world.timeline.peers);
+    assert_int_equal(links[0].b, real);
+    assert_int_equal(links[1].b, real);
+    assert_ptr_equal(&world.timeline.peers[links[2].b], peer(&world, 6));
+    assert_ptr_equal(&world.timeline.peers[links[3].b], peer(&world, 7));
+    sk_timeline_deinit(&world.timeline);
+}
+
 static void test_taken(void **state)
 {
     struct world world;
@@ -333,8 +360,9 @@ int main(void)
         cmocka_unit_test(test_batch),         cmocka_unit_test(test_reconnection),
         cmocka_unit_test(test_links),         cmocka_unit_test(test_lazy_reconnection),
         cmocka_unit_test(test_no_bitfield),   cmocka_unit_test(test_address),
-        cmocka_unit_test(test_address_again), cmocka_unit_test(test_taken),
-        cmocka_unit_test(test_damaged),       cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_address_again), cmocka_unit_test(test_links_to_aliases),
+        cmocka_unit_test(test_taken),         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
