@@ -39,7 +39,7 @@ struct sk_sim_experiment {
 
 extern const struct sk_sim_experiment sk_sim_lookups, sk_sim_keep, sk_sim_hostile_gets,
     sk_sim_crawl, sk_sim_size, sk_sim_utp, sk_sim_swarm, sk_sim_hidden, sk_sim_stopping,
-    sk_sim_reports, sk_sim_download, sk_sim_flow;
+    sk_sim_reports, sk_sim_download, sk_sim_flow, sk_sim_tracers;
 
 /* A network with these options and this seed, without nodes. */
 struct sk_sim_dht *sk_sim_network(const struct sk_sim_options *options, uint64_t seed);

@@ -1,5 +1,5 @@
 /* Who fed whom: the estimate, baselines and an oracle against a swarm's truth. */
-#include "audit/flow.h"
+#include "audit/flow_tracer.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -10,9 +10,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define ROUND_S 30.0      /* tracers are chosen so often */
-#define TRACER_SHARE 0.01 /* of the bytes that the swarm moves */
-#define UPLOAD_LEAST 2e6  /* bytes: totals of who gave less are not judged */
+#define ROUND_S 10.0     /* tracers are chosen so often */
+#define UPLOAD_LEAST 2e6 /* bytes: totals of who gave less are not judged */
 #define UNKNOWN UINT32_MAX
 
 /* What differs from the options; NAN: as they say. */
@@ -37,8 +36,8 @@ struct trial {
     uint32_t peers;
     uint32_t *client_of; /* of the timeline's peers, or UNKNOWN */
     bool *unobservable, *judged;
-    struct sk_flow_gift *gifts;
-    size_t gifts_count, gifts_capacity;
+    struct sk_flow_gift *gifts; /* that were made, as the timeline has them */
+    size_t gifts_count;
 };
 
 enum { OURS, UNIFORM, GRAVITY, ENTROPY, METHODS };
@@ -102,24 +101,21 @@ static int know(struct trial *trial, const struct sk_swarm_config *config)
 
 /* ---- tracers ---- */
 
-static int give_tracers(struct trial *trial, const struct sk_swarm_config *config)
+static int give_tracers(struct trial *trial, double share)
 {
-    const struct sk_flow_config flow = {.unobservable = trial->unobservable};
-    double moved = (double)trial->timeline.gains_total, budget = TRACER_SHARE * moved;
-    uint32_t max =
-        budget > (double)trial->gifts_count ? (uint32_t)(budget - (double)trial->gifts_count) : 0;
-    struct sk_flow_gift *grown =
-        sk_mem_realloc(trial->gifts, trial->gifts_count + max + 1, sizeof *grown);
-    if (!grown)
+    uint32_t max = sk_flow_tracers_allowed(&trial->timeline, share);
+    struct sk_flow_gift *gifts = sk_mem_calloc((size_t)max + 1, sizeof *gifts);
+    if (!gifts)
         return SKEP_ERR_NOMEM;
-    trial->gifts = grown;
-    struct sk_flow_gift *gifts = grown + trial->gifts_count;
-    int count = sk_flow_tracers(&trial->timeline, NULL, &flow, gifts, max);
+    int count = sk_flow_tracers(&trial->timeline,
+                                &(struct sk_tracer_config){.unobservable = trial->unobservable},
+                                gifts, max);
     for (int k = 0; k < count; k++) {
         uint32_t client = trial->client_of[gifts[k].peer];
-        if (client != UNKNOWN && sk_swarm_give(trial->swarm, client, gifts[k].piece))
-            grown[trial->gifts_count++] = gifts[k];
+        if (client != UNKNOWN)
+            (void)sk_swarm_give(trial->swarm, client, gifts[k].piece);
     }
+    sk_mem_free(gifts);
     return count < 0 ? count : 0;
 }
 
@@ -136,7 +132,8 @@ static void end(struct trial *trial)
     *trial = (struct trial){0};
 }
 
-static int live(struct trial *trial, const struct sk_swarm_config *config, bool tracers)
+/* `share`: of what the swarm moves, given as tracers. */
+static int live(struct trial *trial, const struct sk_swarm_config *config, double share)
 {
     *trial = (struct trial){0};
     int err = sk_timeline_init(&trial->timeline, 0, config->pieces, config->piece_size,
@@ -144,15 +141,15 @@ static int live(struct trial *trial, const struct sk_swarm_config *config, bool 
     if (!err)
         err = sk_swarm_new(config, on_observation, trial, NULL, NULL, &trial->swarm);
     for (double at_s = 0; !err && at_s < config->seconds;) {
-        at_s = tracers ? fmin(config->seconds, at_s + ROUND_S) : config->seconds;
+        at_s = share > 0 ? fmin(config->seconds, at_s + ROUND_S) : config->seconds;
         err = sk_swarm_run(trial->swarm, at_s);
         err = err ? err : trial->err;
         if (!err)
             err = know(trial, config);
-        if (!err && tracers)
-            err = give_tracers(trial, config);
+        if (!err && share > 0 && at_s < config->seconds)
+            err = give_tracers(trial, share);
     }
-    return err;
+    return err ? err : sk_flow_gifts(&trial->timeline, &trial->gifts, &trial->gifts_count);
 }
 
 static double truth(const struct trial *trial, uint32_t from, uint32_t to)
@@ -278,7 +275,7 @@ static int run_place(const struct sk_sim_options *options, const struct place *p
         struct sk_swarm_config config = configure(options, place, run);
         struct score score;
         struct trial trial;
-        err = live(&trial, &config, false);
+        err = live(&trial, &config, 0);
         for (int knows = 0; knows < 2 && !err; knows++) {
             err = judge(&trial, knows, &score);
             add(knows ? &oracle : &ours, &score);
@@ -286,7 +283,7 @@ static int run_place(const struct sk_sim_options *options, const struct place *p
         end(&trial);
         if (err || !place->tracers)
             continue;
-        err = live(&trial, &config, true);
+        err = live(&trial, &config, SK_TRACER_SHARE);
         if (!err)
             err = judge(&trial, false, &score);
         add(&traced, &score);
@@ -318,6 +315,198 @@ static const char *run(const struct sk_sim_options *options, struct sk_sim_repor
            : err == SKEP_ERR_INVALID ? "these options do not fit each other"
                                      : "no memory";
 }
+
+/* ---- what tracers can tell at most ---- */
+
+#define ANCHOR_S 10u /* a peer stays unchoked for as long at least */
+
+enum { TRACED, EXACT, ANCHORED, BOTH, ORACLE, KNOWING };
+
+/* Whether a piece that we had given somebody was gained then. */
+static bool is_traced(const uint32_t *since_ms, const struct sk_gain *gain)
+{
+    return gain->at_ms >= since_ms[gain->piece];
+}
+
+struct bound {
+    const struct trial *trial;
+    const uint32_t *since_ms; /* by piece: since when it is a tracer; SK_TIME_OPEN: it is none */
+    bool *near;               /* by peer and second: whether it gained one about then */
+    uint32_t seconds;
+};
+
+/* SKEP_ERR_NOMEM. */
+static int find_near(struct bound *bound)
+{
+    const struct sk_timeline *timeline = &bound->trial->timeline;
+    bound->seconds = timeline->end_ms / 1000 + 1;
+    bound->near = sk_mem_calloc((size_t)timeline->peers_count * bound->seconds + 1, 1);
+    for (uint32_t i = 0; bound->near && i < timeline->peers_count; i++)
+        for (uint32_t g = 0; g < timeline->peers[i].gains_count; g++) {
+            const struct sk_gain *gain = &timeline->peers[i].gains[g];
+            uint32_t at_s = gain->at_ms / 1000;
+            for (uint32_t s = at_s - SK_MIN(at_s, ANCHOR_S);
+                 s <= at_s + ANCHOR_S && s < bound->seconds && is_traced(bound->since_ms, gain);
+                 s++)
+                bound->near[(size_t)i * bound->seconds + s] = true;
+        }
+    return bound->near ? 0 : SKEP_ERR_NOMEM;
+}
+
+/* Who knew the source of each gain of a tracer, and with it whom the receiver was unchoked by at
+ * that time, all of them. */
+static bool near_tracers(uint32_t from, uint32_t to, uint32_t from_ms, uint32_t until_ms, void *ctx)
+{
+    const struct bound *bound = ctx;
+    const bool *near = bound->near + (size_t)to * bound->seconds;
+    for (uint32_t s = from_ms / 1000; s <= until_ms / 1000 && s < bound->seconds; s++)
+        if (near[s])
+            return may_give(from, to, from_ms, until_ms, (void *)bound->trial);
+    return true;
+}
+
+/* All gains of tracers, as if they had come from us: they are added as they were. */
+static struct sk_flow_gift *list_traced(const struct bound *bound, size_t *ret_count)
+{
+    const struct sk_timeline *timeline = &bound->trial->timeline;
+    struct sk_flow_gift *gifts = sk_mem_calloc(timeline->gains_total + 1, sizeof *gifts);
+    *ret_count = 0;
+    for (uint32_t i = 0; gifts && i < timeline->peers_count; i++)
+        for (uint32_t g = 0; g < timeline->peers[i].gains_count; g++) {
+            const struct sk_gain *gain = &timeline->peers[i].gains[g];
+            if (is_traced(bound->since_ms, gain))
+                gifts[(*ret_count)++] = (struct sk_flow_gift){i, gain->piece, gain->at_ms};
+        }
+    return gifts;
+}
+
+/* In percent of what moved; where traced gains are known what they were is added to `flows`. */
+static double misallocated(const struct trial *trial, const struct sk_flows *flows, bool exact,
+                           double *matrix)
+{
+    double off = 0, moved = 0;
+    uint32_t n = trial->peers;
+    for (size_t i = 0; i < (size_t)n * n; i++)
+        matrix[i] = 0;
+    for (size_t k = 0; k < flows->edges_count; k++)
+        matrix[(size_t)flows->edges[k].from * n + flows->edges[k].to] = flows->edges[k].bytes;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < n; j++) {
+            uint32_t a = trial->client_of[i], b = trial->client_of[j];
+            if (!trial->judged[j] || a == UNKNOWN || b == UNKNOWN)
+                continue;
+            double known = exact ? (double)sk_swarm_traced(trial->swarm, a, b) : 0;
+            off += fabs(matrix[(size_t)i * n + j] + known - truth(trial, i, j));
+            moved += truth(trial, i, j);
+        }
+    return 50 * off / moved;
+}
+
+/* One who knows so much of the same run. */
+static int judge_knowing(const struct trial *trial, struct bound *bound, int knowing,
+                         double *ret_off)
+{
+    bool exact = knowing == EXACT || knowing == BOTH;
+    size_t count;
+    struct sk_flow_gift *traced = list_traced(bound, &count);
+    double *matrix = sk_mem_calloc((size_t)trial->peers * trial->peers + 1, sizeof *matrix);
+    struct sk_flow_config config = {.unobservable = trial->unobservable,
+                                    .gifts = exact ? traced : trial->gifts,
+                                    .gifts_count = exact ? count : trial->gifts_count};
+    if (knowing == ANCHORED || knowing == BOTH) {
+        config.may_give = near_tracers;
+        config.ctx = bound;
+    } else if (knowing == ORACLE) {
+        config.may_give = may_give;
+        config.ctx = (void *)trial;
+    }
+    struct sk_flows flows;
+    int err =
+        traced && matrix ? sk_flow_estimate(&trial->timeline, &config, &flows) : SKEP_ERR_NOMEM;
+    if (!err) {
+        *ret_off = misallocated(trial, &flows, exact, matrix);
+        sk_flows_deinit(&flows);
+    }
+    sk_mem_free(traced);
+    sk_mem_free(matrix);
+    return err;
+}
+
+/* Of what was moved, how much was of tracers. */
+static double traced_share(const struct trial *trial)
+{
+    double traced = 0, moved = 0;
+    for (uint32_t i = 0; i < trial->peers; i++)
+        for (uint32_t j = 0; j < trial->peers; j++) {
+            uint32_t a = trial->client_of[i], b = trial->client_of[j];
+            if (!trial->judged[j] || a == UNKNOWN || b == UNKNOWN)
+                continue;
+            traced += (double)sk_swarm_traced(trial->swarm, a, b);
+            moved += truth(trial, i, j);
+        }
+    return traced / moved;
+}
+
+static int run_share(const struct sk_swarm_config *config, double share, double *sums)
+{
+    struct trial trial;
+    int err = live(&trial, config, share);
+    uint32_t *since_ms = sk_mem_alloc((size_t)config->pieces * sizeof *since_ms);
+    for (uint32_t p = 0; since_ms && p < config->pieces; p++)
+        since_ms[p] = SK_TIME_OPEN;
+    for (size_t k = 0; since_ms && k < trial.gifts_count; k++)
+        since_ms[trial.gifts[k].piece] =
+            SK_MIN(since_ms[trial.gifts[k].piece], trial.gifts[k].at_ms);
+    struct bound bound = {.trial = &trial, .since_ms = since_ms};
+    err = err ? err : since_ms ? find_near(&bound) : SKEP_ERR_NOMEM;
+    for (int knowing = 0; knowing < KNOWING && !err; knowing++) {
+        double off = 0;
+        err = judge_knowing(&trial, &bound, knowing, &off);
+        sums[knowing] += off;
+    }
+    if (!err) {
+        sums[KNOWING] += (double)trial.gifts_count;
+        sums[KNOWING + 1] += 100 * traced_share(&trial);
+    }
+    sk_mem_free(since_ms);
+    sk_mem_free(bound.near);
+    end(&trial);
+    return err;
+}
+
+static const char *run_tracers(const struct sk_sim_options *options, struct sk_sim_report *report)
+{
+    static const double shares[] = {0, 0.01, 0.02, 0.05, 0.1, 0.2};
+    static const struct place plain = {"plain", true, NAN, NAN, NAN, NAN, 0, NAN, NAN};
+    static const char *const names[KNOWING + 2] = {
+        [TRACED] = "traced_%", [EXACT] = "exact_%",   [ANCHORED] = "anchored_%", [BOTH] = "both_%",
+        [ORACLE] = "oracle_%", [KNOWING] = "tracers", [KNOWING + 1] = "share_%"};
+    int err = 0;
+    for (size_t i = 0; i < SK_ARRAY_LEN(shares) && !err; i++) {
+        double sums[KNOWING + 2] = {0};
+        for (uint32_t run = 0; run < options->runs && !err; run++) {
+            struct sk_swarm_config config = configure(options, &plain, run);
+            err = run_share(&config, shares[i], sums);
+        }
+        sk_sim_report_number(report, "given_%", 100 * shares[i], 0);
+        for (int k = 0; k < KNOWING + 2; k++)
+            sk_sim_report_number(report, names[k], sums[k] / options->runs, k == KNOWING ? 0 : 1);
+        sk_sim_report_end_row(report);
+    }
+    return !err                      ? NULL
+           : err == SKEP_ERR_INVALID ? "these options do not fit each other"
+                                     : "no memory";
+}
+
+const struct sk_sim_experiment sk_sim_tracers = {
+    .name = "tracers",
+    .summary = "who fed whom: what tracers tell, and could at most, by how much is given",
+    .defaults = {.seed = 1,
+                 .runs = 1,
+                 .rtt_ms = 80,
+                 .swarm = {SK_SIM_SWARM, .capacity_error = 0.1, .announce_interval_s = 300}},
+    .run = run_tracers,
+};
 
 const struct sk_sim_experiment sk_sim_flow = {
     .name = "flow",

@@ -11,8 +11,9 @@
 static const struct sk_sim_experiment *const experiments[] = {
     &sk_sim_lookups, &sk_sim_keep, &sk_sim_hostile_gets, &sk_sim_crawl, &sk_sim_size, NULL};
 static const struct sk_sim_experiment *const others[] = {
-    &sk_sim_utp,     &sk_sim_swarm,    &sk_sim_hidden, &sk_sim_stopping,
-    &sk_sim_reports, &sk_sim_download, &sk_sim_flow,   NULL};
+    &sk_sim_utp,      &sk_sim_swarm,   &sk_sim_hidden,
+    &sk_sim_stopping, &sk_sim_reports, &sk_sim_download,
+    &sk_sim_flow,     &sk_sim_tracers, NULL};
 
 enum {
     KEY_NODES = 500,

@@ -225,6 +225,7 @@ void sk_swarm_free(struct sk_swarm *swarm)
     sk_mem_free(swarm->cheats);
     sk_mem_free(swarm->spans);
     sk_mem_free(swarm->scratch);
+    sk_mem_free(swarm->traced);
     sk_mem_free(swarm);
 }
 
@@ -279,6 +280,12 @@ uint64_t sk_swarm_flow(const struct sk_swarm *swarm, uint32_t from, uint32_t to)
 {
     const struct sk_swarm_conn *conn = find(swarm, from, to);
     return conn ? conn->bytes : 0;
+}
+
+uint64_t sk_swarm_traced(const struct sk_swarm *swarm, uint32_t from, uint32_t to)
+{
+    const struct sk_swarm_conn *conn = find(swarm, from, to);
+    return conn ? conn->traced : 0;
 }
 
 bool sk_swarm_unchoked(const struct sk_swarm *swarm, uint32_t from, uint32_t to, double a_s,

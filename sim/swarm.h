@@ -132,6 +132,8 @@ size_t sk_swarm_clients(const struct sk_swarm *swarm);
 const struct sk_swarm_client *sk_swarm_client(const struct sk_swarm *swarm, size_t i);
 /* Bytes that `from` gave `to` so far. */
 uint64_t sk_swarm_flow(const struct sk_swarm *swarm, uint32_t from, uint32_t to);
+/* Of them, of pieces that were tracers by then. */
+uint64_t sk_swarm_traced(const struct sk_swarm *swarm, uint32_t from, uint32_t to);
 /* Whether `from` had `to` unchoked at any time within [a_s, b_s]: what an oracle would know. */
 bool sk_swarm_unchoked(const struct sk_swarm *swarm, uint32_t from, uint32_t to, double a_s,
                        double b_s);

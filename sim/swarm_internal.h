@@ -74,6 +74,7 @@ struct sk_swarm_conn {
     uint64_t last_ns;      /* a block came */
     double gap_ns;         /* between blocks */
     uint64_t bytes;        /* all that was given */
+    uint64_t traced;       /* of them, of pieces that the auditor had given somebody before */
     uint64_t took, gave;   /* in the round of from's choker, of to's */
     uint32_t asked[SK_SWARM_PIPELINE];
     struct sk_swarm_alarm begin;        /* unchoked: the first requests are here */
@@ -196,6 +197,7 @@ struct sk_swarm {
     double down_mean_bytes_s; /* of a leecher, where demand is given */
     uint8_t info_hash[20];
     uint64_t gains, givers; /* pieces gained; givers of them, each once a piece */
+    uint64_t *traced;       /* pieces that the auditor gave; NULL: none */
 };
 
 static inline bool sk_swarm_bit(const uint64_t *set, uint32_t i)

@@ -188,6 +188,8 @@ static void deliver(struct sk_swarm *swarm, struct sk_swarm_conn *conn, uint32_t
     uint32_t bytes = sk_swarm_block_bytes(swarm, block);
     uint32_t piece = block / swarm->blocks;
     conn->bytes += bytes;
+    if (swarm->traced && sk_swarm_bit(swarm->traced, piece))
+        conn->traced += bytes;
     conn->took += bytes;
     conn->gave += bytes;
     conn->from->truth.uploaded += bytes;

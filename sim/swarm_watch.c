@@ -328,15 +328,25 @@ bool sk_swarm_give(struct sk_swarm *swarm, uint32_t client, uint32_t piece)
     struct sk_swarm_node *node = swarm->nodes[client];
     if (swarm->err || !node->seen || node->passive || sk_swarm_bit(node->have, piece))
         return false;
+    if (!swarm->traced)
+        swarm->traced = sk_mem_calloc(swarm->words, sizeof *swarm->traced);
+    if (!swarm->traced) {
+        sk_swarm_fail(swarm, SKEP_ERR_NOMEM);
+        return false;
+    }
+    sk_swarm_bit_set(swarm->traced, piece);
+    see(swarm, node, (struct sk_observation){.kind = SK_OBS_OFFERED, .a = piece});
     for (uint32_t i = 0; i < swarm->blocks; i++) {
         uint32_t block = piece * swarm->blocks + i, bytes = sk_swarm_block_bytes(swarm, block);
         if (!sk_swarm_lacks(swarm, node, block))
             continue;
-        see(swarm, node,
-            (struct sk_observation){.kind = SK_OBS_REQUESTED,
-                                    .a = piece,
-                                    .b = i * (int64_t)swarm->config.block_size,
-                                    .c = bytes});
+        struct sk_observation asked = {.kind = SK_OBS_REQUESTED,
+                                       .a = piece,
+                                       .b = i * (int64_t)swarm->config.block_size,
+                                       .c = bytes};
+        see(swarm, node, asked);
+        asked.kind = SK_OBS_GIVEN;
+        see(swarm, node, asked);
         node->truth.downloaded += bytes;
     }
     sk_swarm_gain(swarm, node, piece);

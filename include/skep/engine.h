@@ -34,7 +34,7 @@ enum skep_event_kind {
     SKEP_EVENT_ARRIVAL,  /* block bytes came in, a whole block or not: peer */
     SKEP_EVENT_BLOCK,    /* a block that was requested: peer, message, rtt_ns */
     SKEP_EVENT_REJECTED, /* a request came to nothing: peer, message */
-    SKEP_EVENT_SENT,     /* we gave a block: peer, message.length */
+    SKEP_EVENT_SENT,     /* we gave a block: peer, message.index, begin, length */
     SKEP_EVENT_CLOSED,   /* the connection ended: peer, reason; the peer is gone afterwards */
     SKEP_EVENT_METADATA, /* the torrent's metadata is known (also at the start of a run) */
     SKEP_EVENT_CLAIM,    /* a tracker answered: text = its address, claim; "dht": a lookup ended */
@@ -164,6 +164,9 @@ int skep_torrent_store(struct skep_torrent *torrent, uint32_t piece, const void 
  * where it is right; where not, SKEP_EVENT_STORED comes with SKEP_ERR_MISMATCH. The bytes are lent
  * until then. SKEP_ERR_NOT_FOUND also where its hash is not known (yet). */
 int skep_torrent_keep(struct skep_torrent *torrent, uint32_t piece, const void *bytes, size_t n);
+/* The pieces that are stored, as a bitfield; NULL before the metadata is known. Lives until the
+ * next call of any function here. */
+const uint8_t *skep_torrent_stored(const struct skep_torrent *torrent, size_t *ret_n);
 /* The piece is on the disk already and right: announced and served as if it had been stored.
  * SKEP_ERR_INVALID. */
 int skep_torrent_has_stored(struct skep_torrent *torrent, uint32_t piece);

@@ -77,14 +77,4 @@ int sk_flow_estimate(const struct sk_timeline *timeline, const struct sk_flow_co
                      struct sk_flows *ret_flows);
 void sk_flows_deinit(struct sk_flows *flows);
 
-/*
- * Tracers: which pieces the auditor should give to whom now, so that what others gain soon tells
- * most about who gave it: pieces that the fewest hold, to peers whose receivers are least certain.
- * At most `max` of them, the best first; at_ms is the end of the timeline. Returns how many;
- * SKEP_ERR_NOMEM. `flows` may be NULL (nothing is known yet).
- */
-int sk_flow_tracers(const struct sk_timeline *timeline, const struct sk_flows *flows,
-                    const struct sk_flow_config *config, struct sk_flow_gift *ret_gifts,
-                    uint32_t max);
-
 #endif

@@ -4,7 +4,7 @@
 
 #include "audit/capacity.h"
 #include "audit/download.h"
-#include "audit/flow.h"
+#include "audit/flow_tracer.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -101,10 +101,16 @@ static int fill_flows(const struct sk_timeline *timeline, const struct sk_flows 
 static int infer_flows(struct sk_timeline *timeline, const bool *hides, struct sk_report *report)
 {
     struct sk_flow_config config = {.unobservable = hides};
+    struct sk_flow_gift *gifts;
     struct sk_flows flows;
     if (!timeline->gains_total)
         return 0;
-    int err = sk_flow_estimate(timeline, &config, &flows);
+    int err = sk_flow_gifts(timeline, &gifts, &config.gifts_count);
+    if (err)
+        return err;
+    config.gifts = gifts;
+    err = sk_flow_estimate(timeline, &config, &flows);
+    sk_mem_free(gifts);
     if (err)
         return err;
     fill_uploads(timeline, &flows, report);
@@ -116,8 +122,10 @@ static int infer_flows(struct sk_timeline *timeline, const bool *hides, struct s
 int sk_infer(struct sk_timeline *timeline, struct sk_report *report)
 {
     sk_mem_free(report->flows);
+    sk_mem_free(report->tracers);
     report->flows = NULL;
-    report->flows_count = 0;
+    report->tracers = NULL;
+    report->flows_count = report->tracers_count = 0;
     for (size_t i = 0; i < report->peers_count; i++) {
         report->peers[i].download = report->peers[i].upload = SK_RATE_UNKNOWN;
         report->peers[i].download_how = NULL;
@@ -127,5 +135,5 @@ int sk_infer(struct sk_timeline *timeline, struct sk_report *report)
     bool *hides = infer_downloads(timeline, report);
     int err = hides ? infer_flows(timeline, hides, report) : SKEP_ERR_NOMEM;
     sk_mem_free(hides);
-    return err;
+    return err ? err : sk_flow_report_tracers(timeline, report);
 }

@@ -25,6 +25,8 @@ static const char *const names[] = {
     [SK_OBS_BLOCK] = "block",
     [SK_OBS_VERIFIED] = "verified",
     [SK_OBS_CORRUPT] = "corrupt",
+    [SK_OBS_OFFERED] = "offered",
+    [SK_OBS_GIVEN] = "given",
 };
 _Static_assert(SK_ARRAY_LEN(names) == SK_OBS_KIND_COUNT, "every kind has a name");
 

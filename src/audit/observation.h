@@ -38,6 +38,9 @@ enum sk_observation_kind {
     SK_OBS_BLOCK,    /* a = piece, b = begin, c = microseconds since it was asked for */
     SK_OBS_VERIFIED, /* a = piece; its blocks from this peer were right, b of them */
     SK_OBS_CORRUPT,  /* a = piece; b blocks of this peer were wrong */
+    /* what we gave */
+    SK_OBS_OFFERED, /* a = piece: we told this peer alone that we have it (a tracer) */
+    SK_OBS_GIVEN,   /* a block of ours: a = piece, b = begin, c = length */
     SK_OBS_KIND_COUNT,
 };
 

@@ -77,6 +77,7 @@ void sk_report_deinit(struct sk_report *report)
     sk_mem_free(report->failed);
     sk_mem_free(report->clients);
     sk_mem_free(report->flows);
+    sk_mem_free(report->tracers);
     *report = (struct sk_report){0};
 }
 

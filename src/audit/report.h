@@ -77,6 +77,16 @@ struct sk_report_flow {
     bool ambiguous;          /* another source fits as well */
 };
 
+/* A piece that one peer alone was offered, to see how it spreads (audit/flow_tracer.h). */
+struct sk_report_tracer {
+    uint32_t piece;
+    struct sk_endpoint to;
+    double offered_s, given_s; /* seconds into the audit; given_s: of the last block, NAN = none */
+    uint32_t given_bytes;
+    uint32_t held_by;   /* others, before it was offered */
+    uint32_t spread_to; /* others that gained it after it had been given */
+};
+
 struct sk_report_peer {
     struct sk_endpoint endpoint;
     struct sk_endpoint same_as; /* DUPLICATE: the address it is reported under */
@@ -111,7 +121,7 @@ struct sk_report_peer {
     double unchoked_after_s;    /* from interest to the first unchoke; NAN never */
     double unchoked_s;          /* time spent unchoked */
     uint32_t blocks_verified, blocks_corrupt, blocks_unverified;
-    uint64_t given_bytes;     /* what we gave it (--give) */
+    uint64_t given_bytes;     /* what we gave it (--give, --tracer) */
     struct sk_rate capacity;  /* of its up-link, all receivers together; NAN unknown */
     const char *capacity_how; /* static; NULL unknown */
     struct sk_rate download;  /* at which it gained pieces; NAN unknown */
@@ -176,6 +186,8 @@ struct sk_report {
     const char *hidden_how;                 /* static: the method; NULL unknown */
     struct sk_report_flow *flows;           /* most bytes first */
     size_t flows_count;
+    struct sk_report_tracer *tracers; /* in the order they were offered */
+    size_t tracers_count;
 };
 
 void sk_report_deinit(struct sk_report *report);

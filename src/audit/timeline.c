@@ -13,6 +13,7 @@
 #define LAZY_MS 2000    /* HAVEs this soon after a bitfield belong to it */
 #define SILENCE_MS 1000 /* what comes after that is another stretch */
 #define ALIASES_MAX 8   /* addresses of one peer, each told as another of the one before */
+#define GIVEN_BACK 256  /* pieces that a peer takes of us at a time, at most */
 
 /* ---- lists ---- */
 
@@ -73,6 +74,7 @@ void sk_timeline_deinit(struct sk_timeline *timeline)
         sk_mem_free(peer->watched);
         sk_mem_free(peer->gains);
         sk_mem_free(peer->taken);
+        sk_mem_free(peer->given);
     }
     sk_mem_free(timeline->peers);
     sk_mem_free(timeline->links);
@@ -335,6 +337,56 @@ static int on_arrival(struct sk_timeline_peer *peer, int64_t total, uint32_t at_
     return 0;
 }
 
+/* ---- what we gave ---- */
+
+static int add_given(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
+                     const struct sk_given *given)
+{
+    int err = timeline->given_total < SK_TIMELINE_GIVEN_MAX
+                  ? GROW(peer, given, SK_TIMELINE_GIVEN_MAX)
+                  : SKEP_ERR_LIMIT;
+    if (err)
+        return err;
+    peer->given[peer->given_count++] = *given;
+    timeline->given_total++;
+    return 0;
+}
+
+/* Of the last ones, for a whole torrent may be given; NULL where there is none. */
+static struct sk_given *find_given(struct sk_timeline_peer *peer, uint32_t piece)
+{
+    uint32_t least = peer->given_count > GIVEN_BACK ? peer->given_count - GIVEN_BACK : 0;
+    for (uint32_t i = peer->given_count; i > least; i--)
+        if (peer->given[i - 1].piece == piece)
+            return &peer->given[i - 1];
+    return NULL;
+}
+
+static int on_gift(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
+                   const struct sk_observation *observation, uint32_t at_ms)
+{
+    bool block = observation->kind == SK_OBS_GIVEN;
+    if (observation->a < 0 || observation->a >= timeline->pieces ||
+        (block && (observation->c <= 0 || observation->c > timeline->piece_size)))
+        return 0;
+    struct sk_given fresh = {(uint32_t)observation->a, SK_TIME_OPEN, SK_TIME_OPEN, 0};
+    struct sk_given *given = find_given(peer, fresh.piece), *it = given ? given : &fresh;
+    if (block) {
+        it->given_ms = at_ms;
+        it->bytes += SK_MIN((uint32_t)observation->c, timeline->piece_size - it->bytes);
+    } else if (it->offered_ms == SK_TIME_OPEN) {
+        it->offered_ms = at_ms;
+    }
+    return given ? 0 : add_given(timeline, peer, it);
+}
+
+bool sk_timeline_is_gift(const struct sk_timeline *timeline, const struct sk_given *given)
+{
+    return given->bytes > sk_timeline_piece_bytes(timeline, given->piece) / 2;
+}
+
+/* ---- addresses ---- */
+
 /* Of connections that overlapped, what was told first may come last: the spans in which the pieces
  * before it were gained are then told to have begun as early, so that both times keep their order.
  */
@@ -381,10 +433,13 @@ static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_i
             return err;
     }
     int err = from->has_first ? move_gains(timeline, to, from, since_ms) : 0;
+    timeline->given_total -= from->given_count;
+    for (uint32_t i = 0; i < from->given_count && !err; i++)
+        err = add_given(timeline, to, &from->given[i]);
     to->connection_bytes = from->connection_bytes;
     end_span(timeline, from_index, at_ms);
     /* Whoever connects from there next begins anew. */
-    from->watched_count = from->gains_count = from->taken_count = 0;
+    from->watched_count = from->gains_count = from->taken_count = from->given_count = 0;
     from->has_first = false;
     if (from->first.bits) {
         sk_bitfield_clear(&from->first);
@@ -531,6 +586,9 @@ static int take(struct sk_timeline *timeline, uint32_t index,
         return 0;
     case SK_OBS_ARRIVAL:
         return on_arrival(peer, observation->a, at_ms);
+    case SK_OBS_OFFERED:
+    case SK_OBS_GIVEN:
+        return on_gift(timeline, peer, observation, at_ms);
     default:
         return 0;
     }

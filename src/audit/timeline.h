@@ -1,6 +1,6 @@
 /*
  * What an audit saw of every peer over time: who held which piece from when on, while we watched;
- * who is connected to whom; what each gave us. Layer: audit; pure.
+ * who is connected to whom; what each gave us, and we gave it. Layer: audit; pure.
  *
  * Made from the observation log, one observation after the other, live or replayed; all inference
  * (audit/download.h, flow.h, verdict.h) reads it and nothing else, so that a replay says what the
@@ -11,9 +11,9 @@
  * place of HAVEs) was gained at some time since we last knew that it was not held: since_ms. What a
  * HAVE tells within two seconds of a bitfield belongs to the bitfield (lazy bitfields).
  *
- * Memory: about 400 bytes a peer, two bits a piece of each, 12 bytes a gain, 20 bytes a link, all
- * of it bounded by the limits below. What does not fit is counted in `lost`, and the timeline stays
- * usable.
+ * Memory: about 400 bytes a peer, two bits a piece of each, 12 bytes a gain, 20 bytes a link, 16 a
+ * piece that we gave, all of it bounded by the limits below. What does not fit is counted in
+ * `lost`, and the timeline stays usable.
  */
 #ifndef SK_AUDIT_TIMELINE_H
 #define SK_AUDIT_TIMELINE_H
@@ -39,6 +39,14 @@ struct sk_span {
 struct sk_taken {
     uint32_t from_ms, until_ms;
     uint64_t bytes;
+};
+
+/* A piece that we offered a peer, or gave it blocks of. */
+struct sk_given {
+    uint32_t piece;
+    uint32_t offered_ms; /* it alone was told that we have it; SK_TIME_OPEN: it was not */
+    uint32_t given_ms;   /* of the last block; SK_TIME_OPEN: none was given */
+    uint32_t bytes;
 };
 
 /* Bytes that a peer gave to others; 95 %. NAN unknown. */
@@ -73,6 +81,8 @@ struct sk_timeline_peer {
 
     struct sk_taken *taken;
     uint32_t taken_count, taken_capacity;
+    struct sk_given *given; /* in the order they were offered, or given where they were not */
+    uint32_t given_count, given_capacity;
     struct sk_rate delivered; /* of our probe; NAN unknown. Set by the owner */
     struct sk_rate capacity;  /* of its up-link, all receivers together; NAN unknown. Set by the
                                  owner */
@@ -110,6 +120,7 @@ struct sk_timeline {
     struct sk_timeline_link *links; /* in the order they were told */
     uint32_t links_count, links_capacity;
     uint64_t gains_total;
+    uint32_t given_total;
     uint64_t lost;             /* observations that had no room */
     size_t bits_bytes;         /* of all bitfields */
     struct sk_map by_endpoint; /* to index + 1 */
@@ -133,6 +144,8 @@ void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns);
 uint32_t sk_timeline_find(const struct sk_timeline *timeline, const struct sk_endpoint *endpoint);
 /* Bytes of a piece (the last one may be shorter). piece < pieces. */
 uint32_t sk_timeline_piece_bytes(const struct sk_timeline *timeline, uint32_t piece);
+/* Whether most of the piece came from us: then its gain is no flow inside the swarm. */
+bool sk_timeline_is_gift(const struct sk_timeline *timeline, const struct sk_given *given);
 /* Whether we were connected to the peer at that time. */
 bool sk_timeline_watched(const struct sk_timeline_peer *peer, uint32_t at_ms);
 

@@ -111,6 +111,7 @@
 #define SK_TIMELINE_BITS_BYTES_MAX (128u << 20) /* of bitfields */
 #define SK_TIMELINE_SPANS_MAX 64                /* connections to one peer */
 #define SK_TIMELINE_TAKEN_MAX 64                /* stretches in which one gave us something */
+#define SK_TIMELINE_GIVEN_MAX (1u << 20)        /* pieces that we gave or offered, all peers */
 
 /* What peers reported to trackers, to be judged (audit/reports.h, audit/verdict.h) */
 #define SK_REPORTS_MAX (2u << 20)       /* announces of one judgement */
@@ -125,9 +126,12 @@
 #define SK_WEBSEED_URL_MAX 8192              /* bytes of a file's address, escaped */
 
 /* Flows inside a swarm (audit/flow.h) */
-#define SK_FLOW_PAIRS_MAX (1u << 20)  /* of peers that nobody told to be connected or not */
-#define SK_FLOW_CELLS_MAX (16u << 20) /* bytes of a table: gains x sources, peers x pieces */
-#define SK_FLOW_WORDS_MAX 4e6         /* words of sets looked at for all gains, a source each */
+#define SK_FLOW_PAIRS_MAX (1u << 20)    /* of peers that nobody told to be connected or not */
+#define SK_FLOW_CELLS_MAX (16u << 20)   /* bytes of a table: gains x sources, peers x pieces */
+#define SK_FLOW_WORDS_MAX 4e6           /* words of sets looked at for all gains, a source each */
+#define SK_TRACER_PIECES_MAX (1u << 20) /* of a torrent; in larger ones none are given */
+#define SK_TRACERS_MAX 4096             /* that a report has: the first ones */
+#define SK_TRACER_LOOKS_MAX (64u << 20) /* at what each peer holds, to find the rare pieces */
 
 /* DHT (proto/dht) */
 #define SK_DHT_OPERATIONS_MAX 4096       /* asks and searches under way */

@@ -1,5 +1,6 @@
 /* skep audit: options, the run, and what is written where. */
 #include "base/assert.h"
+#include "cmd/audit_kept.h"
 #include "cmd/audit_live.h"
 #include "cmd/cmd.h"
 #include "cmd/dht_nodes.h"
@@ -30,6 +31,8 @@ enum {
     KEY_WATCH,
     KEY_SAVE,
     KEY_GIVE,
+    KEY_TRACER,
+    KEY_UP_LIMIT,
     KEY_DB,
     KEY_JSON,
     KEY_REPORTS,
@@ -38,7 +41,8 @@ enum {
 };
 
 #define TICK_S 0.1
-#define GOODBYE_S 3.0 /* for telling the trackers that we leave */
+#define GOODBYE_S 3.0                     /* for telling the trackers that we leave */
+#define TRACER_LIMIT_BYTES_S (256u << 10) /* given of tracers, unless --up-limit says other */
 
 struct audit {
     struct sk_options options;
@@ -49,6 +53,7 @@ struct audit {
     struct skep_torrent *torrent;
     struct sk_auditor *auditor;
     struct sk_report_store *store;
+    struct sk_audit_kept kept;
     struct sk_dht_nodes nodes;
     struct sk_anonymizer anonymizer;
     struct sk_report_style style;
@@ -108,6 +113,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_GIVE:
         audit->options.net.give = true;
         return 0;
+    case KEY_TRACER:
+        c->tracer = true;
+        return 0;
+    case KEY_UP_LIMIT:
+        expect(sk_parse_size(arg, &audit->options.net.give_limit_bytes_s) &&
+                   audit->options.net.give_limit_bytes_s,
+               "--up-limit", arg, "bytes a second, such as 500k or 2M");
+        return 0;
     case KEY_DB:
         audit->db = arg;
         return 0;
@@ -148,6 +161,12 @@ static const struct argp_option argp_options[] = {
      "go on watching the peers for so long (30m, 1h): what they gain, and from whom", 1},
     {"save", KEY_SAVE, "DIR", 0, "keep verified pieces in this directory", 1},
     {"give", KEY_GIVE, NULL, 0, "serve what is kept back to the swarm (with --save)", 1},
+    {"tracer", KEY_TRACER, NULL, 0,
+     "give a few rare pieces of those that are kept to one chosen peer each, and watch how they "
+     "spread (with --save and --watch)",
+     1},
+    {"up-limit", KEY_UP_LIMIT, "RATE", 0,
+     "give at most so many bytes a second (with --give: no limit; with --tracer: 256k)", 1},
     {"db", KEY_DB, "FILE", 0, "write the observations and the result to this SQLite file",
      SK_OPTIONS_OUTPUT},
     {"json", KEY_JSON, "FILE", 0, "write the JSON document to this file as well",
@@ -219,6 +238,7 @@ static void on_tick(struct skep_runtime *runtime, void *ctx)
     uint64_t now = skep_runtime_now(runtime);
     if (audit->stopping)
         return;
+    sk_audit_kept_look(&audit->kept);
     sk_auditor_tick(audit->auditor, now);
     sk_audit_live_draw(audit->live, audit->auditor, now);
     double elapsed = (double)(now - audit->opened_ns) / 1e9;
@@ -363,9 +383,20 @@ static void load_dht(struct audit *audit)
         sk_dht_nodes_load(&audit->nodes, &audit->options);
 }
 
+static void prepare_tracer(struct audit *audit)
+{
+    struct skep_config *net = &audit->options.net;
+    if (!audit->config.tracer)
+        return;
+    net->give = net->give_chosen = true;
+    if (!net->give_limit_bytes_s)
+        net->give_limit_bytes_s = TRACER_LIMIT_BYTES_S;
+}
+
 static int with_runtime(struct audit *audit, struct sk_target *target)
 {
     load_dht(audit);
+    prepare_tracer(audit);
     if (!audit->options.net.transports)
         audit->options.net.transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP;
     int code = sk_options_open(&audit->options, &audit->runtime);
@@ -378,6 +409,8 @@ static int with_runtime(struct audit *audit, struct sk_target *target)
         code = sk_target_resolve(target, audit->runtime, &audit->options, 0);
     if (!code)
         code = sk_target_add(target, skep_runtime_engine(audit->runtime), &audit->torrent);
+    if (!code && audit->config.tracer)
+        sk_audit_kept_init(&audit->kept, audit->options.net.save_dir, audit->torrent);
     if (!code)
         code = start(audit);
     if (!code)
@@ -385,6 +418,7 @@ static int with_runtime(struct audit *audit, struct sk_target *target)
     if (!code)
         code = finish(audit);
     sk_dht_nodes_save(&audit->nodes, skep_runtime_engine(audit->runtime), false);
+    sk_audit_kept_deinit(&audit->kept);
     skep_runtime_free(audit->runtime);
     sk_auditor_free(audit->auditor);
     sk_report_store_close(audit->store);
@@ -405,6 +439,8 @@ static int check_files(const struct audit *audit)
 
 static int check(const struct audit *audit)
 {
+    const struct skep_config *net = &audit->options.net;
+    bool tracer = audit->config.tracer;
     const struct {
         bool wrong;
         const char *why;
@@ -413,8 +449,15 @@ static int check(const struct audit *audit)
         {audit->target_text && audit->replay, "audit: a TARGET, or --replay FILE, not both"},
         {audit->db && audit->replay, "--replay observes nothing that --db could write"},
         {audit->number && !audit->replay, "--audit needs --replay FILE"},
-        {audit->options.net.give && !audit->options.net.save_dir,
+        {net->give && !net->save_dir,
          "--give needs --save DIR: only what is kept can be given back"},
+        {tracer && !net->save_dir,
+         "--tracer needs --save DIR: only what is kept there can be given"},
+        {tracer && audit->config.watch_s <= 0,
+         "--tracer needs --watch SECONDS: how a piece spreads takes time"},
+        {tracer && net->give, "--tracer or --give, not both: who gives to all traces nothing"},
+        {net->give_limit_bytes_s && !net->give && !tracer,
+         "--up-limit needs --give or --tracer: nothing else is given"},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(rules); i++) {
         if (!rules[i].wrong)

@@ -64,10 +64,35 @@ static void put_rest(const struct sk_report_text *text, size_t shown, size_t cle
     sk_ink_wrap(text->screen, SK_INK_DIM, line, 0, text->out);
 }
 
+/* Of the tracers one line: how many there were, and what became of them. */
+static void put_tracers(const struct sk_report_text *text)
+{
+    const struct sk_report *report = text->report;
+    char line[256], given[SK_UNITS_MAX], spread[SK_UNITS_MAX];
+    uint64_t taken = 0, bytes = 0, gained = 0, alone = 0;
+    for (size_t i = 0; i < report->tracers_count; i++) {
+        const struct sk_report_tracer *tracer = &report->tracers[i];
+        taken += tracer->given_bytes > 0;
+        bytes += tracer->given_bytes;
+        gained += tracer->spread_to;
+        alone += tracer->held_by ? 0 : tracer->spread_to;
+    }
+    if (!report->tracers_count)
+        return;
+    snprintf(line, sizeof line,
+             "Tracers: %zu pieces were offered to one peer each, %llu taken (%s); others gained "
+             "them %s times after that, %llu times of pieces that nobody else had held.",
+             report->tracers_count, (unsigned long long)taken, sk_units_bytes((double)bytes, given),
+             sk_units_count(gained, spread), (unsigned long long)alone);
+    sk_buf_text(text->out, "\n");
+    sk_ink_wrap(text->screen, SK_INK_PLAIN, line, 0, text->out);
+}
+
 int sk_report_write_flows(const struct sk_report_text *text)
 {
     const struct sk_report *report = text->report;
     size_t clear = 0, shown = 0;
+    put_tracers(text);
     if (!report->flows_count)
         return 0;
     for (size_t i = 0; i < report->flows_count; i++)

@@ -607,8 +607,14 @@ static void on_sent(const struct skep_event *event, void *ctx)
     struct sk_record *record = record_of(auditor, event);
     if (!record)
         return;
-    auditor->given_bytes += event->message.length;
-    record->seen.given_bytes += event->message.length;
+    const struct skep_message *block = &event->message;
+    sk_auditor_observe(
+        auditor, record,
+        (struct sk_observation){
+            .kind = SK_OBS_GIVEN, .a = block->index, .b = block->begin, .c = block->length},
+        event->now_ns);
+    auditor->given_bytes += block->length;
+    record->seen.given_bytes += block->length;
 }
 
 static void on_metadata(const struct skep_event *event, void *ctx)

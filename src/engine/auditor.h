@@ -33,6 +33,7 @@ struct sk_auditor_config {
     bool only_given;          /* no tracker, PEX, LSD: the given peers are all */
     bool no_pex;              /* peers are not asked for others: nobody's word is waited for */
     bool save;                /* store verified pieces (the runtime has a directory) */
+    bool tracer;              /* offer stored pieces to chosen peers (the runtime's give_chosen) */
     uint64_t seed;
     double started_unix_s;
     sk_observe_fn observe; /* may be NULL */

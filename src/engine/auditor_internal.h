@@ -1,4 +1,4 @@
-/* What auditor.c (hooks), auditor_probe.c and auditor_report.c share. */
+/* What the files of the auditor share; auditor.c has its hooks. */
 #ifndef SK_ENGINE_AUDITOR_INTERNAL_H
 #define SK_ENGINE_AUDITOR_INTERNAL_H
 
@@ -77,7 +77,8 @@ struct sk_auditor {
     enum sk_stopping_rule rule;
     char rule_text[256];
     uint64_t given_bytes;
-    uint32_t answers; /* of trackers, the DHT and peer exchange */
+    uint64_t trace_ns; /* tracers: when the next may be offered */
+    uint32_t answers;  /* of trackers, the DHT and peer exchange */
 };
 
 /* auditor.c */
@@ -100,6 +101,10 @@ void sk_auditor_keep_told(struct sk_record *moved, const struct sk_record *recor
  * still there. */
 void sk_auditor_hidden(const struct sk_auditor *auditor, uint64_t now_ns,
                        struct sk_hidden *ret_hidden, uint32_t *ret_present);
+
+/* auditor_tracer.c */
+/* Offers tracers, where it is time for some. */
+void sk_auditor_trace(struct sk_auditor *auditor, uint64_t now_ns);
 
 /* auditor_probe.c */
 void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);

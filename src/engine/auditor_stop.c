@@ -111,6 +111,7 @@ void sk_auditor_tick(struct sk_auditor *auditor, uint64_t now_ns)
     }
     sk_auditor_fill_slots(auditor, now_ns);
     make_room(auditor);
+    sk_auditor_trace(auditor, now_ns);
     decide(auditor, now_ns);
 }
 

@@ -66,7 +66,8 @@ static bool announce_due(const struct skep_torrent *torrent)
 
 static bool has_all(const struct skep_torrent *torrent)
 {
-    return torrent->metainfo && torrent->engine->config.give &&
+    const struct skep_config *config = &torrent->engine->config;
+    return torrent->metainfo && config->give && !config->give_chosen &&
            torrent->stored.set == torrent->metainfo->pieces;
 }
 

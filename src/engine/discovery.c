@@ -340,12 +340,15 @@ static void stop(struct sk_engine_tracker *tracker)
     tracker->http_id = 0;
 }
 
-/* Bytes that we lack. */
+/* Bytes that we lack, or say that we do: who gives to chosen peers alone is no seed to anybody, and
+ * a tracker that held it for one would tell it of no seeds. */
 static uint64_t left_of(const struct skep_torrent *torrent)
 {
     const struct sk_metainfo *meta = torrent->metainfo;
     if (!meta)
         return UINT64_MAX;
+    if (torrent->engine->config.give_chosen)
+        return meta->size;
     if (sk_bitfield_full(&torrent->stored))
         return 0;
     uint64_t stored = (uint64_t)torrent->stored.set * meta->piece_size;

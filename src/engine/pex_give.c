@@ -145,9 +145,12 @@ static void start(struct skep_torrent *torrent)
     sk_engine_set_timer(engine, &torrent->pex.timer, SK_TIMER_PEX, engine->now_ns + ROUND_NS);
 }
 
+/* Who gives to chosen peers alone watches a swarm, and makes no connections in it. */
 void sk_pex_give_opened(struct skep_peer *peer)
 {
-    if (sk_give_on(peer->torrent) && !peer->engine->config.no_pex && !has_started(peer->torrent))
+    const struct skep_config *config = &peer->engine->config;
+    if (sk_give_on(peer->torrent) && !config->no_pex && !config->give_chosen &&
+        !has_started(peer->torrent))
         start(peer->torrent);
 }
 

@@ -77,6 +77,12 @@ int skep_torrent_has_stored(struct skep_torrent *torrent, uint32_t piece)
     return 0;
 }
 
+const uint8_t *skep_torrent_stored(const struct skep_torrent *torrent, size_t *ret_n)
+{
+    *ret_n = sk_bitfield_bytes(torrent->stored.count);
+    return torrent->stored.bits;
+}
+
 void sk_engine_disk_written(struct skep_engine *engine, uint64_t id, int err, uint64_t now_ns)
 {
     engine->now_ns = now_ns;

@@ -173,13 +173,13 @@ static int read_audit(struct sk_replay *replay, struct sk_report *report)
     return !err && name && !report->name ? SKEP_ERR_NOMEM : err;
 }
 
-static bool has_flows(struct sk_replay *replay)
+static bool has_table(struct sk_replay *replay, const char *name)
 {
     sqlite3_stmt *query;
-    if (sk_database_prepare(&replay->file,
-                            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'flows'",
-                            &query))
+    if (sk_database_prepare(
+            &replay->file, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", &query))
         return false;
+    sqlite3_bind_text(query, 1, name, -1, SQLITE_STATIC);
     bool has = sqlite3_step(query) == SQLITE_ROW;
     sqlite3_finalize(query);
     return has;
@@ -189,13 +189,17 @@ static int read_parts(struct sk_replay *replay, struct sk_report *report)
 {
     const struct sk_report_rows claims = {sk_fields_claim, sk_fields_claim_count, true},
                                 peers = {sk_fields_peer, sk_fields_peer_count, false},
-                                flows = {sk_fields_flow, sk_fields_flow_count, false};
+                                flows = {sk_fields_flow, sk_fields_flow_count, false},
+                                tracers = {sk_fields_tracer, sk_fields_tracer_count, false};
     int err = read_rows(replay, "SELECT * FROM claims WHERE audit = ? ORDER BY rowid", &claims,
                         sizeof *report->claims, (void **)&report->claims, &report->claims_count);
     if (!err)
         err = read_rows(replay, "SELECT * FROM peers WHERE audit = ? ORDER BY rowid", &peers,
                         sizeof *report->peers, (void **)&report->peers, &report->peers_count);
-    if (!err && has_flows(replay))
+    if (!err && has_table(replay, "tracers"))
+        err = read_rows(replay, "SELECT * FROM tracers WHERE audit = ? ORDER BY rowid", &tracers,
+                        sizeof *report->tracers, (void **)&report->tracers, &report->tracers_count);
+    if (!err && has_table(replay, "flows"))
         err = read_rows(replay, "SELECT * FROM flows WHERE audit = ? ORDER BY rowid", &flows,
                         sizeof *report->flows, (void **)&report->flows, &report->flows_count);
     return err;

@@ -173,6 +173,22 @@ const struct sk_field sk_fields_flow[] = {
 };
 const size_t sk_fields_flow_count = SK_ARRAY_LEN(sk_fields_flow);
 
+#define TRACER(name, kind, member, decimals)                                                       \
+    {                                                                                              \
+        name, SK_FIELD_##kind, MEMBER(struct sk_report_tracer, member), 0, decimals                \
+    }
+
+const struct sk_field sk_fields_tracer[] = {
+    TRACER("piece", U32, piece, 0),
+    TRACER("to", ADDRESS, to, 0),
+    TRACER("offered_s", REAL, offered_s, CLOCK_DECIMALS),
+    TRACER("given_s", REAL, given_s, CLOCK_DECIMALS),
+    TRACER("given_bytes", U32, given_bytes, 0),
+    TRACER("held_by", U32, held_by, 0),
+    TRACER("spread_to", U32, spread_to, 0),
+};
+const size_t sk_fields_tracer_count = SK_ARRAY_LEN(sk_fields_tracer);
+
 static void set_int(struct sk_value *value, int64_t i)
 {
     value->kind = SK_VALUE_INT;

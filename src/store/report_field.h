@@ -49,13 +49,14 @@ struct sk_field {
     int decimals;
 };
 
-extern const struct sk_field sk_fields_audit[]; /* of struct sk_report: about the audit */
-extern const struct sk_field sk_fields_swarm[]; /* of struct sk_report: about the swarm */
-extern const struct sk_field sk_fields_claim[]; /* of struct sk_report_claim */
-extern const struct sk_field sk_fields_peer[];  /* of struct sk_report_peer */
-extern const struct sk_field sk_fields_flow[];  /* of struct sk_report_flow */
+extern const struct sk_field sk_fields_audit[];  /* of struct sk_report: about the audit */
+extern const struct sk_field sk_fields_swarm[];  /* of struct sk_report: about the swarm */
+extern const struct sk_field sk_fields_claim[];  /* of struct sk_report_claim */
+extern const struct sk_field sk_fields_peer[];   /* of struct sk_report_peer */
+extern const struct sk_field sk_fields_flow[];   /* of struct sk_report_flow */
+extern const struct sk_field sk_fields_tracer[]; /* of struct sk_report_tracer */
 extern const size_t sk_fields_audit_count, sk_fields_swarm_count, sk_fields_claim_count,
-    sk_fields_peer_count, sk_fields_flow_count;
+    sk_fields_peer_count, sk_fields_flow_count, sk_fields_tracer_count;
 
 enum sk_value_kind {
     SK_VALUE_NONE, /* unknown */

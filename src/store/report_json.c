@@ -209,6 +209,16 @@ static int write_flow(const struct sk_report_flow *flow, const struct sk_report_
     return dump(object, err, out);
 }
 
+static int write_tracer(const struct sk_report_tracer *tracer, const struct sk_report_style *style,
+                        const char *type, struct sk_buf *out)
+{
+    json_t *object = json_object();
+    int err = type ? put_text(object, "type", type) : 0;
+    if (!err)
+        err = put_fields(object, sk_fields_tracer, sk_fields_tracer_count, tracer, style);
+    return dump(object, err, out);
+}
+
 static int put_claims(json_t *swarm, const struct sk_report *report,
                       const struct sk_report_style *style)
 {
@@ -264,6 +274,13 @@ int sk_report_write_json(const struct sk_report *report, const struct sk_report_
             err = write_flow(&report->flows[i], style, NULL, out);
     }
     if (!err)
+        err = sk_buf_text(out, "],\n\"tracers\":[");
+    for (size_t i = 0; i < report->tracers_count && !err; i++) {
+        err = sk_buf_text(out, i ? ",\n" : "\n");
+        if (!err)
+            err = write_tracer(&report->tracers[i], style, NULL, out);
+    }
+    if (!err)
         err = sk_buf_text(out, "]}\n");
     sk_mem_free(peers);
     return err;
@@ -307,6 +324,11 @@ int sk_report_write_jsonl(const struct sk_report *report, const struct sk_report
     }
     for (size_t i = 0; i < report->flows_count && !err; i++) {
         err = write_flow(&report->flows[i], style, "flow", out);
+        if (!err)
+            err = sk_buf_text(out, "\n");
+    }
+    for (size_t i = 0; i < report->tracers_count && !err; i++) {
+        err = write_tracer(&report->tracers[i], style, "tracer", out);
         if (!err)
             err = sk_buf_text(out, "\n");
     }

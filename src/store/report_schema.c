@@ -38,10 +38,11 @@ static int end(struct sk_buf *sql)
 
 static const char reference[] = "(\n  audit INTEGER NOT NULL REFERENCES audit ON DELETE CASCADE";
 
-static void add_flows(struct sk_buf *sql)
+static void add_table(struct sk_buf *sql, const char *name, const struct sk_field *fields,
+                      size_t count)
 {
-    sk_buf_printf(sql, "CREATE TABLE flows %s", reference);
-    add_columns(sql, sk_fields_flow, sk_fields_flow_count);
+    sk_buf_printf(sql, "CREATE TABLE %s %s", name, reference);
+    add_columns(sql, fields, count);
     sk_buf_text(sql, ");\n");
 }
 
@@ -52,12 +53,11 @@ int sk_report_schema_create(struct sk_buf *sql)
     sk_buf_text(sql, "CREATE TABLE audit (\n  id INTEGER PRIMARY KEY,\n  anonymized INTEGER");
     add_columns(sql, sk_fields_audit, sk_fields_audit_count);
     add_columns(sql, sk_fields_swarm, sk_fields_swarm_count);
-    sk_buf_printf(sql, ");\nCREATE TABLE claims %s", reference);
-    add_columns(sql, sk_fields_claim, sk_fields_claim_count);
-    sk_buf_printf(sql, ");\nCREATE TABLE peers %s", reference);
-    add_columns(sql, sk_fields_peer, sk_fields_peer_count);
     sk_buf_text(sql, ");\n");
-    add_flows(sql);
+    add_table(sql, "claims", sk_fields_claim, sk_fields_claim_count);
+    add_table(sql, "peers", sk_fields_peer, sk_fields_peer_count);
+    add_table(sql, "flows", sk_fields_flow, sk_fields_flow_count);
+    add_table(sql, "tracers", sk_fields_tracer, sk_fields_tracer_count);
     sk_buf_printf(sql,
                   "CREATE TABLE observations %s,\n  at_ns INTEGER NOT NULL,\n"
                   "  kind TEXT NOT NULL,\n  peer TEXT,\n  told_by TEXT,\n  source TEXT,\n"
@@ -107,7 +107,7 @@ static int complete(struct sk_database *database, const char *table, const struc
 int sk_report_schema_upgrade(struct sk_database *database)
 {
     struct sk_buf sql;
-    bool has_flows = false;
+    bool has_flows = false, has_tracers = false;
     int err = complete(database, "audit", sk_fields_audit, sk_fields_audit_count);
     if (!err)
         err = complete(database, "audit", sk_fields_swarm, sk_fields_swarm_count);
@@ -118,11 +118,16 @@ int sk_report_schema_upgrade(struct sk_database *database)
     if (!err)
         err = has(database, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
                   "flows", NULL, &has_flows);
+    if (!err)
+        err = has(database, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
+                  "tracers", NULL, &has_tracers);
     if (err)
         return err;
     sk_buf_init(&sql, SK_STORE_SQL_MAX);
     if (!has_flows)
-        add_flows(&sql);
+        add_table(&sql, "flows", sk_fields_flow, sk_fields_flow_count);
+    if (!has_tracers)
+        add_table(&sql, "tracers", sk_fields_tracer, sk_fields_tracer_count);
     sk_buf_printf(&sql, "PRAGMA user_version = %d;", SK_STORE_VERSION);
     err = end(&sql);
     if (!err)

@@ -111,7 +111,8 @@ static const struct {
     [SK_OBS_INTERESTED] = {PAYLOAD_NONE, 1},    [SK_OBS_UPLOAD_ONLY] = {PAYLOAD_NONE, 1},
     [SK_OBS_REQUESTED] = {PAYLOAD_NONE, 3},     [SK_OBS_ARRIVAL] = {PAYLOAD_NONE, 1},
     [SK_OBS_BLOCK] = {PAYLOAD_NONE, 3},         [SK_OBS_VERIFIED] = {PAYLOAD_NONE, 2},
-    [SK_OBS_CORRUPT] = {PAYLOAD_NONE, 2},
+    [SK_OBS_CORRUPT] = {PAYLOAD_NONE, 2},       [SK_OBS_OFFERED] = {PAYLOAD_NONE, 1},
+    [SK_OBS_GIVEN] = {PAYLOAD_NONE, 3},
 };
 
 static void bind_address(struct sk_report_store *store, int column,
@@ -355,16 +356,18 @@ static int write_peers(struct sk_report_store *store, const struct sk_report *re
     return err;
 }
 
-static int write_flows(struct sk_report_store *store, const struct sk_report *report)
+/* `rows` of `size` bytes each, in their order. */
+static int write_rows(struct sk_report_store *store, const char *table,
+                      const struct sk_field *fields, size_t fields_count, const void *rows,
+                      size_t size, size_t count)
 {
     sqlite3_stmt *statement = NULL;
     struct sk_buf sql;
     sk_buf_init(&sql, SK_STORE_SQL_MAX);
-    sk_report_schema_insert("flows", sk_fields_flow, sk_fields_flow_count, &sql);
+    sk_report_schema_insert(table, fields, fields_count, &sql);
     int err = prepare(store, &sql, &statement);
-    for (size_t i = 0; i < report->flows_count && !err; i++) {
-        err = bind_fields(store, statement, 2, sk_fields_flow, sk_fields_flow_count,
-                          &report->flows[i]);
+    for (size_t i = 0; i < count && !err; i++) {
+        err = bind_fields(store, statement, 2, fields, fields_count, (const char *)rows + i * size);
         if (!err)
             err = run(store, statement);
     }
@@ -386,7 +389,11 @@ int sk_report_store_finish(struct sk_report_store *store, const struct sk_report
     if (!err)
         err = write_peers(store, report);
     if (!err)
-        err = write_flows(store, report);
+        err = write_rows(store, "flows", sk_fields_flow, sk_fields_flow_count, report->flows,
+                         sizeof *report->flows, report->flows_count);
+    if (!err)
+        err = write_rows(store, "tracers", sk_fields_tracer, sk_fields_tracer_count,
+                         report->tracers, sizeof *report->tracers, report->tracers_count);
     err = sk_database_end(&store->file, err);
     store->audit = 0;
     if (!err)

@@ -69,7 +69,7 @@ def test_each_wrong_value_is_named():
         "--limit": ["", "fast", "-1", "1q"], "--time": ["0", "-1", "x", ""],
         "--format": ["", "xml"], "--progress": ["", "some"],
         "--probe-bytes": ["0", "16383", "x"], "--probe-seconds": ["0", "x"],
-        "--probes": ["0", "1001"], "--patience": ["0", "x"], "--save": [""],
+        "--probes": ["0", "1001"], "--patience": ["0", "x"], "--save": [""], "--up-limit": ["0", "x", ""],
     }
     for option, values in wrong.items():
         for value in values:
@@ -84,6 +84,15 @@ def test_unknown_options():
 
 def test_give_needs_save():
     assert "--save" in refused(USAGE, "audit", "--give", TORRENT)
+
+
+def test_tracer_needs():
+    whole = "--tracer", "--save=/nonexistent", "--watch=60"
+    for left_out, named in (1, "--save"), (2, "--watch"):
+        options = [option for i, option in enumerate(whole) if i != left_out]
+        assert named in refused(USAGE, "audit", *options, TORRENT)
+    assert "not both" in refused(USAGE, "audit", *whole, "--give", TORRENT)
+    assert "--tracer" in refused(USAGE, "audit", "--up-limit=1M", TORRENT)
 
 
 def test_peers_files():

@@ -68,6 +68,43 @@ def test_anonymized_audits():
         assert len(names) == len(report(open_one)["peers"])
 
 
+TRADE = """
+[torrent]
+size = 4MiB
+piece-size = 16KiB
+
+[peers origin]
+kind = slow
+rate = 300k
+
+[peers leechers]
+kind = leecher
+count = 6
+up = 150k
+"""
+
+
+def test_tracers():
+    """Pieces that are drawn, and those that are there already, are offered and passed on."""
+    with lab(TRADE) as (here, _):
+        (here / "kept").mkdir()
+        options = "--tracer", f"--save={here}/kept", "--watch=25", "--probe-bytes=1M"
+        said = report(audit(here, "json", *options))
+        tracers = said["tracers"]
+        taken = [tracer for tracer in tracers if tracer["given_bytes"] == 16384]
+        assert len(taken) > 2 and sum(tracer["spread_to"] for tracer in taken) > len(taken), tracers
+        assert said["swarm"]["given_bytes"] <= 0.01 * 6 * (4 << 20), said["swarm"]
+        assert len({tracer["piece"] for tracer in tracers}) == len(tracers)
+        assert report(replay(here, "json"))["tracers"] == tracers
+        text = replay(here, "text")
+        assert f"Tracers: {len(tracers)} pieces were offered" in " ".join(text.split()), text
+        with sqlite3.connect(here / "audit.db") as log:
+            kinds = dict(log.execute("select kind, count(*) from observations group by kind"))
+            rows, = log.execute("select count(*) from tracers").fetchone()
+        assert (kinds["offered"], rows) == (len(tracers), len(tracers)), kinds
+        assert kinds["given"] == len(taken), kinds
+
+
 def test_refuses():
     with folder() as here:
         refused(USAGE, "audit", f"--replay={here}/x.db", "00" * 20)

@@ -64,14 +64,15 @@ class ReportSchema(unittest.TestCase):
                     record = json.loads(line)
                     self.line_validator.validate(record)
                     types.append(record["type"])
-                self.assertEqual(types, sorted(types, key=("swarm", "claim", "peer", "flow").index))
+                self.assertEqual(types, sorted(types, key=("swarm", "claim", "peer", "flow",
+                                                               "tracer").index))
                 self.assertEqual("swarm", types[0])
 
     def test_lines_say_what_the_document_says(self):
         document = json.loads(written("json", ""))
         lines = [json.loads(line) for line in written("jsonl", "").splitlines()]
         kinds = [line.pop("type") for line in lines]
-        for kind in "peer", "flow":
+        for kind in "peer", "flow", "tracer":
             told = [line for line, its in zip(lines, kinds) if its == kind]
             self.assertEqual(document[kind + "s"], told)
         claims = document["swarm"].pop("claims")

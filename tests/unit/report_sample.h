@@ -190,6 +190,11 @@ static inline void sample_infer(struct sk_report *report)
         peers[0].endpoint, peers[5].endpoint, 7340032.4, 6291456, 8388608, 3145728, 4194304, false};
     report->flows[1] = (struct sk_report_flow){
         peers[4].endpoint, peers[6].endpoint, 1048576, NAN, NAN, 3145728, NAN, true};
+    report->tracers_count = 2;
+    report->tracers = sk_mem_calloc(2, sizeof *report->tracers);
+    report->tracers[0] =
+        (struct sk_report_tracer){17, peers[5].endpoint, 20.25, 21.5, 262144, 0, 3};
+    report->tracers[1] = (struct sk_report_tracer){4, peers[6].endpoint, 20.25, NAN, 0, 2, 0};
 }
 
 /* Deinit with sk_report_deinit(). */

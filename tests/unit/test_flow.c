@@ -1,11 +1,12 @@
 /* Flows of small timelines whose answer is known, of damaged ones, and without memory. */
-#include "audit/flow.h"
+#include "audit/flow_tracer.h"
 #include "base/mem.h"
 #include "base/prng.h"
 #include "swarm/source.h"
 
 #include <skep/err.h>
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -369,13 +370,14 @@ static void test_tracers(void **state)
 {
     struct sk_timeline timeline;
     struct sk_flow_gift gifts[40];
+    const struct sk_tracer_config any = {0};
     begin(&timeline);
     tell_bits(&timeline, 1, 1, 24); /* the last eight nobody has, the others one of forty */
     for (uint32_t n = 2; n <= 40; n++)
         tell_bits(&timeline, 1, n, n <= 20 ? 8 : 0);
     set_capacity(&timeline, 30, 5e6);
     set_capacity(&timeline, 31, 1e6);
-    int count = sk_flow_tracers(&timeline, NULL, &usual, gifts, 40);
+    int count = sk_flow_tracers(&timeline, &any, gifts, 40);
     assert_int_equal(count, 24); /* the first eight are not rare */
     assert_int_equal(gifts[0].peer, index_of(&timeline, 30));
     assert_int_equal(gifts[1].peer, index_of(&timeline, 31));
@@ -383,13 +385,127 @@ static void test_tracers(void **state)
         assert_int_equal(gifts[k].piece, k < 8 ? 24 + k : k);
         assert_false(sk_bitfield_has(&timeline.peers[gifts[k].peer].held, gifts[k].piece));
     }
-    assert_int_equal(sk_flow_tracers(&timeline, NULL, &usual, gifts, 3), 3);
-    assert_int_equal(sk_flow_tracers(&timeline, NULL, &usual, gifts, 0), 0);
-    for (size_t nth = 1; nth <= 2; nth++) {
+    assert_int_equal(sk_flow_tracers(&timeline, &any, gifts, 3), 3);
+    assert_int_equal(sk_flow_tracers(&timeline, &any, gifts, 0), 0);
+    for (size_t nth = 1; nth <= 3; nth++) {
         sk_mem_fail_nth(nth);
-        assert_int_equal(sk_flow_tracers(&timeline, NULL, &usual, gifts, 3), SKEP_ERR_NOMEM);
+        assert_int_equal(sk_flow_tracers(&timeline, &any, gifts, 3), SKEP_ERR_NOMEM);
         sk_mem_fail_nth(0);
     }
+    sk_timeline_deinit(&timeline);
+}
+
+static void tell_offer(struct sk_timeline *timeline, double at_s, uint32_t n, uint32_t piece)
+{
+    tell(timeline, at_s, n, (struct sk_observation){.kind = SK_OBS_OFFERED, .a = piece});
+}
+
+static void tell_given(struct sk_timeline *timeline, double at_s, uint32_t n, uint32_t piece,
+                       uint32_t bytes)
+{
+    tell(timeline, at_s, n, (struct sk_observation){.kind = SK_OBS_GIVEN, .a = piece, .c = bytes});
+}
+
+/* Only what we hold, only to whom we can, and nothing twice. */
+static void test_tracers_in_reach(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flow_gift gifts[40];
+    bool receivers[8] = {0};
+    uint8_t bits[PIECES / 8] = {0xf0};
+    const struct sk_bitfield held = {.bits = bits, .count = PIECES};
+    const struct sk_tracer_config config = {.receivers = receivers, .held = &held};
+    begin(&timeline);
+    for (uint32_t n = 1; n <= 8; n++)
+        tell_bits(&timeline, 1, n, 0);
+    assert_int_equal(sk_flow_tracers(&timeline, &config, gifts, 40), 0);
+    receivers[index_of(&timeline, 3)] = receivers[index_of(&timeline, 5)] = true;
+    tell_offer(&timeline, 2, 7, 1); /* of it alone others would tell nothing new */
+    assert_int_equal(sk_flow_tracers(&timeline, &config, gifts, 40), 3);
+    for (uint32_t k = 0; k < 3; k++) {
+        assert_int_equal(gifts[k].piece, k ? k + 1 : 0);
+        assert_int_equal(gifts[k].peer, index_of(&timeline, k == 1 ? 5 : 3));
+    }
+    tell_given(&timeline, 3, 3, 0, PIECE); /* now the others come first */
+    assert_int_equal(sk_flow_tracers(&timeline, &config, gifts, 40), 2);
+    assert_int_equal(gifts[0].peer, index_of(&timeline, 5));
+    sk_timeline_deinit(&timeline);
+}
+
+/* One in a hundred pieces that are gained; an offer counts until its peer goes, or has it. */
+static void test_tracers_are_few(void **state)
+{
+    struct sk_timeline timeline;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, 0);
+    for (uint32_t n = 2; n <= 20; n++)
+        tell_bits(&timeline, 1, n, 0);
+    for (uint32_t k = 0; k < 304; k++)
+        tell_have(&timeline, 10 + k, 2 + k / 16, k % 16);
+    assert_int_equal(sk_flow_tracers_allowed(&timeline, 0.01), 3);
+    tell_offer(&timeline, 400, 2, 30);
+    tell_offer(&timeline, 400, 3, 31);
+    assert_int_equal(sk_flow_tracers_allowed(&timeline, 0.01), 1);
+    tell_have(&timeline, 401, 2, 30); /* of somebody else */
+    tell(&timeline, 401, 3, (struct sk_observation){.kind = SK_OBS_CLOSED});
+    assert_int_equal(sk_flow_tracers_allowed(&timeline, 0.01), 3);
+    tell_given(&timeline, 402, 4, 29, 100); /* whatever it was for */
+    assert_int_equal(sk_flow_tracers_allowed(&timeline, 0.01), 2);
+    sk_timeline_deinit(&timeline);
+}
+
+static struct sk_report_tracer traced(const struct sk_report *report, uint32_t piece)
+{
+    for (size_t i = 0; i < report->tracers_count; i++)
+        if (report->tracers[i].piece == piece)
+            return report->tracers[i];
+    fail_msg("piece %u was not offered", piece);
+    return (struct sk_report_tracer){0};
+}
+
+static void test_what_became_of_tracers(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_report report = {0};
+    struct sk_flow_gift *gifts;
+    size_t count;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, 8);
+    for (uint32_t n = 2; n <= 5; n++)
+        tell_bits(&timeline, 1, n, 0);
+    tell_have(&timeline, 5, 2, 3);
+    tell_offer(&timeline, 10, 3, 3);
+    tell_offer(&timeline, 10, 4, 20);
+    tell_offer(&timeline, 11, 4, 21);
+    tell_have(&timeline, 11, 4, 22);
+    tell_given(&timeline, 12, 4, 20, PIECE / 2);
+    tell_given(&timeline, 13, 4, 20, PIECE / 2);
+    tell_have(&timeline, 13, 4, 20);
+    tell_have(&timeline, 14, 5, 20);
+    tell_have(&timeline, 15, 3, 20);
+    tell_given(&timeline, 15, 5, 9, PIECE / 2); /* half may be anybody's */
+    assert_int_equal(sk_flow_report_tracers(&timeline, &report), 0);
+    assert_int_equal(report.tracers_count, 3);
+    struct sk_report_tracer it = traced(&report, 20);
+    assert_int_equal(it.held_by, 0);
+    assert_int_equal(it.spread_to, 2);
+    assert_int_equal(it.given_bytes, PIECE);
+    assert_float_equal(it.given_s, 13, 1e-9);
+    it = traced(&report, 3);
+    assert_int_equal(it.held_by, 2);
+    assert_true(isnan(it.given_s) && it.spread_to == 0);
+    assert_int_equal(sk_flow_gifts(&timeline, &gifts, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(gifts[0].peer, index_of(&timeline, 4));
+    assert_int_equal(gifts[0].piece, 20);
+    sk_mem_free(gifts);
+    for (size_t nth = 1; nth <= 2; nth++) {
+        sk_mem_fail_nth(nth);
+        assert_int_equal(sk_flow_report_tracers(&timeline, &report), SKEP_ERR_NOMEM);
+        sk_mem_fail_nth(0);
+    }
+    assert_int_equal(report.tracers_count, 3);
+    sk_report_deinit(&report);
     sk_timeline_deinit(&timeline);
 }
 
@@ -410,6 +526,9 @@ int main(void)
         cmocka_unit_test(test_anything),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_tracers),
+        cmocka_unit_test(test_tracers_in_reach),
+        cmocka_unit_test(test_tracers_are_few),
+        cmocka_unit_test(test_what_became_of_tracers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,10 @@ static unsigned make_observations(struct sk_observation observations[SK_OBS_KIND
     observations[SK_OBS_ARRIVAL].a = INT64_C(1) << 40;
     observations[SK_OBS_HAVE].a = 6;
     observations[SK_OBS_HAVE].b = 1;
+    observations[SK_OBS_OFFERED].a = 7;
+    observations[SK_OBS_GIVEN].a = 7;
+    observations[SK_OBS_GIVEN].b = 16384;
+    observations[SK_OBS_GIVEN].c = 16383;
     return SK_OBS_KIND_COUNT;
 }
 
@@ -226,7 +230,7 @@ static void test_files_of_the_first_version(void **state)
     write_audit(&open_style, true);
     execute("ALTER TABLE peers DROP COLUMN verdict_result;"
             "ALTER TABLE peers DROP COLUMN capacity_rate_bytes_s;"
-            "DROP TABLE flows; PRAGMA user_version = 1;"
+            "DROP TABLE flows; DROP TABLE tracers; PRAGMA user_version = 1;"
             "ALTER TABLE peers ADD COLUMN of_the_future TEXT");
     assert_int_equal(0, sk_replay_open(path, 0, &replay, reason));
     assert_int_equal(0, sk_replay_report(replay, &report));

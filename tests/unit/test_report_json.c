@@ -84,6 +84,9 @@ static void test_document(void **state)
     assert_string_equal("192.0.2.7:51413", text_at(root, "flows.0.from"));
     assert_int_equal(7340032, json_integer_value(at(root, "flows.0.bytes")));
     assert_int_equal(6291456, json_integer_value(at(root, "flows.0.low")));
+    assert_int_equal(2, json_array_size(at(root, "tracers")));
+    assert_int_equal(3, json_integer_value(at(root, "tracers.0.spread_to")));
+    assert_true(json_is_null(at(root, "tracers.1.given_s")));
     assert_true(json_is_null(at(root, "flows.1.low")) &&
                 json_is_true(at(root, "flows.1.ambiguous")));
     assert_int_equal(3, json_array_size(at(root, "swarm.claims")));

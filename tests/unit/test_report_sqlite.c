@@ -293,22 +293,25 @@ static void test_older_files_are_completed(void **state)
         snprintf(sql, sizeof sql, "ALTER TABLE peers DROP COLUMN %s", joined[i]);
         assert_int_equal(SQLITE_OK, sqlite3_exec(db, sql, NULL, NULL, NULL));
     }
-    assert_int_equal(SQLITE_OK,
-                     sqlite3_exec(db,
-                                  "DROP TABLE flows; ALTER TABLE audit DROP COLUMN files;"
-                                  "PRAGMA user_version = 1",
-                                  NULL, NULL, NULL));
+    assert_int_equal(
+        SQLITE_OK,
+        sqlite3_exec(db,
+                     "DROP TABLE flows; DROP TABLE tracers; ALTER TABLE audit DROP COLUMN files;"
+                     "PRAGMA user_version = 1",
+                     NULL, NULL, NULL));
     sqlite3_close(db);
 
     store = begin(&open_style, &report);
     assert_int_equal(0, sk_report_store_finish(store, &report));
     sk_report_store_close(store);
-    assert_string_equal("4", ask("PRAGMA user_version"));
+    assert_string_equal("5", ask("PRAGMA user_version"));
     assert_string_equal("1", ask("SELECT count(files) FROM audit"));
     assert_string_equal("60", ask("SELECT count(*) FROM peers"));
     assert_string_equal("0", ask("SELECT count(verdict_result) FROM peers WHERE audit = 1"));
     assert_string_equal("3", ask("SELECT count(verdict_result) FROM peers WHERE audit = 2"));
     assert_string_equal("2", ask("SELECT count(*) FROM flows WHERE audit = 2"));
+    assert_string_equal("17", ask("SELECT piece FROM tracers WHERE audit = 2 AND spread_to = 3"));
+    assert_string_equal("1", ask("SELECT count(*) FROM tracers WHERE given_s IS NULL"));
     sk_report_deinit(&report);
 }
 

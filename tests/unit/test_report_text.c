@@ -444,13 +444,17 @@ static void test_what_is_inferred(void **state)
                      "  consistent   1\n");
     assert_has(text, "7.0 MiB  6.0 MiB to 8.0 MiB");
     assert_has(text, "\n... and 1 flow (1.0 MiB) that may be from another source (--format=json");
+    assert_has(text,
+               "\nTracers: 2 pieces were offered to one peer each, 1 taken (256 KiB); others "
+               "gained them 3 times after that, 3 times of pieces that nobody else had held.\n");
     sk_buf_deinit(&out);
     for (size_t i = 0; i < report.peers_count; i++)
         report.peers[i].verdict.result = SK_VERDICT_NONE;
-    report.flows_count = 0;
+    report.flows_count = report.tracers_count = 0;
     text = render(&report, 200, false, true, &out);
     assert_lacks(text, "REPORTS");
     assert_lacks(text, "FROM");
+    assert_lacks(text, "Tracers");
     sk_buf_deinit(&out);
     sk_report_deinit(&report);
 }
