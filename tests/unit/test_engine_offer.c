@@ -15,7 +15,7 @@ static struct remote *leecher(struct world *world, unsigned number)
 }
 
 static struct {
-    bool bitfield, upload_only;
+    bool bitfield, upload_only, peers;
     uint32_t haves, asked, fast;
     uint32_t pieces[8];
 } told;
@@ -25,6 +25,7 @@ static void take_offer(struct link *link, const struct sk_peer_event *event)
 {
     if (event->kind == SK_PEER_EVENT_EXTENDED)
         told.upload_only |= event->extended.upload_only > 0;
+    told.peers |= event->kind == SK_PEER_EVENT_PEX;
     if (event->kind == SK_PEER_EVENT_BLOCK && event->msg.begin + 16384 == PIECE)
         (void)sk_peer_send_have(link->session, event->msg.index);
     if (event->kind != SK_PEER_EVENT_MESSAGE)
@@ -82,8 +83,32 @@ static void test_offers(void **state)
     world_deinit(world);
 }
 
+/* Who holds it all and gives to the chosen alone is no seed to a tracker, which would tell it of no
+ * other; and it tells no peer of another. */
+static void test_watches(void **state)
+{
+    static const char *const trackers[] = {"http://83.1.1.1/announce"};
+    struct world *world = &world_memory;
+    memset(&told, 0, sizeof told);
+    world_init(world, &(struct skep_config){
+                          .no_lsd = true, .save_dir = "/there", .give = true, .give_chosen = true});
+    world_content(world, 4, PIECE, true, false);
+    world_add_file(world, trackers, 1);
+    share_store_all(world);
+    world_start(world);
+    leecher(world, 1)->on_event = take_offer;
+    leecher(world, 2)->on_event = take_offer;
+    world_run(world, 100);
+    char left[32];
+    snprintf(left, sizeof left, "left=%llu", (unsigned long long)skep_torrent_size(world->torrent));
+    assert_non_null(strstr(world->http_url, left));
+    assert_false(told.peers || told.haves || told.bitfield || told.upload_only);
+    world_deinit(world);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_offers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_offers),
+                                       cmocka_unit_test(test_watches)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
