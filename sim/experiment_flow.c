@@ -232,95 +232,11 @@ static int judge(struct trial *trial, bool oracle, struct score *score)
     return err;
 }
 
-/* ---- the table ---- */
-
-static void set(double *value, double to)
-{
-    if (!isnan(to))
-        *value = to;
-}
-
-static struct sk_swarm_config configure(const struct sk_sim_options *options,
-                                        const struct place *place, uint32_t run)
-{
-    struct sk_swarm_config config = options->swarm;
-    config.seed = options->seed + run;
-    config.rtt_s = options->rtt_ms / 1000;
-    set(&config.other_clients, place->others);
-    set(&config.join_per_s, place->join_per_s);
-    set(&config.leave_done, place->leave_done);
-    set(&config.watched_share, place->watched);
-    set(&config.demand, place->demand);
-    config.habits[SK_SWARM_SUPPRESSES_HAVES] = place->suppresses;
-    config.links_told = config.links_told && place->links_told != 0;
-    return config;
-}
-
-static void add(struct score *sum, const struct score *score)
-{
-    for (int m = 0; m < METHODS; m++)
-        sum->misallocated[m] += score->misallocated[m];
-    sum->upload_error += score->upload_error;
-    sum->edges_held += score->edges_held;
-    sum->uploads_held += score->uploads_held;
-}
-
-static int run_place(const struct sk_sim_options *options, const struct place *place,
-                     struct sk_sim_report *report)
-{
-    struct score ours = {0}, oracle = {0}, traced = {0};
-    double gifts = 0, runs = options->runs;
-    int err = 0;
-    for (uint32_t run = 0; run < options->runs && !err; run++) {
-        struct sk_swarm_config config = configure(options, place, run);
-        struct score score;
-        struct trial trial;
-        err = live(&trial, &config, 0);
-        for (int knows = 0; knows < 2 && !err; knows++) {
-            err = judge(&trial, knows, &score);
-            add(knows ? &oracle : &ours, &score);
-        }
-        end(&trial);
-        if (err || !place->tracers)
-            continue;
-        err = live(&trial, &config, SK_TRACER_SHARE);
-        if (!err)
-            err = judge(&trial, false, &score);
-        add(&traced, &score);
-        gifts += (double)trial.gifts_count;
-        end(&trial);
-    }
-    sk_sim_report_text(report, "swarm", place->name);
-    sk_sim_report_number(report, "ours_%", ours.misallocated[OURS] / runs, 1);
-    sk_sim_report_number(report, "entropy_%", ours.misallocated[ENTROPY] / runs, 1);
-    sk_sim_report_number(report, "gravity_%", ours.misallocated[GRAVITY] / runs, 1);
-    sk_sim_report_number(report, "uniform_%", ours.misallocated[UNIFORM] / runs, 1);
-    sk_sim_report_number(report, "oracle_%", oracle.misallocated[OURS] / runs, 1);
-    sk_sim_report_number(report, "traced_%",
-                         place->tracers ? traced.misallocated[OURS] / runs : NAN, 1);
-    sk_sim_report_number(report, "tracers", place->tracers ? gifts / runs : NAN, 0);
-    sk_sim_report_number(report, "upload_err_%", ours.upload_error / runs, 1);
-    sk_sim_report_number(report, "uploads_held_%", ours.uploads_held / runs, 1);
-    sk_sim_report_number(report, "edges_held_%", ours.edges_held / runs, 1);
-    sk_sim_report_end_row(report);
-    return err;
-}
-
-static const char *run(const struct sk_sim_options *options, struct sk_sim_report *report)
-{
-    int err = 0;
-    for (size_t i = 0; i < SK_ARRAY_LEN(places) && !err; i++)
-        err = run_place(options, &places[i], report);
-    return !err                      ? NULL
-           : err == SKEP_ERR_INVALID ? "these options do not fit each other"
-                                     : "no memory";
-}
-
 /* ---- what tracers can tell at most ---- */
 
 #define ANCHOR_S 10u /* a peer stays unchoked for as long at least */
 
-enum { TRACED, EXACT, ANCHORED, BOTH, ORACLE, KNOWING };
+enum { TRACED, FIRST, EXACT, ANCHORED, ORACLE, KNOWING };
 
 /* Whether a piece that we had given somebody was gained then. */
 static bool is_traced(const uint32_t *since_ms, const struct sk_gain *gain)
@@ -330,27 +246,67 @@ static bool is_traced(const uint32_t *since_ms, const struct sk_gain *gain)
 
 struct bound {
     const struct trial *trial;
-    const uint32_t *since_ms; /* by piece: since when it is a tracer; SK_TIME_OPEN: it is none */
-    bool *near;               /* by peer and second: whether it gained one about then */
+    uint32_t *since_ms; /* by piece: since when it is a tracer; SK_TIME_OPEN: it is none */
+    bool *gained,
+        *given; /* by peer and second: whether it gained one about then, or was given one */
     uint32_t seconds;
 };
 
-/* SKEP_ERR_NOMEM. */
-static int find_near(struct bound *bound)
+static void mark(const struct bound *bound, bool *near, uint32_t peer, uint32_t at_ms)
 {
-    const struct sk_timeline *timeline = &bound->trial->timeline;
-    bound->seconds = timeline->end_ms / 1000 + 1;
-    bound->near = sk_mem_calloc((size_t)timeline->peers_count * bound->seconds + 1, 1);
-    for (uint32_t i = 0; bound->near && i < timeline->peers_count; i++)
-        for (uint32_t g = 0; g < timeline->peers[i].gains_count; g++) {
-            const struct sk_gain *gain = &timeline->peers[i].gains[g];
-            uint32_t at_s = gain->at_ms / 1000;
-            for (uint32_t s = at_s - SK_MIN(at_s, ANCHOR_S);
-                 s <= at_s + ANCHOR_S && s < bound->seconds && is_traced(bound->since_ms, gain);
-                 s++)
-                bound->near[(size_t)i * bound->seconds + s] = true;
-        }
-    return bound->near ? 0 : SKEP_ERR_NOMEM;
+    uint32_t at_s = at_ms / 1000;
+    for (uint32_t s = at_s - SK_MIN(at_s, ANCHOR_S); s <= at_s + ANCHOR_S && s < bound->seconds;
+         s++)
+        near[(size_t)peer * bound->seconds + s] = true;
+}
+
+static void bound_deinit(struct bound *bound)
+{
+    sk_mem_free(bound->since_ms);
+    sk_mem_free(bound->gained);
+    sk_mem_free(bound->given);
+}
+
+/* SKEP_ERR_NOMEM; to be deinitialised also then. */
+static int bound_init(struct bound *bound, const struct trial *trial)
+{
+    const struct sk_timeline *timeline = &trial->timeline;
+    *bound = (struct bound){.trial = trial, .seconds = timeline->end_ms / 1000 + 1};
+    size_t cells = (size_t)timeline->peers_count * bound->seconds + 1;
+    bound->since_ms = sk_mem_alloc((size_t)timeline->pieces * sizeof *bound->since_ms);
+    bound->gained = sk_mem_calloc(cells, 1);
+    bound->given = sk_mem_calloc(cells, 1);
+    if (!bound->since_ms || !bound->gained || !bound->given)
+        return SKEP_ERR_NOMEM;
+    for (uint32_t p = 0; p < timeline->pieces; p++)
+        bound->since_ms[p] = SK_TIME_OPEN;
+    for (size_t k = 0; k < trial->gifts_count; k++) {
+        const struct sk_flow_gift *gift = &trial->gifts[k];
+        bound->since_ms[gift->piece] = SK_MIN(bound->since_ms[gift->piece], gift->at_ms);
+        mark(bound, bound->given, gift->peer, gift->at_ms);
+    }
+    for (uint32_t i = 0; i < timeline->peers_count; i++)
+        for (uint32_t g = 0; g < timeline->peers[i].gains_count; g++)
+            if (is_traced(bound->since_ms, &timeline->peers[i].gains[g]))
+                mark(bound, bound->gained, i, timeline->peers[i].gains[g].at_ms);
+    return 0;
+}
+
+static bool is_near(const struct bound *bound, const bool *near, uint32_t peer, uint32_t from_ms,
+                    uint32_t until_ms)
+{
+    for (uint32_t s = from_ms / 1000; s <= until_ms / 1000 && s < bound->seconds; s++)
+        if (near[(size_t)peer * bound->seconds + s])
+            return true;
+    return false;
+}
+
+/* Who saw from a gift whom that peer had unchoked at that time. */
+static bool near_gifts(uint32_t from, uint32_t to, uint32_t from_ms, uint32_t until_ms, void *ctx)
+{
+    const struct bound *bound = ctx;
+    return !is_near(bound, bound->given, from, from_ms, until_ms) ||
+           may_give(from, to, from_ms, until_ms, (void *)bound->trial);
 }
 
 /* Who knew the source of each gain of a tracer, and with it whom the receiver was unchoked by at
@@ -358,11 +314,8 @@ static int find_near(struct bound *bound)
 static bool near_tracers(uint32_t from, uint32_t to, uint32_t from_ms, uint32_t until_ms, void *ctx)
 {
     const struct bound *bound = ctx;
-    const bool *near = bound->near + (size_t)to * bound->seconds;
-    for (uint32_t s = from_ms / 1000; s <= until_ms / 1000 && s < bound->seconds; s++)
-        if (near[s])
-            return may_give(from, to, from_ms, until_ms, (void *)bound->trial);
-    return true;
+    return !is_near(bound, bound->gained, to, from_ms, until_ms) ||
+           may_give(from, to, from_ms, until_ms, (void *)bound->trial);
 }
 
 /* All gains of tracers, as if they had come from us: they are added as they were. */
@@ -406,15 +359,15 @@ static double misallocated(const struct trial *trial, const struct sk_flows *flo
 static int judge_knowing(const struct trial *trial, struct bound *bound, int knowing,
                          double *ret_off)
 {
-    bool exact = knowing == EXACT || knowing == BOTH;
+    bool exact = knowing == EXACT;
     size_t count;
     struct sk_flow_gift *traced = list_traced(bound, &count);
     double *matrix = sk_mem_calloc((size_t)trial->peers * trial->peers + 1, sizeof *matrix);
     struct sk_flow_config config = {.unobservable = trial->unobservable,
                                     .gifts = exact ? traced : trial->gifts,
                                     .gifts_count = exact ? count : trial->gifts_count};
-    if (knowing == ANCHORED || knowing == BOTH) {
-        config.may_give = near_tracers;
+    if (knowing == FIRST || knowing == ANCHORED) {
+        config.may_give = knowing == FIRST ? near_gifts : near_tracers;
         config.ctx = bound;
     } else if (knowing == ORACLE) {
         config.may_give = may_give;
@@ -447,18 +400,120 @@ static double traced_share(const struct trial *trial)
     return traced / moved;
 }
 
+/* ---- the table ---- */
+
+static void set(double *value, double to)
+{
+    if (!isnan(to))
+        *value = to;
+}
+
+static struct sk_swarm_config configure(const struct sk_sim_options *options,
+                                        const struct place *place, uint32_t run)
+{
+    struct sk_swarm_config config = options->swarm;
+    config.seed = options->seed + run;
+    config.rtt_s = options->rtt_ms / 1000;
+    set(&config.other_clients, place->others);
+    set(&config.join_per_s, place->join_per_s);
+    set(&config.leave_done, place->leave_done);
+    set(&config.watched_share, place->watched);
+    set(&config.demand, place->demand);
+    config.habits[SK_SWARM_SUPPRESSES_HAVES] = place->suppresses;
+    config.links_told = config.links_told && place->links_told != 0;
+    return config;
+}
+
+static void add(struct score *sum, const struct score *score)
+{
+    for (int m = 0; m < METHODS; m++)
+        sum->misallocated[m] += score->misallocated[m];
+    sum->upload_error += score->upload_error;
+    sum->edges_held += score->edges_held;
+    sum->uploads_held += score->uploads_held;
+}
+
+/* The same with tracers; *exact: the error of who knew every source of theirs. */
+static int trace(const struct sk_swarm_config *config, struct score *traced, double *gifts,
+                 double *exact)
+{
+    struct score score;
+    struct trial trial;
+    struct bound bound = {0};
+    double off = 0;
+    int err = live(&trial, config, SK_TRACER_SHARE);
+    if (!err)
+        err = judge(&trial, false, &score);
+    if (!err)
+        err = bound_init(&bound, &trial);
+    if (!err)
+        err = judge_knowing(&trial, &bound, EXACT, &off);
+    if (!err) {
+        add(traced, &score);
+        *gifts += (double)trial.gifts_count;
+        *exact += off;
+    }
+    bound_deinit(&bound);
+    end(&trial);
+    return err;
+}
+
+static int run_place(const struct sk_sim_options *options, const struct place *place,
+                     struct sk_sim_report *report)
+{
+    struct score ours = {0}, oracle = {0}, traced = {0};
+    double gifts = 0, exact = 0, runs = options->runs;
+    int err = 0;
+    for (uint32_t run = 0; run < options->runs && !err; run++) {
+        struct sk_swarm_config config = configure(options, place, run);
+        struct score score;
+        struct trial trial;
+        err = live(&trial, &config, 0);
+        for (int knows = 0; knows < 2 && !err; knows++) {
+            err = judge(&trial, knows, &score);
+            add(knows ? &oracle : &ours, &score);
+        }
+        end(&trial);
+        if (err || !place->tracers)
+            continue;
+        err = trace(&config, &traced, &gifts, &exact);
+    }
+    sk_sim_report_text(report, "swarm", place->name);
+    sk_sim_report_number(report, "ours_%", ours.misallocated[OURS] / runs, 1);
+    sk_sim_report_number(report, "entropy_%", ours.misallocated[ENTROPY] / runs, 1);
+    sk_sim_report_number(report, "gravity_%", ours.misallocated[GRAVITY] / runs, 1);
+    sk_sim_report_number(report, "uniform_%", ours.misallocated[UNIFORM] / runs, 1);
+    sk_sim_report_number(report, "oracle_%", oracle.misallocated[OURS] / runs, 1);
+    sk_sim_report_number(report, "traced_%",
+                         place->tracers ? traced.misallocated[OURS] / runs : NAN, 1);
+    sk_sim_report_number(report, "exact_%", place->tracers ? exact / runs : NAN, 1);
+    sk_sim_report_number(report, "tracers", place->tracers ? gifts / runs : NAN, 0);
+    sk_sim_report_number(report, "upload_err_%", ours.upload_error / runs, 1);
+    sk_sim_report_number(report, "uploads_held_%", ours.uploads_held / runs, 1);
+    sk_sim_report_number(report, "edges_held_%", ours.edges_held / runs, 1);
+    sk_sim_report_end_row(report);
+    return err;
+}
+
+static const char *run(const struct sk_sim_options *options, struct sk_sim_report *report)
+{
+    int err = 0;
+    for (size_t i = 0; i < SK_ARRAY_LEN(places) && !err; i++)
+        err = run_place(options, &places[i], report);
+    return !err                      ? NULL
+           : err == SKEP_ERR_INVALID ? "these options do not fit each other"
+                                     : "no memory";
+}
+
+/* ---- by how much is given ---- */
+
 static int run_share(const struct sk_swarm_config *config, double share, double *sums)
 {
     struct trial trial;
+    struct bound bound = {0};
     int err = live(&trial, config, share);
-    uint32_t *since_ms = sk_mem_alloc((size_t)config->pieces * sizeof *since_ms);
-    for (uint32_t p = 0; since_ms && p < config->pieces; p++)
-        since_ms[p] = SK_TIME_OPEN;
-    for (size_t k = 0; since_ms && k < trial.gifts_count; k++)
-        since_ms[trial.gifts[k].piece] =
-            SK_MIN(since_ms[trial.gifts[k].piece], trial.gifts[k].at_ms);
-    struct bound bound = {.trial = &trial, .since_ms = since_ms};
-    err = err ? err : since_ms ? find_near(&bound) : SKEP_ERR_NOMEM;
+    if (!err)
+        err = bound_init(&bound, &trial);
     for (int knowing = 0; knowing < KNOWING && !err; knowing++) {
         double off = 0;
         err = judge_knowing(&trial, &bound, knowing, &off);
@@ -468,8 +523,7 @@ static int run_share(const struct sk_swarm_config *config, double share, double 
         sums[KNOWING] += (double)trial.gifts_count;
         sums[KNOWING + 1] += 100 * traced_share(&trial);
     }
-    sk_mem_free(since_ms);
-    sk_mem_free(bound.near);
+    bound_deinit(&bound);
     end(&trial);
     return err;
 }
@@ -479,8 +533,9 @@ static const char *run_tracers(const struct sk_sim_options *options, struct sk_s
     static const double shares[] = {0, 0.01, 0.02, 0.05, 0.1, 0.2};
     static const struct place plain = {"plain", true, NAN, NAN, NAN, NAN, 0, NAN, NAN};
     static const char *const names[KNOWING + 2] = {
-        [TRACED] = "traced_%", [EXACT] = "exact_%",   [ANCHORED] = "anchored_%", [BOTH] = "both_%",
-        [ORACLE] = "oracle_%", [KNOWING] = "tracers", [KNOWING + 1] = "share_%"};
+        [TRACED] = "traced_%",     [FIRST] = "first_%",   [EXACT] = "exact_%",
+        [ANCHORED] = "anchored_%", [ORACLE] = "oracle_%", [KNOWING] = "tracers",
+        [KNOWING + 1] = "share_%"};
     int err = 0;
     for (size_t i = 0; i < SK_ARRAY_LEN(shares) && !err; i++) {
         double sums[KNOWING + 2] = {0};
