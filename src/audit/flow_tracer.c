@@ -26,16 +26,7 @@ static int compare(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-/* By how many bytes what it gave may be wrong, as far as can be said. */
-static double doubt_of(const struct sk_timeline *timeline, const struct sk_flows *flows, uint32_t i)
-{
-    const struct sk_timeline_peer *peer = &timeline->peers[i];
-    if (flows && i < flows->peers_count)
-        return flows->uploads[i].high - flows->uploads[i].low;
-    return peer->capacity.rate > 0 ? peer->capacity.rate : 0;
-}
-
-/* Who was given fewest so far, of them those first of whom least is known. */
+/* Who was given fewest so far, of them the fastest first: most is passed on by them. */
 static uint32_t rank_peers(const struct sk_timeline *timeline,
                            const struct sk_tracer_config *config, struct ranked *peers)
 {
@@ -46,8 +37,8 @@ static uint32_t rank_peers(const struct sk_timeline *timeline,
         if (blind || peer->alias || (config->receivers && !config->receivers[i]) ||
             !sk_timeline_watched(peer, timeline->end_ms) || sk_bitfield_full(&peer->held))
             continue;
-        peers[count++] =
-            (struct ranked){peer->given_count, -doubt_of(timeline, config->flows, i), i};
+        double capacity = peer->capacity.rate > 0 ? peer->capacity.rate : 0;
+        peers[count++] = (struct ranked){peer->given_count, -capacity, i};
     }
     qsort(peers, count, sizeof *peers, compare);
     return count;

@@ -3,8 +3,8 @@
  * gave it. Layer: audit; pure.
  *
  * A piece that hardly anybody holds and that one peer was given can spread from few others than
- * that peer. Which pieces, to whom: the rarest, each once, to the peers of which least is known, by
- * turns. What came from us is no flow, and is left out of the estimate (sk_flow_gifts()).
+ * that peer. Which pieces, to whom: the rarest, each once, to all peers by turns, the fastest
+ * first. What came from us is no flow, and is left out of the estimate (sk_flow_gifts()).
  */
 #ifndef SK_AUDIT_FLOW_TRACER_H
 #define SK_AUDIT_FLOW_TRACER_H
@@ -15,7 +15,6 @@ struct sk_tracer_config {
     const bool *unobservable; /* by peer: its gains cannot be read; NULL: of none */
     const bool *receivers;    /* by peer: whether it can be given to; NULL: all that are watched */
     const struct sk_bitfield *held; /* pieces that can be given; NULL: all */
-    const struct sk_flows *flows;   /* the estimate so far; NULL: none yet */
 };
 
 /*
