@@ -97,8 +97,8 @@ def check_tracers(tap, swarm, report):
 
 
 def check_flows(tap, swarm, report, taken):
-    """From who was given a piece bytes went on to others. Not all are sources in the flows: some tell of
-    their connections late, and of an incoming one by a port that says little."""
+    """From who was given a piece bytes went on to others. The estimate does not always see it:
+    it goes by what peers tell of their connections."""
     onward = {t["to"] for t in taken if t["spread_to"]}
     sources = {f["from"] for f in report["flows"]}
     tap.check(2 * len(onward & sources) >= len(onward) > 0, "most who were given them are sources of flows",
