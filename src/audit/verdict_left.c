@@ -205,7 +205,9 @@ void sk_judge_tells(struct sk_judge *judge, uint32_t index)
         if (line->left == SK_ANNOUNCE_UNKNOWN || !around(judge, peer, line))
             continue;
         double allowed = held(&tally, line->at_s + judge->slack_s) + 2 * piece;
-        if (judge->counting[index] != SK_COUNTING_PIECES)
+        /* Where it has told whole numbers only, so far, it is taken for one that counts pieces:
+         * that it does not tell what it holds spares it, and no blocks under way explain it. */
+        if (judge->counting[index] == SK_COUNTING_BLOCKS)
             allowed += sk_judge_under_way(judge, &tally, line);
         compared++;
         more += size - (double)line->left > allowed;

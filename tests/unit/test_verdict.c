@@ -321,6 +321,27 @@ static void test_resumed_run(void **state)
     }
 }
 
+/* Tells no HAVE; after two announces of whole pieces it is known that it gained some, and so that
+ * it had something to give. */
+static void test_silent_newcomer(void **state)
+{
+    struct world world;
+    begin(&world);
+    allow_many(&world);
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0.5, LEECHER, 0);
+    join(&world, 0.5, 3, 0);
+    gain(&world, 3, 0, 40, 1, 600);
+    for (int k = 0; k <= 2; k++)
+        say(&world, 5 + k * PERIOD_S, LEECHER, k * UINT64_C(12000000), 20 * (uint64_t)k * PIECE,
+            SIZE - 20 * (uint64_t)k * PIECE)
+            ->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+    judge(&world, 900);
+    assert_clear(&world, LEECHER);
+    assert_int_equal(verdict(&world, LEECHER)->why, SK_WHY_SILENT);
+    end(&world);
+}
+
 #define BLOCKS 5 /* clients */
 
 /* Five clients count blocks, and have some pieces under way; the first of them tells only half of
@@ -722,6 +743,7 @@ int main(void)
         cmocka_unit_test(test_started_before_we_connected),
         cmocka_unit_test(test_found_on_disk),
         cmocka_unit_test(test_resumed_run),
+        cmocka_unit_test(test_silent_newcomer),
         cmocka_unit_test(test_learned_under_way),
         cmocka_unit_test(test_left_more),
         cmocka_unit_test(test_once),
