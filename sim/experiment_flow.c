@@ -40,7 +40,7 @@ struct trial {
     size_t gifts_count;
 };
 
-enum { OURS, UNIFORM, GRAVITY, ENTROPY, METHODS };
+enum { OURS, UNIFORM, GRAVITY, ENTROPY, LEVEL, METHODS };
 
 struct score {
     double misallocated[METHODS], upload_error, edges_held, uploads_held;
@@ -177,7 +177,7 @@ static void score_edges(const struct trial *trial, const struct sk_flows *flows,
     for (size_t k = 0; k < flows->edges_count; k++) {
         const struct sk_flow_edge *edge = &flows->edges[k];
         const double by[METHODS] = {edge->bytes, edge->baseline.uniform, edge->baseline.gravity,
-                                    edge->baseline.entropy};
+                                    edge->baseline.entropy, edge->baseline.level};
         double true_bytes = truth(trial, edge->from, edge->to);
         if (!trial->judged[edge->to])
             continue;
@@ -481,6 +481,7 @@ static int run_place(const struct sk_sim_options *options, const struct place *p
     sk_sim_report_text(report, "swarm", place->name);
     sk_sim_report_number(report, "ours_%", ours.misallocated[OURS] / runs, 1);
     sk_sim_report_number(report, "entropy_%", ours.misallocated[ENTROPY] / runs, 1);
+    sk_sim_report_number(report, "level_%", ours.misallocated[LEVEL] / runs, 1);
     sk_sim_report_number(report, "gravity_%", ours.misallocated[GRAVITY] / runs, 1);
     sk_sim_report_number(report, "uniform_%", ours.misallocated[UNIFORM] / runs, 1);
     sk_sim_report_number(report, "oracle_%", oracle.misallocated[OURS] / runs, 1);

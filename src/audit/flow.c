@@ -100,6 +100,7 @@ static void add_bytes(struct sk_flow_bytes *sum, const struct sk_flow_bytes *mor
     sum->uniform += more->uniform;
     sum->gravity += more->gravity;
     sum->entropy += more->entropy;
+    sum->level += more->level;
 }
 
 static void make_edges(const struct sk_flow_world *world, const struct sk_flow_share *shares,

@@ -4,22 +4,23 @@
  *
  * For every piece gained it is found who can have given it: held it when it will have been asked
  * for it, and was connected. Among them the bytes are shared out so that no source gives more than
- * its capacity in any slot of time, and apart from that in proportion to what it gives one receiver
- * (capacity over receivers, which our own probe's share of it tells) and to how likely that piece
+ * its capacity in any slot of time, and apart from that in proportion to how likely that piece
  * would have been taken from it (clients take the rarest first; how strictly is learned from the
- * same gains). It is maximum entropy relative to those weights. docs/MEASURING.md has the formulas,
- * the sources and what was measured.
+ * same gains), and to what the pair is found to give around that time, both ways: unchoking lasts,
+ * and is returned. docs/MEASURING.md has the formulas, the sources and what was measured.
  *
  * What a source gave by turns cannot be seen in such shares: intervals are as wide as simulations
  * say they must be, and never beyond what is certain, or possible, by who held what.
  *
  * The baselines are computed from the same candidates: uniform among holders; gravity (by
- * capacity); maximum entropy under the capacities, in slots of 10 s.
+ * capacity); maximum entropy under the capacities, in slots of 10 s, relative to gravity and
+ * (level) to uniform.
  *
  * Memory: SK_FLOW_CELLS_MAX bytes for the candidates of gains, as many for how rare pieces are, 200
- * bytes a pair of peers that may be connected (SK_FLOW_PAIRS_MAX where nobody told), two bits a
- * piece of each peer, 24 bytes a gain. Where that does not do, one gain in `stride` is looked at,
- * and slots get longer. Time is bounded by the same.
+ * bytes a pair of peers that may be connected (SK_FLOW_PAIRS_MAX where nobody told) and 13 more a
+ * turn of 20 s (at most 7 SK_FLOW_CELLS_MAX), two bits a piece of each peer, 24 bytes a gain. Where
+ * that does not do, one gain in `stride` is looked at, and slots get longer. Time is bounded by the
+ * same.
  */
 #ifndef SK_AUDIT_FLOW_H
 #define SK_AUDIT_FLOW_H
@@ -46,7 +47,7 @@ struct sk_flow_config {
 
 /* Bytes by each method. */
 struct sk_flow_bytes {
-    double uniform, gravity, entropy;
+    double uniform, gravity, entropy, level;
 };
 
 struct sk_flow_edge {

@@ -176,6 +176,7 @@ static int course_init(struct course *course, const struct sk_timeline *timeline
  * whole, when they were asked for it. */
 struct look {
     uint32_t speed, back_ms;
+    bool used;              /* there are sources of that speed */
     uint32_t next;          /* in the order of gains */
     struct walker *walkers; /* of each peer */
 };
@@ -253,6 +254,7 @@ static int set_looks(struct scene *scene)
             world->timeline->piece_size * world->fanout[i] / world->capacity_bytes_s[i];
         int speed = (int)lround(log2(fmax(1, seconds)));
         scene->speed[i] = (uint8_t)SK_MIN(speed, SPEEDS - 1);
+        scene->looks[2 * scene->speed[i]].used = scene->looks[2 * scene->speed[i] + 1].used = true;
     }
     return 0;
 }
@@ -482,7 +484,7 @@ static void run_course(struct scene *scene, const struct course *course,
         }
         for (struct look *look = scene->looks; look < scene->looks + LOOKS; look++) {
             until = SK_MIN(b + look->back_ms / course->bin_ms, course->bins - 1);
-            for (; look->next < course->gains_to[until + 1]; look->next++)
+            for (; look->used && look->next < course->gains_to[until + 1]; look->next++)
                 gain(scene, look, course->gains[look->next], gifts);
         }
         for (uint32_t k = course->holdings_to[b]; k < course->holdings_to[b + 1]; k++)

@@ -6,6 +6,7 @@
 #define SK_AUDIT_FLOW_INTERNAL_H
 
 #include "audit/flow.h"
+#include "base/assert.h"
 #include "base/limits.h"
 
 #define SK_FLOW_NONE UINT32_MAX
@@ -77,6 +78,26 @@ struct sk_flow_choice sk_flow_choice(uint8_t choice); /* choice > 0 */
 
 /* ---- flow_chance.c: how strictly clients take the rarest first, learned ---- */
 void sk_flow_learn_chances(struct sk_flow_world *world);
+
+/* ---- flow_turns.c: that who feeds whom lasts, and is returned ---- */
+/* By pair or peer, then turn. */
+struct sk_flow_turns {
+    uint32_t count, turn_ms;
+    float *favour;    /* of the pair, 1 = none */
+    float *given;     /* bytes that it was found to give: to be set before it is learned from */
+    float *expected;  /* bytes that it would give without favour */
+    uint8_t *present; /* of the pair: it had something to give */
+    float *gained;    /* bytes, of the receiver */
+    float *could;     /* weight of the source: to be set too */
+};
+int sk_flow_turns_init(struct sk_flow_turns *turns, const struct sk_flow_world *world);
+void sk_flow_turns_deinit(struct sk_flow_turns *turns);
+/* Sets the favour anew; `given` is smoothed. */
+void sk_flow_turns_learn(struct sk_flow_turns *turns, const struct sk_flow_world *world);
+static inline uint32_t sk_flow_turn(const struct sk_flow_turns *turns, uint32_t at_ms)
+{
+    return SK_MIN(at_ms / turns->turn_ms, turns->count - 1);
+}
 
 /* ---- flow_shares.c: what each pair's share is ---- */
 struct sk_flow_share {

@@ -4,9 +4,10 @@
  * time is scaled down, until all fits (maximum entropy relative to the weights). With weights by
  * capacity that is a baseline.
  *
- * Ours has two more things to go by. Weights are by what a source gives one receiver, capacity over
- * receivers, so that slow sources, which are always busy, are filled first. And which piece it was
- * matters (flow_chance.c).
+ * Ours has two more things to go by. Which piece it was matters (flow_chance.c). And who feeds whom
+ * lasts, and is returned (flow_turns.c). Capacity is a limit and no weight: a source that could
+ * give more gives no more of what others can give as well, since it is the receivers' lines and
+ * the turns of unchoking that share it out.
  */
 #include "audit/flow_internal.h"
 
@@ -17,6 +18,10 @@
 
 #define SLOT_MS 10000
 #define PASSES 30 /* of scaling */
+#define ROUNDS 4  /* of learning who is favoured: with more it fits to chance */
+#define PASSES_FIRST 12
+#define PASSES_ROUND 2
+#define PASSES_LAST 10
 #define TERMS_MAX                                                                                  \
     4e8 /* shares computed in all passes: with more of them there are fewer passes                 \
          */
@@ -28,7 +33,8 @@ struct scaling {
     float *weight;        /* of each source */
     float *factor, *sent; /* of each source in each slot; sent: bytes */
     float chance[SK_FLOW_CHOICES];
-    float *terms; /* of a gain */
+    float *terms;                /* of a gain */
+    struct sk_flow_turns *turns; /* NULL: nobody is favoured */
 };
 
 static uint32_t slot_of(const struct scaling *scaling, uint32_t gain)
@@ -43,6 +49,8 @@ static float weigh(struct scaling *scaling, uint32_t to, uint32_t gain)
     const uint8_t *row = sk_flow_row(world, to, gain);
     uint32_t first = world->incoming[to], width = world->incoming[to + 1] - first;
     uint32_t slot = slot_of(scaling, gain);
+    const struct sk_flow_turns *turns = scaling->turns;
+    uint32_t turn = turns ? sk_flow_turn(turns, world->gains[gain].at_ms) : 0;
     float sum = 0;
     for (uint32_t k = 0; k < width; k++) {
         scaling->terms[k] = 0;
@@ -51,6 +59,8 @@ static float weigh(struct scaling *scaling, uint32_t to, uint32_t gain)
         uint32_t from = world->pairs[first + k].from;
         float term = scaling->weight[from] * scaling->chance[row[k]] *
                      scaling->factor[from * (size_t)scaling->slots + slot];
+        if (turns)
+            term *= turns->favour[(first + k) * (size_t)turns->count + turn];
         if (world->blind[from])
             term *= (float)world->blind_share;
         sum += scaling->terms[k] = term;
@@ -90,17 +100,18 @@ static void rescale(struct scaling *scaling)
         float *sent = scaling->sent + i * (size_t)scaling->slots;
         for (uint32_t s = 0; s < scaling->slots; s++) {
             float times = sent[s] > 0 ? limit / sent[s] : 1;
-            if (world->capacity_known[i])
+            /* Who is not watched can seem to have held anything: it is held to what is usual. */
+            if (world->capacity_known[i] || world->blind[i])
                 factor[s] = SK_MAX(FACTOR_LEAST, SK_MIN(1, factor[s] * times));
             sent[s] = 0;
         }
     }
 }
 
-static void scale(struct scaling *scaling)
+static void scale(struct scaling *scaling, uint32_t most)
 {
     double terms = (double)scaling->world->row_of[scaling->world->peers] + 1;
-    uint32_t passes = (uint32_t)SK_MAX(1, SK_MIN(PASSES, TERMS_MAX / terms));
+    uint32_t passes = (uint32_t)SK_MAX(1, SK_MIN(most, TERMS_MAX / PASSES * most / terms));
     for (uint32_t pass = 0; pass < passes; pass++) {
         share_out(scaling, NULL);
         rescale(scaling);
@@ -118,7 +129,7 @@ static void start(struct scaling *scaling)
 
 /* ---- baselines ---- */
 
-enum method { UNIFORM, GRAVITY, ENTROPY, METHODS };
+enum method { UNIFORM, GRAVITY, ENTROPY, LEVEL, METHODS };
 
 static void baselines(struct scaling *scaling, struct sk_flow_share *shares, double *given)
 {
@@ -128,32 +139,72 @@ static void baselines(struct scaling *scaling, struct sk_flow_share *shares, dou
     for (enum method method = UNIFORM; method < METHODS; method++) {
         start(scaling);
         for (uint32_t i = 0; i < world->peers; i++)
-            scaling->weight[i] = method == UNIFORM ? 1 : (float)world->capacity_bytes_s[i];
+            scaling->weight[i] =
+                method == UNIFORM || method == LEVEL ? 1 : (float)world->capacity_bytes_s[i];
         for (uint32_t e = 0; e < world->pairs_count; e++)
             given[e] = 0;
-        if (method == ENTROPY)
-            scale(scaling);
+        if (method == ENTROPY || method == LEVEL)
+            scale(scaling, PASSES);
         share_out(scaling, given);
         for (uint32_t e = 0; e < world->pairs_count; e++) {
             struct sk_flow_bytes *bytes = &shares[e].baseline;
             *(method == UNIFORM   ? &bytes->uniform
               : method == GRAVITY ? &bytes->gravity
-                                  : &bytes->entropy) = given[e];
+              : method == ENTROPY ? &bytes->entropy
+                                  : &bytes->level) = given[e];
         }
     }
 }
 
 /* ---- ours ---- */
 
-static void ours(struct scaling *scaling)
+/* What the pairs are found to give in each turn, and what their sources weigh. */
+static void find_turns(struct scaling *scaling, struct sk_flow_turns *turns)
+{
+    const struct sk_flow_world *world = scaling->world;
+    size_t cells = (size_t)world->pairs_count * turns->count;
+    for (size_t i = 0; i < cells; i++)
+        turns->given[i] = 0;
+    for (uint32_t to = 0; to < world->peers; to++) {
+        uint32_t first = world->incoming[to], width = world->incoming[to + 1] - first;
+        for (uint32_t gain = world->gains_of[to]; gain < world->gains_of[to + 1]; gain++) {
+            float sum = weigh(scaling, to, gain);
+            float times = sum > 0 ? world->gains[gain].bytes * (float)world->stride / sum : 0;
+            uint32_t turn = sk_flow_turn(turns, world->gains[gain].at_ms);
+            for (uint32_t k = 0; k < width; k++)
+                turns->given[(first + k) * (size_t)turns->count + turn] +=
+                    scaling->terms[k] * times;
+        }
+    }
+    for (uint32_t i = 0; i < world->peers; i++) {
+        const float *factor = scaling->factor + i * (size_t)scaling->slots;
+        float weight = scaling->weight[i] * (world->blind[i] ? (float)world->blind_share : 1);
+        for (uint32_t t = 0; t < turns->count; t++) {
+            uint32_t slot = (uint32_t)((uint64_t)t * turns->turn_ms / scaling->slot_ms);
+            uint32_t end = (uint32_t)((t + UINT64_C(1)) * turns->turn_ms / scaling->slot_ms);
+            float sum = 0, count = 0;
+            for (; count == 0 || (slot < end && slot < scaling->slots); slot++, count++)
+                sum += factor[SK_MIN(slot, scaling->slots - 1)];
+            turns->could[i * (size_t)turns->count + t] = weight * sum / count;
+        }
+    }
+}
+
+static void ours(struct scaling *scaling, struct sk_flow_turns *turns)
 {
     const struct sk_flow_world *world = scaling->world;
     for (uint32_t c = 0; c < SK_FLOW_CHOICES; c++)
         scaling->chance[c] = world->chance[c];
     for (uint32_t i = 0; i < world->peers; i++)
-        scaling->weight[i] = (float)(world->capacity_bytes_s[i] / world->fanout[i]);
+        scaling->weight[i] = 1;
     start(scaling);
-    scale(scaling);
+    scale(scaling, PASSES_FIRST);
+    scaling->turns = turns;
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        find_turns(scaling, turns);
+        sk_flow_turns_learn(turns, world);
+        scale(scaling, round + 1 < ROUNDS ? PASSES_ROUND : PASSES_LAST);
+    }
 }
 
 /* Bytes with what they may be wrong by. */
@@ -205,16 +256,18 @@ int sk_flow_share_out(const struct sk_flow_world *world, struct sk_flow_share *r
                       double *ret_slot_s)
 {
     struct scaling scaling;
+    struct sk_flow_turns turns;
     double *given = sk_mem_calloc(world->pairs_count + 1, sizeof *given);
-    int err = init(&scaling, world);
-    if (!given)
+    int err = init(&scaling, world), turns_err = sk_flow_turns_init(&turns, world);
+    if (!given || turns_err)
         err = SKEP_ERR_NOMEM;
     if (!err) {
         baselines(&scaling, ret_shares, given);
-        ours(&scaling);
+        ours(&scaling, &turns);
         keep(&scaling, ret_shares);
         *ret_slot_s = scaling.slot_ms / 1e3;
     }
+    sk_flow_turns_deinit(&turns);
     sk_mem_free(given);
     sk_mem_free(scaling.weight);
     sk_mem_free(scaling.terms);

@@ -200,6 +200,102 @@ static void test_aliases_give_nothing(void **state)
     sk_timeline_deinit(&timeline);
 }
 
+/* 2 told twice, and only the second time of 3: they met after the first. */
+static void test_linked_later(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_bits(&timeline, 1, 2, PIECES);
+    tell_bits(&timeline, 1, 3, 0);
+    tell_link(&timeline, 2, 3, 1);
+    tell_link(&timeline, 5, 2, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        tell_have(&timeline, 12 + i, 3, i);
+    tell_link(&timeline, 65, 2, 3);
+    for (uint32_t i = 4; i < 8; i++)
+        tell_have(&timeline, 66 + i, 3, i);
+    estimate(&timeline, &usual, &flows);
+    assert_true(edge(&timeline, &flows, 1, 3).bytes > 5.5 * PIECE);
+    assert_true(edge(&timeline, &flows, 2, 3).bytes > PIECE);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+/* Who tells more links in all than go into one message has not filled one. */
+static void test_many_messages(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_bits(&timeline, 1, 2, PIECES);
+    tell_bits(&timeline, 1, 3, 0);
+    tell_link(&timeline, 2, 3, 1);
+    for (uint32_t i = 0; i < 49; i++)
+        tell_bits(&timeline, 1.5, 10 + i, 0);
+    for (uint32_t i = 0; i < 49; i++)
+        tell_link(&timeline, 2 + 60 * (i / 30), 3, 10 + i);
+    for (uint32_t i = 0; i < 4; i++)
+        tell_have(&timeline, 200 + i, 3, i);
+    tell_link(&timeline, 400, 3, 2);
+    estimate(&timeline, &usual, &flows);
+    assert_float_equal(edge(&timeline, &flows, 1, 3).bytes, 4 * PIECE, 1);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+/* 3 took of 1 or of 2; it gave to 1 more than 4 can have, to 2 nothing: tit for tat says who gave.
+ */
+static void test_returned(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, 8);
+    tell_bits(&timeline, 1, 2, 8);
+    tell_bits(&timeline, 1, 3, 0);
+    tell_bits(&timeline, 1, 4, 0);
+    for (uint32_t i = 8; i < PIECES; i++)
+        tell_have(&timeline, 2, 3, i);
+    tell_have(&timeline, 2, 4, 15);
+    for (uint32_t i = 0; i < 8; i++) {
+        tell_have(&timeline, 20 + i, 3, i);
+        tell_have(&timeline, 20.5 + i, 1, 8 + i);
+    }
+    estimate(&timeline, &usual, &flows);
+    double returned = edge(&timeline, &flows, 1, 3).bytes;
+    assert_true(edge(&timeline, &flows, 3, 1).bytes >= 7 * PIECE);
+    assert_true(returned > 1.1 * edge(&timeline, &flows, 2, 3).bytes);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+/* Only 1 can have given the first pieces: likely it gave the next as well, and those long after
+ * less likely. */
+static void test_lasts(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    double soon[2];
+    for (int late = 0; late < 2; late++) {
+        begin(&timeline);
+        tell_bits(&timeline, 1, 1, PIECES);
+        tell_bits(&timeline, 1, 2, 8);
+        tell_bits(&timeline, 1, 3, 0);
+        for (uint32_t i = 0; i < 24; i++)
+            tell_have(&timeline, 20 + 0.5 * i, 3, 8 + i);
+        for (uint32_t i = 0; i < 8; i++)
+            tell_have(&timeline, (late ? 900 : 33) + i, 3, i);
+        estimate(&timeline, &usual, &flows);
+        soon[late] = edge(&timeline, &flows, 1, 3).bytes - 24 * PIECE;
+        sk_flows_deinit(&flows);
+        sk_timeline_deinit(&timeline);
+    }
+    assert_true(soon[0] > soon[1] + 0.5 * PIECE);
+}
+
 static void test_unobservable(void **state)
 {
     struct sk_timeline timeline;
@@ -516,6 +612,10 @@ int main(void)
         cmocka_unit_test(test_cannot_be_told_apart),
         cmocka_unit_test(test_capacity_binds),
         cmocka_unit_test(test_no_link_no_flow),
+        cmocka_unit_test(test_linked_later),
+        cmocka_unit_test(test_many_messages),
+        cmocka_unit_test(test_returned),
+        cmocka_unit_test(test_lasts),
         cmocka_unit_test(test_aliases_give_nothing),
         cmocka_unit_test(test_unobservable),
         cmocka_unit_test(test_gifts_are_no_flow),
