@@ -1,5 +1,5 @@
 /* Flows of whatever was observed: each 8 bytes are an observation. */
-#include "audit/flow.h"
+#include "audit/flow_tracer.h"
 #include "base/assert.h"
 #include "swarm/source.h"
 
@@ -17,6 +17,7 @@ static struct sk_endpoint address(uint8_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct sk_flow_config config = {0};
+    const struct sk_tracer_config tracers = {0};
     struct sk_timeline timeline;
     struct sk_flows flows;
     struct sk_flow_gift gifts[4];
@@ -46,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sum += edge->bytes;
     }
     SK_ASSERT(fabs(sum - flows.gained_bytes) <= 1e-4 * flows.gained_bytes);
-    SK_ASSERT(sk_flow_tracers(&timeline, &flows, &config, gifts, SK_ARRAY_LEN(gifts)) >= 0);
+    SK_ASSERT(sk_flow_tracers(&timeline, &tracers, gifts, SK_ARRAY_LEN(gifts)) >= 0);
     sk_flows_deinit(&flows);
     sk_timeline_deinit(&timeline);
     return 0;
