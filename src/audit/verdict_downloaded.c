@@ -33,6 +33,9 @@ struct run {
     double from_s, until_s;                    /* our connection */
     struct base bases[BASES];
     bool began, seed; /* it has announced; it lacked nothing then */
+    /* By how much left fell more than was downloaded, in the one step where that was most: some of
+     * its files were unwanted, or found on its disk, or an announce is damaged. */
+    double jump;
     /* What may have been under way at its announces so far, by what it said itself. */
     double most;
     uint32_t compared;
@@ -89,8 +92,8 @@ static double begun_anew(const struct run *run, const struct sk_reports_line *li
     if (line->event != SK_ANNOUNCE_STARTED || line->left > size || counts_blocks(run))
         return most;
     double has = (double)(size - line->left), came = (double)line->downloaded;
-    if (line == run->lines && has < came + piece)
-        return SK_MIN(most, came - has + (has > 0 ? piece : 0));
+    if (line == run->lines && has <= came)
+        return SK_MIN(most, came - has);
     if (line == run->lines)
         return most;
     if (run->stopped == line - 1 && run->stopped->left == line->left)
@@ -111,7 +114,7 @@ static double least(const struct run *run, const struct base *base,
         return floor;
     /* Where left counts blocks, it fell by what came and by nothing else. */
     double fell = (double)(base->line->left - line->left) - (counts_blocks(run) ? 0 : base->begun);
-    return SK_MAX(floor, fell);
+    return SK_MAX(floor, fell - run->jump);
 }
 
 /* What may be under way at a line by what was said since the bases: negative where its counter has
@@ -140,6 +143,7 @@ static void begin_run(struct run *run)
     run->bases[CONNECTED] = (struct base){.at_s = run->from_s, .begun = run->judge->partial};
     run->bases[FIRST] = (struct base){.at_s = INFINITY};
     run->began = run->seed = false;
+    run->jump = 0;
 }
 
 /*
@@ -165,6 +169,14 @@ static void see_before(struct run *run, const struct sk_reports_line *line)
     run->seed = line->left == 0;
 }
 
+/* The step from the announce before, of the same run. */
+static void note_jump(struct run *run, const struct sk_reports_line *line)
+{
+    double grown = sk_judge_difference(line[-1].downloaded, line->downloaded, false);
+    if (line->left < line[-1].left && line[-1].left != SK_ANNOUNCE_UNKNOWN && !isnan(grown))
+        run->jump = SK_MAX(run->jump, (double)(line[-1].left - line->left) - grown);
+}
+
 static void note_room(struct run *run, const struct sk_reports_line *line, const struct room *room)
 {
     double piece = run->judge->timeline->piece_size;
@@ -188,6 +200,8 @@ static void see_within(struct run *run, const struct sk_reports_line *line,
     if (anew) {
         begin_run(run);
         run->bases[CONNECTED].at_s = INFINITY;
+    } else if (line > run->lines) {
+        note_jump(run, line);
     }
     if (!run->began)
         run->seed = line->left == 0;
@@ -240,13 +254,14 @@ static double surplus(const struct sk_judge *judge, const struct sk_tally *tally
 
 /* Of one run of a client, what it says to have downloaded too much: as events (pieces), with how
  * many waste may explain. The counter of its first announce may be older than it says, so the
- * second one is tried as well, and what speaks for the client counts. */
+ * second one is tried as well, and what speaks for the client counts. Any may be damaged: what one
+ * has too much the one before has to show. */
 static void judge_run(struct sk_judge *judge, const struct sk_tally *tally,
                       const struct sk_reports_line *lines, uint32_t count,
                       struct sk_finding *finding, double *events, double *mean)
 {
     const struct sk_verdict_config *config = judge->config;
-    double piece = judge->timeline->piece_size, extra = 0, expected = 0;
+    double piece = judge->timeline->piece_size, extra = 0, expected = 0, before = 0;
     for (uint32_t i = 1; i < count; i++) {
         double gained[2], over[2];
         over[0] = over[1] = surplus(judge, tally, &lines[0], &lines[i], &gained[0]);
@@ -257,7 +272,8 @@ static void judge_run(struct sk_judge *judge, const struct sk_tally *tally,
         if (isnan(over[k]))
             continue;
         expected = config->waste_share * (gained[k] / piece + WASTED_LEAST);
-        extra = SK_MAX(over[k], 0.0);
+        extra = SK_MIN(SK_MAX(over[k], 0.0), before);
+        before = SK_MAX(over[k], 0.0);
         double claimed = (double)(lines[i].downloaded - lines[k].downloaded);
         double allowed = claimed - (over[k] - expected) * piece;
         sk_judge_note(finding, sk_evidence_events(extra, expected) > 1 / SK_VERDICT_FAULT, claimed,

@@ -25,8 +25,8 @@ static double deviation(const struct sk_judge *judge, uint32_t peer, double *ret
     const struct sk_upload_bound *bound = &judge->config->uploads[peer];
     const struct sk_judge_upload *upload = &judge->uploads[peer];
     double piece = judge->timeline->piece_size;
-    if (!(bound->bytes > 0) || !(bound->high > bound->bytes) || !(upload->told > 0) ||
-        !(upload->claimed > 0))
+    if (!isfinite(upload->dark) || !(bound->bytes > 0) || !(bound->high > bound->bytes) ||
+        !(upload->told > 0) || !(upload->claimed > 0))
         return NAN;
     double scale = 1 + upload->dark / upload->told;
     *ret_estimate = bound->bytes * scale + upload->taken + piece;

@@ -40,6 +40,14 @@ static double gained_after(struct later *later, const struct sk_tally *tally, do
     return later->bytes;
 }
 
+/* Who lacks more than before wants more, or lost some: what it gains from then on, and maybe from
+ * the announce before on, it need not have lacked before. */
+static void forget(struct later *later, const struct sk_tally *tally, double at_s)
+{
+    gained_after(later, tally, at_s);
+    later->bytes = 0;
+}
+
 /* The connection of ours within which the line falls, or NULL. */
 static const struct sk_span *around(const struct sk_judge *judge,
                                     const struct sk_timeline_peer *peer,
@@ -163,9 +171,15 @@ void sk_judge_left(struct sk_judge *judge, uint32_t index)
     struct sk_tally tally = sk_tally(judge->timeline, peer);
     const struct sk_reports_line *lines;
     struct later later = {.next = peer->gains_count};
-    for (uint32_t i = sk_judge_lines(judge, index, &lines); i-- > 0 && !peer->shrank;)
-        if (lines[i].left != SK_ANNOUNCE_UNKNOWN)
-            judge_line(judge, &tally, &later, index, lines, i);
+    uint64_t next = 0; /* left, in the announce after */
+    for (uint32_t i = sk_judge_lines(judge, index, &lines); i-- > 0 && !peer->shrank;) {
+        if (lines[i].left == SK_ANNOUNCE_UNKNOWN)
+            continue;
+        if (next > lines[i].left)
+            forget(&later, &tally, lines[i].at_s + judge->slack_s);
+        judge_line(judge, &tally, &later, index, lines, i);
+        next = lines[i].left;
+    }
     for (enum sk_verdict_check check = SK_CHECK_LEFT_MORE; check <= SK_CHECK_LEFT_LESS; check++)
         findings[check].value =
             sk_evidence_counts(findings[check].said, findings[check].against, SK_VERDICT_FAULT);

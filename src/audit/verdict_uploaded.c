@@ -47,18 +47,25 @@ struct window {
     double gains; /* and what all these allow */
 };
 
+/* What a peer's announces say until one of them, from its first on. */
+struct said {
+    double bytes;   /* downloaded, */
+    double seconds; /* in that time */
+};
+
 struct swarm {
     struct sk_judge *judge;
     struct sk_tally *tallies;
-    bool *speaks;     /* of each peer: it tells whom it is connected to */
-    uint32_t *begins; /* of each peer's links in `near`, and the end */
+    struct said *said; /* by line */
+    bool *speaks;      /* of each peer: it tells whom it is connected to */
+    uint32_t *begins;  /* of each peer's links in `near`, and the end */
     struct near *near;
     struct near *row; /* of the peer at hand: to whom it may have been connected */
     uint32_t row_count;
-    uint32_t *since; /* from when on the peer at hand may have held each piece */
-    double busy_bytes_s;
-    bool by_piece;     /* the peer at hand: gains of what it held count alone */
-    uint64_t *counted; /* bytes of those among the first n gains of one it is near */
+    uint32_t *since;     /* from when on the peer at hand may have held each piece */
+    double busy_bytes_s; /* INFINITY: nobody was seen to gain */
+    bool by_piece;       /* the peer at hand: gains of what it held count alone */
+    uint64_t *counted;   /* bytes of those among the first n gains of one it is near */
     struct window (*windows)[BASE_COUNT]; /* of the peer at hand, by announce */
     uint64_t looks;                       /* that may still be taken, */
     uint32_t waiting;                     /* at so many peers */
@@ -184,6 +191,37 @@ static double gained(const struct swarm *swarm, const struct sk_tally *tally, do
     return (double)(sk_tally_bytes(tally, to) - sk_tally_bytes(tally, from));
 }
 
+/* Sums up what the peer's announces say to have downloaded, and the time in which they say so. */
+static void sum_up_said(struct swarm *swarm, uint32_t peer)
+{
+    const struct sk_reports_line *lines;
+    uint32_t count = sk_judge_lines(swarm->judge, peer, &lines);
+    struct said *said = swarm->said + (lines - swarm->judge->reports->lines);
+    for (uint32_t i = 1; i < count; i++) {
+        double grown = sk_judge_difference(lines[i - 1].downloaded, lines[i].downloaded,
+                                           sk_judge_anew(&lines[i - 1], &lines[i]));
+        said[i] = said[i - 1];
+        if (isnan(grown))
+            continue;
+        said[i].bytes += grown;
+        said[i].seconds += lines[i].at_s - lines[i - 1].at_s;
+    }
+}
+
+/* How many of the lines are not later than that. */
+static uint32_t lines_until(const struct sk_reports_line *lines, uint32_t count, double until_s)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (lines[middle].at_s <= until_s)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* What the peer itself says to have downloaded in the announces around the time: with how much of
  * the time they cover. */
 static double said(const struct swarm *swarm, uint32_t peer, double from_s, double until_s,
@@ -191,18 +229,28 @@ static double said(const struct swarm *swarm, uint32_t peer, double from_s, doub
 {
     const struct sk_reports_line *lines;
     uint32_t count = sk_judge_lines(swarm->judge, peer, &lines);
-    double bytes = 0;
+    const struct said *sums = swarm->said + (lines - swarm->judge->reports->lines);
     *ret_covered_s = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        double a = SK_MAX(lines[i - 1].at_s, from_s), b = SK_MIN(lines[i].at_s, until_s);
-        double grown = sk_judge_difference(lines[i - 1].downloaded, lines[i].downloaded,
-                                           sk_judge_anew(&lines[i - 1], &lines[i]));
-        if (a >= b || isnan(grown))
-            continue;
-        bytes += grown;
-        *ret_covered_s += b - a;
-    }
-    return bytes;
+    if (count < 2 || from_s >= until_s)
+        return 0;
+    uint32_t from = lines_until(lines, count, from_s), to = lines_until(lines, count, until_s);
+    from -= from > 0;
+    to -= to == count;
+    if (from >= to)
+        return 0;
+    double covered_s = sums[to].seconds - sums[from].seconds;
+    if (sums[from + 1].seconds > sums[from].seconds)
+        covered_s -= SK_MAX(from_s - lines[from].at_s, 0.0);
+    if (sums[to].seconds > sums[to - 1].seconds)
+        covered_s -= SK_MAX(lines[to].at_s - until_s, 0.0);
+    *ret_covered_s = SK_MAX(covered_s, 0.0);
+    return sums[to].bytes - sums[from].bytes;
+}
+
+/* What one that nobody saw may have gained in that time. */
+static double in_the_dark(const struct swarm *swarm, double seconds)
+{
+    return seconds > 0 ? seconds * swarm->busy_bytes_s : 0;
 }
 
 /* What the peer may have gained without our knowing: before we knew it, after we lost sight of it;
@@ -220,10 +268,10 @@ static double unseen(const struct swarm *swarm, uint32_t index, double from_s, d
         double full = peer->held.set == peer->held.count;
         blind_s = SK_MAX(SK_MIN(peer->first_ms / 1e3, until_s) - from_s, 0.0);
         blind_s += full ? 0 : SK_MAX(until_s - SK_MAX(end_s, from_s), 0.0);
-        return blind_s * swarm->busy_bytes_s;
+        return in_the_dark(swarm, blind_s);
     }
     double covered_s, bytes = said(swarm, index, from_s, until_s, &covered_s);
-    return bytes + SK_MAX(blind_s - covered_s, 0.0) * swarm->busy_bytes_s;
+    return bytes + in_the_dark(swarm, blind_s - covered_s);
 }
 
 /* What we took of it ourselves. */
@@ -257,7 +305,9 @@ static void add_gains(struct swarm *swarm, const struct near *near, struct windo
         return;
     double told = gained(swarm, &swarm->tallies[near->peer], from_s, until_s);
     double dark = unseen(swarm, near->peer, from_s, until_s);
-    if (told + dark > 0)
+    /* One that takes longer for a piece than the window has had of the next one, all the same. */
+    if (told + dark > 0 || sk_tally_told(&swarm->tallies[near->peer], from_s) <
+                               swarm->tallies[near->peer].peer->gains_count)
         window->gains += told + dark + swarm->judge->timeline->piece_size;
     window->told += told;
     window->dark += dark;
@@ -281,7 +331,7 @@ static void bound_by_gains(struct swarm *swarm, uint32_t index, uint32_t announc
         if (!window->seen)
             continue;
         double from_s = gains_from(swarm, window), until_s = gains_until(swarm, window);
-        double hidden = config->hidden_peers * swarm->busy_bytes_s * (until_s - from_s);
+        double hidden = in_the_dark(swarm, config->hidden_peers * (until_s - from_s));
         window->taken = taken(&judge->timeline->peers[index], from_s, until_s);
         window->dark += hidden;
         window->gains = (window->gains + hidden + window->taken) * (1 + config->waste_share);
@@ -303,6 +353,16 @@ static struct window window_between(const struct swarm *swarm, const struct sk_r
     };
 }
 
+/* The latest announce of the same client before the line: several may be behind one address, and a
+ * client that is new may have a counter that is old. NULL: none. */
+static const struct sk_reports_line *of_client(const struct sk_reports_line *lines, uint32_t i)
+{
+    for (uint32_t k = i; k-- > 0;)
+        if (lines[k].client == lines[i].client && lines[k].uploaded != SK_ANNOUNCE_UNKNOWN)
+            return &lines[k];
+    return NULL;
+}
+
 /* A row of windows for each announce but the first that tells uploads; how many. Constant
  * allowances (clocks, pieces that had begun) weigh least over the longest time, so announces are
  * compared with the first ones of the run as well; with two of them, as one may be damaged. */
@@ -316,9 +376,15 @@ static uint32_t make_windows(struct swarm *swarm, const struct sk_reports_line *
         if (line->uploaded == SK_ANNOUNCE_UNKNOWN || (i % stride && i + 1 < count))
             continue;
         const struct sk_reports_line *before = bases[BASE_BEFORE];
-        bool anew = before && line->uploaded < before->uploaded;
+        bool anew = before && sk_judge_anew(before, line);
         if (anew)
             bases[BASE_FIRST] = bases[BASE_SECOND] = NULL;
+        const struct sk_reports_line *own =
+            before && line->client != before->client ? of_client(lines, i) : NULL;
+        if (own) {
+            bases[BASE_BEFORE] = before = own;
+            bases[BASE_EARLIER] = NULL;
+        }
         for (enum base base = 0; base < BASE_COUNT && before; base++) {
             bool other = bases[base] && (base == BASE_BEFORE || bases[base] != before);
             swarm->windows[rows][base] = other ? window_between(swarm, bases[base], line, anew)
@@ -500,7 +566,7 @@ static int find_busy(struct swarm *swarm)
                 (double)sk_tally_bytes(&swarm->tallies[i], peer->gains_count) / seconds;
     }
     qsort(rates, count, sizeof *rates, by_rate);
-    swarm->busy_bytes_s = count ? rates[(uint32_t)(BUSY_SHARE * (count - 1))] : 0;
+    swarm->busy_bytes_s = count ? rates[(uint32_t)ceil(BUSY_SHARE * (count - 1))] : INFINITY;
     sk_mem_free(rates);
     return 0;
 }
@@ -510,6 +576,7 @@ static int prepare(struct swarm *swarm)
     const struct sk_timeline *timeline = swarm->judge->timeline;
     size_t peers = (size_t)timeline->peers_count + 1;
     swarm->tallies = sk_mem_calloc(peers, sizeof *swarm->tallies);
+    swarm->said = sk_mem_calloc((size_t)swarm->judge->reports->count + 1, sizeof *swarm->said);
     swarm->speaks = sk_mem_calloc(peers, sizeof *swarm->speaks);
     swarm->row = sk_mem_calloc(peers, sizeof *swarm->row);
     swarm->since = sk_mem_calloc(timeline->pieces, sizeof *swarm->since);
@@ -518,13 +585,14 @@ static int prepare(struct swarm *swarm)
     for (uint32_t i = 0; i < timeline->peers_count; i++)
         gains = SK_MAX(gains, timeline->peers[i].gains_count);
     swarm->counted = sk_mem_alloc(((size_t)gains + 1) * sizeof *swarm->counted);
-    if (!swarm->tallies || !swarm->speaks || !swarm->row || !swarm->since || !swarm->windows ||
-        !swarm->counted)
+    if (!swarm->tallies || !swarm->said || !swarm->speaks || !swarm->row || !swarm->since ||
+        !swarm->windows || !swarm->counted)
         return SKEP_ERR_NOMEM;
     for (uint32_t i = 0; i < timeline->peers_count; i++) {
         const struct sk_reports_line *lines;
         swarm->tallies[i] = sk_tally(timeline, &timeline->peers[i]);
         swarm->waiting += sk_judge_lines(swarm->judge, i, &lines) > 1;
+        sum_up_said(swarm, i);
     }
     int err = find_links(swarm);
     if (!err)
@@ -539,6 +607,7 @@ int sk_judge_uploaded(struct sk_judge *judge)
     for (uint32_t i = 0; i < judge->timeline->peers_count && !err; i++)
         judge_peer(&swarm, i);
     sk_mem_free(swarm.tallies);
+    sk_mem_free(swarm.said);
     sk_mem_free(swarm.speaks);
     sk_mem_free(swarm.begins);
     sk_mem_free(swarm.near);

@@ -1,0 +1,214 @@
+/* Honest clients that look odd: damaged announces, several clients behind an address, counters that
+ * are old, files unwanted and wanted again, receivers that are slow or that nobody watches. Each
+ * test accuses one of them without the rule that it is about. */
+#include "verdict_world.h"
+
+#define SEED 1
+#define LEECHER 2
+#define OTHER 3
+#define HELD 10
+#define REPORTS 9
+
+static uint64_t gained(int k)
+{
+    return (uint64_t)((4.5 + k * PERIOD_S) / 30) * PIECE;
+}
+
+/* A seed; a leecher that gains a piece every half minute, and reports so every five. Returns the
+ * first of its REPORTS announces. */
+static struct sk_announce *begin_trade(struct world *world)
+{
+    begin(world);
+    join(world, 0, SEED, PIECES);
+    join(world, 0.5, LEECHER, HELD);
+    gain(world, LEECHER, HELD, HELD + 80, 0.5, 2400.5);
+    for (int k = 0; k < REPORTS; k++)
+        say(world, 5 + k * PERIOD_S, LEECHER, 0, gained(k),
+            SIZE - HELD * (uint64_t)PIECE - gained(k));
+    return &world->announces[world->count - REPORTS];
+}
+
+/* Whatever an announce has in place of what was counted: it is one. */
+static void test_one_damaged_announce(void **state)
+{
+    for (int i = 0; i < 4 * REPORTS; i++) {
+        struct world world;
+        struct sk_announce *bad = begin_trade(&world) + i / 4;
+        if (i % 2)
+            bad->left = i % 4 == 1 ? 0 : SIZE;
+        else
+            bad->downloaded = i % 4 ? 0 : bad->downloaded + 200 * (uint64_t)PIECE;
+        judge(&world, 2500);
+        assert_not_accused(&world, LEECHER);
+        end(&world);
+    }
+}
+
+/* Of some files it decides that it does not want them: it lacks less, and downloaded nothing. */
+static void test_files_unwanted(void **state)
+{
+    struct world world;
+    struct sk_announce *reports = begin_trade(&world);
+    world.config.files = 5;
+    for (int k = 3; k < REPORTS; k++)
+        reports[k].left -= 10 * (uint64_t)PIECE;
+    judge(&world, 2500);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+/* First it wants a few files, and lacks but these; then all. */
+static void test_files_wanted(void **state)
+{
+    struct world world;
+    struct sk_announce *reports = begin_trade(&world);
+    world.config.files = 5;
+    for (int k = 0; k < 4; k++)
+        reports[k].left -= 50 * (uint64_t)PIECE;
+    judge(&world, 2500);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+/* Of whole pieces it has but the short last one when it starts, and five that are all but there. */
+static void test_short_piece(void **state)
+{
+    const uint64_t size = SIZE - PIECE / 2, begun = 5 * PIECE;
+    struct world world;
+    begin(&world);
+    sk_timeline_deinit(&world.timeline);
+    assert_int_equal(sk_timeline_init(&world.timeline, BEGIN_NS, PIECES, PIECE, size), 0);
+    world.config.partial_pieces = 200;
+    world.config.partial_s = 900;
+    world.config.skew_max_s = 0;
+    join(&world, 1, LEECHER, 0);
+    TELL(&world, 1, LEECHER, .kind = SK_OBS_HAVE, .a = PIECES - 1);
+    gain(&world, LEECHER, 0, 80, 25, 2425);
+    for (int k = 0; k < REPORTS; k++) {
+        uint64_t come = k ? (uint64_t)((k * PERIOD_S - 5) / 30) * PIECE : 0;
+        say(&world, 20 + k * PERIOD_S, LEECHER, 0, come - SK_MIN(come, begun),
+            size - PIECE / 2 - come)
+            ->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+    }
+    judge(&world, 2500);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+/* It starts with what it uploaded in all its life. */
+static void test_resumed_counter(void **state)
+{
+    for (int renamed = 0; renamed <= 1; renamed++) {
+        struct world world;
+        begin_trade(&world);
+        for (int k = 0; k < REPORTS; k++) {
+            uint64_t before = k > 3 ? 1000 * (uint64_t)PIECE : 0;
+            struct sk_announce *announce =
+                say(&world, 5 + k * PERIOD_S, SEED, before + (uint64_t)k * 10 * PIECE, 0, 0);
+            announce->event = k == 0 || k == 4 ? SK_ANNOUNCE_STARTED : SK_ANNOUNCE_NONE;
+            announce->peer_id[10] = renamed && k < 4;
+        }
+        judge(&world, 2500);
+        const struct sk_finding *finding =
+            &verdict(&world, SEED)->findings[SK_CHECK_UPLOADED_GAINS];
+        assert_true(finding->said == REPORTS - 1 && finding->against <= 1);
+        assert_not_accused(&world, SEED);
+        end(&world);
+    }
+}
+
+/* Two clients behind one address say that they listen at the same port. */
+static void test_two_at_an_endpoint(void **state)
+{
+    struct world world;
+    begin_trade(&world);
+    TELL(&world, 1, OTHER, .kind = SK_OBS_HEARD, .source = SK_SOURCE_TRACKER);
+    for (int k = 0; k < 2 * REPORTS; k++) {
+        uint64_t before = k % 2 ? 1000 * (uint64_t)PIECE : 0;
+        struct sk_announce *announce =
+            say(&world, 5 + k * PERIOD_S / 2, OTHER, before + (uint64_t)k * 1000, 0, SIZE);
+        announce->peer_id[10] = 7 + k % 2;
+    }
+    judge(&world, 2500);
+    assert_true(verdict(&world, OTHER)->findings[SK_CHECK_UPLOADED_GAINS].against <= 1);
+    assert_not_accused(&world, OTHER);
+    end(&world);
+}
+
+/* Another client each time is no excuse. */
+static void test_ever_another(void **state)
+{
+    struct world world;
+    begin_trade(&world);
+    for (int k = 0; k < REPORTS; k++)
+        say(&world, 5 + k * PERIOD_S, SEED, (uint64_t)k * 40 * PIECE, 0, 0)->peer_id[10] =
+            (uint8_t)k;
+    judge(&world, 2500);
+    assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
+    end(&world);
+}
+
+/* All who take from it are behind NAT; of those that we watch nobody gains. */
+static void test_nobody_gains(void **state)
+{
+    struct world world;
+    struct sk_upload_bound uploads[2] = {{1, 1, 2}, {NAN, NAN, NAN}};
+    begin(&world);
+    world.config.uploads = uploads;
+    join(&world, 0, SEED, PIECES);
+    TELL(&world, 1, OTHER, .kind = SK_OBS_HEARD, .source = SK_SOURCE_TRACKER);
+    for (int k = 0; k < REPORTS; k++)
+        say(&world, 5 + k * PERIOD_S, SEED, (uint64_t)k * 10 * PIECE, 0, 0);
+    judge(&world, 2500);
+    assert_clear(&world, SEED);
+    end(&world);
+}
+
+/* It takes half an hour for a piece. */
+static void test_slow_receiver(void **state)
+{
+    struct world world;
+    begin(&world);
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0, LEECHER, HELD);
+    gain(&world, LEECHER, HELD, HELD + 4, 0, 7200);
+    for (int k = 0; k < 23; k++)
+        say(&world, 5 + k * PERIOD_S, SEED, (uint64_t)((5 + k * PERIOD_S) / 1800.0 * PIECE), 0, 0);
+    judge(&world, 7300);
+    assert_clear(&world, SEED);
+    end(&world);
+}
+
+/* What receivers say themselves is looked at in each window, whoever announces how often. */
+static void test_who_tells_nothing(void **state)
+{
+    enum { OTHERS = 100 };
+    struct world world;
+    begin_trade(&world);
+    for (uint32_t n = 0; n < OTHERS; n++) {
+        TELL(&world, 1, (uint8_t)(OTHER + n), .kind = SK_OBS_HEARD, .source = SK_SOURCE_TRACKER);
+        for (uint32_t k = 0; k < 250; k++)
+            say(&world, 10 * k, (uint8_t)(OTHER + n), 0, k * (uint64_t)PIECE / 300, SIZE);
+    }
+    for (int k = 0; k < REPORTS; k++)
+        say(&world, 5 + k * PERIOD_S, SEED, (uint64_t)k * 10 * (PIECE + OTHERS * PIECE / 100), 0,
+            0);
+    judge(&world, 2500);
+    assert_clear(&world, SEED);
+    /* A third of a piece in 100 s each, and no more than that. */
+    double allowed = verdict(&world, SEED)->findings[SK_CHECK_UPLOADED_GAINS].allowed;
+    assert_true(allowed > 0 && allowed < 1.1 * (OTHERS * (9 + 2) + 100) * (double)PIECE);
+    end(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_damaged_announce), cmocka_unit_test(test_files_unwanted),
+        cmocka_unit_test(test_files_wanted),         cmocka_unit_test(test_resumed_counter),
+        cmocka_unit_test(test_short_piece),          cmocka_unit_test(test_two_at_an_endpoint),
+        cmocka_unit_test(test_ever_another),         cmocka_unit_test(test_nobody_gains),
+        cmocka_unit_test(test_slow_receiver),        cmocka_unit_test(test_who_tells_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
