@@ -15,7 +15,8 @@
  * Memory: 48 bytes an announce, about 500 bytes a peer, 40 bytes a link. Time: a look at each gain
  * of each peer that is linked to one that reports, and some at each of its announces, as long as
  * these are at most SK_VERDICT_LOOKS_MAX; beyond that others' gains count whatever piece they are,
- * and of many announces of a peer some are stepped over.
+ * and of many announces of a peer some are stepped over. Where thousands report and nobody tells
+ * links, others' gains are not looked at.
  */
 #ifndef SK_AUDIT_VERDICT_H
 #define SK_AUDIT_VERDICT_H

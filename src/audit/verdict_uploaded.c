@@ -23,7 +23,8 @@
  * for those that had begun before. */
 #define BEGUN_S 120.0
 #define LOOKS_A_WINDOW 16  /* that two searches among gains take as long as */
-#define ANNOUNCES_LEAST 16 /* of each peer that are looked at, however many peers */
+#define ANNOUNCES_LEAST 16 /* of each peer that are looked at, however many peers, */
+#define LOOKS_TIMES 8      /* as long as that takes no more than so many times as long */
 #define BUSY_SHARE 0.9     /* of those that gain, the quantile that stands for one nobody saw */
 
 /* Two peers that may have been connected, and when. */
@@ -68,7 +69,8 @@ struct swarm {
     uint64_t *counted;   /* bytes of those among the first n gains of one it is near */
     struct window (*windows)[BASE_COUNT]; /* of the peer at hand, by announce */
     uint64_t looks;                       /* that may still be taken, */
-    uint32_t waiting;                     /* at so many peers */
+    uint32_t waiting, reporters;          /* at so many peers; of all these */
+    bool by_gains;                        /* there is time to look at others' gains at all */
 };
 
 /* ---- who was connected to whom ---- */
@@ -349,7 +351,7 @@ static struct window window_between(const struct swarm *swarm, const struct sk_r
         .until_s = until->at_s,
         .claimed = sk_judge_difference(from->uploaded, until->uploaded, true),
         .anew = anew,
-        .seen = from->at_s >= -swarm->judge->slack_s && from->at_s < end_s,
+        .seen = from->at_s >= -swarm->judge->slack_s && from->at_s < end_s && swarm->by_gains,
     };
 }
 
@@ -505,7 +507,11 @@ static uint32_t afford(struct swarm *swarm, uint32_t count)
     uint64_t announce = (uint64_t)swarm->row_count * BASE_COUNT * LOOKS_A_WINDOW;
     for (uint32_t k = 0; k < swarm->row_count; k++)
         pieces += timeline->peers[swarm->row[k].peer].gains_count;
-    uint64_t most = SK_MAX(share / 2 / SK_MAX(announce, (uint64_t)1), (uint64_t)ANNOUNCES_LEAST);
+    uint64_t all = LOOKS_TIMES * (uint64_t)SK_VERDICT_LOOKS_MAX / SK_MAX(swarm->reporters, 1u);
+    announce = SK_MAX(announce, (uint64_t)1);
+    uint64_t least = SK_MIN(all / announce, (uint64_t)ANNOUNCES_LEAST);
+    swarm->by_gains = least >= 2;
+    uint64_t most = SK_MAX(share / 2 / announce, SK_MAX(least, (uint64_t)2));
     uint32_t stride = (uint32_t)((count + most - 1) / most);
     uint64_t used = count / stride * announce;
     swarm->by_piece = used + pieces <= share;
@@ -527,7 +533,8 @@ static void judge_peer(struct swarm *swarm, uint32_t index)
     if (rows) {
         if (swarm->by_piece)
             fill_since(swarm, index);
-        bound_by_gains(swarm, index, rows);
+        if (swarm->by_gains)
+            bound_by_gains(swarm, index, rows);
     }
     for (enum sk_verdict_check check = SK_CHECK_UPLOADED_CAPACITY; check <= SK_CHECK_UPLOADED_GAINS;
          check++) {
@@ -594,6 +601,7 @@ static int prepare(struct swarm *swarm)
         swarm->waiting += sk_judge_lines(swarm->judge, i, &lines) > 1;
         sum_up_said(swarm, i);
     }
+    swarm->reporters = swarm->waiting;
     int err = find_links(swarm);
     if (!err)
         err = find_busy(swarm);
