@@ -184,7 +184,8 @@ struct look {
 struct scene {
     struct sk_flow_world *world;
     uint32_t words, pieces;
-    uint64_t *held, *begun; /* of each peer */
+    uint32_t *row_of;       /* of each peer, of the next two; 0: it told nothing, as most may */
+    uint64_t *held, *begun; /* `words` a row */
     uint64_t holdings;      /* pieces held by all that say so */
     uint32_t holders;
     bool local;       /* rarity among the receiver's neighbours; else one row for all */
@@ -202,6 +203,7 @@ struct scene {
 
 static void scene_deinit(struct scene *scene)
 {
+    sk_mem_free(scene->row_of);
     sk_mem_free(scene->held);
     sk_mem_free(scene->begun);
     sk_mem_free(scene->rarity);
@@ -217,10 +219,16 @@ static void scene_deinit(struct scene *scene)
         sk_mem_free(scene->looks[i].walkers);
 }
 
+/* The words of one peer in `table`. */
+static uint64_t *words_of(const struct scene *scene, uint64_t *table, uint32_t peer)
+{
+    return table + (size_t)scene->row_of[peer] * scene->words;
+}
+
 static void hold(struct scene *scene, uint32_t peer, uint32_t piece)
 {
     struct sk_flow_world *world = scene->world;
-    uint64_t *word = &scene->held[(size_t)peer * scene->words + piece / 64];
+    uint64_t *word = &words_of(scene, scene->held, peer)[piece / 64];
     uint64_t bit = UINT64_C(1) << (piece % 64);
     if (*word & bit)
         return;
@@ -265,8 +273,14 @@ static int scene_init(struct scene *scene, struct sk_flow_world *world)
     uint64_t rows = (uint64_t)n * pieces * sizeof(uint16_t);
     *scene = (struct scene){.world = world, .words = (pieces + 63) / 64, .pieces = pieces};
     scene->local = world->pairs_count / NEIGHBOURS_MAX < n && rows <= SK_FLOW_CELLS_MAX;
-    scene->held = sk_mem_calloc((size_t)n * scene->words, sizeof *scene->held);
-    scene->begun = sk_mem_calloc((size_t)n * scene->words, sizeof *scene->begun);
+    scene->row_of = sk_mem_calloc(n + 1, sizeof *scene->row_of);
+    if (!scene->row_of)
+        return SKEP_ERR_NOMEM;
+    size_t told = 1;
+    for (uint32_t i = 0; i < n; i++)
+        scene->row_of[i] = world->timeline->peers[i].has_first ? (uint32_t)told++ : 0;
+    scene->held = sk_mem_calloc(told * scene->words, sizeof *scene->held);
+    scene->begun = sk_mem_calloc(told * scene->words, sizeof *scene->begun);
     scene->rarity = sk_mem_calloc((scene->local ? n : 1) * (size_t)pieces, sizeof *scene->rarity);
     scene->rare = sk_mem_calloc(scene->words, sizeof *scene->rare);
     scene->tied = sk_mem_calloc(scene->words, sizeof *scene->tied);
@@ -287,9 +301,8 @@ static int scene_init(struct scene *scene, struct sk_flow_world *world)
             if (sk_bitfield_has(&peer->first, p))
                 hold(scene, i, p);
         }
-        memcpy(scene->begun + (size_t)i * scene->words, scene->held + (size_t)i * scene->words,
-               scene->words * sizeof *scene->held);
     }
+    memcpy(scene->begun, scene->held, told * scene->words * sizeof *scene->held);
     return 0;
 }
 
@@ -324,7 +337,7 @@ static uint64_t pack_word(const uint8_t *bytes)
 static void rank_pieces(struct scene *scene, uint32_t to, uint32_t piece)
 {
     const uint16_t *rarity = scene->rarity + (scene->local ? (size_t)to * scene->pieces : 0);
-    const uint64_t *begun = scene->begun + (size_t)to * scene->words;
+    const uint64_t *begun = words_of(scene, scene->begun, to);
     uint16_t level = rarity[piece];
     uint8_t *less = scene->equal, *same = scene->equal + (size_t)scene->words * 64;
     for (uint32_t p = 0; p < scene->pieces; p++) {
@@ -345,7 +358,7 @@ static void rank_pieces(struct scene *scene, uint32_t to, uint32_t piece)
 static uint32_t count_offer(struct scene *scene, uint32_t pair, uint32_t at_ms)
 {
     if (!scene->offers[pair].at_ms || at_ms - (scene->offers[pair].at_ms - 1) > FRESH_MS) {
-        const uint64_t *held = scene->held + (size_t)scene->world->pairs[pair].from * scene->words;
+        const uint64_t *held = words_of(scene, scene->held, scene->world->pairs[pair].from);
         uint32_t count = 1;
         for (uint32_t w = 0; w < scene->words; w++)
             count += popcount(held[w] & scene->wanted[w]);
@@ -358,7 +371,7 @@ static uint32_t count_offer(struct scene *scene, uint32_t pair, uint32_t at_ms)
 static uint8_t choose(struct scene *scene, uint32_t pair, uint32_t at_ms)
 {
     uint32_t from = scene->world->pairs[pair].from, rank = 0, ties = 1;
-    const uint64_t *held = scene->held + (size_t)from * scene->words;
+    const uint64_t *held = words_of(scene, scene->held, from);
     for (uint32_t k = 0; k < scene->busy_count && rank < rank_from[7]; k++) {
         uint32_t w = scene->busy[k];
         uint64_t rare = held[w] & scene->rare[w], tied = held[w] & scene->tied[w];
@@ -391,7 +404,7 @@ static void look_at(struct scene *scene, const struct look *look, uint32_t to, u
     bool ranked = false;
     for (uint32_t e = world->incoming[to]; e < world->incoming[to + 1]; e++, row++) {
         uint32_t from = world->pairs[e].from;
-        bool held = scene->held[(size_t)from * scene->words + piece / 64] >> (piece % 64) & 1;
+        bool held = words_of(scene, scene->held, from)[piece / 64] >> (piece % 64) & 1;
         if (scene->speed[from] != look->speed || *row || (!held && !world->blind[from]) ||
             !sk_flow_connected(world, e, at_ms))
             continue;
@@ -480,7 +493,7 @@ static void run_course(struct scene *scene, const struct course *course,
         for (; begun < course->gains_to[until + 1]; begun++) {
             uint32_t i = course->gains[begun];
             uint32_t piece = timeline->peers[i].gains[scene->ahead[i].next++].piece;
-            scene->begun[(size_t)i * scene->words + piece / 64] |= UINT64_C(1) << (piece % 64);
+            words_of(scene, scene->begun, i)[piece / 64] |= UINT64_C(1) << (piece % 64);
         }
         for (struct look *look = scene->looks; look < scene->looks + LOOKS; look++) {
             until = SK_MIN(b + look->back_ms / course->bin_ms, course->bins - 1);

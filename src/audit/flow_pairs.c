@@ -310,9 +310,14 @@ int sk_flow_find_pairs(struct sk_flow_world *world)
 
 bool sk_flow_connected(const struct sk_flow_world *world, uint32_t pair, uint32_t at_ms)
 {
-    for (uint32_t i = world->pairs[pair].spans; i < world->pairs[pair + 1].spans; i++) {
-        if (world->spans[i].from_ms <= at_ms && at_ms <= world->spans[i].until_ms)
-            return true;
+    /* The first one that ends then or later: they lie in order and do not overlap. */
+    uint32_t low = world->pairs[pair].spans, end = world->pairs[pair + 1].spans, high = end;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (world->spans[middle].until_ms < at_ms)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return false;
+    return low < end && world->spans[low].from_ms <= at_ms;
 }

@@ -20,6 +20,9 @@
 #define TURN_MS 20000
 #define CELLS_MAX (SK_FLOW_CELLS_MAX / 2) /* pairs x turns: else turns are longer */
 #define MEMORY_MS 100000.0                /* what was found fades by e in this time */
+/* Bytes: what faded to less is gone. Else it becomes a number too small to be fast to reckon with,
+ * and stays one. */
+#define NOTHING 1e-4f
 /* Set on simulations (docs/MEASURING.md). */
 #define PRIOR 40.0f   /* pieces */
 #define RETURNED 1.5f /* what the other way counts beside this one */
@@ -75,6 +78,11 @@ void sk_flow_turns_deinit(struct sk_flow_turns *turns)
     sk_mem_free(turns->could);
 }
 
+static float fade_out(float bytes, float fade)
+{
+    return fabsf(bytes) > NOTHING ? bytes * fade : 0;
+}
+
 /* Each turn takes in those around it, less the further they are. */
 static void smooth(const struct sk_flow_turns *turns, float *row)
 {
@@ -82,11 +90,11 @@ static void smooth(const struct sk_flow_turns *turns, float *row)
     /* Backwards what comes after goes in; forwards what came before, which is taken from what the
      * turn itself was, so that it is not counted twice. */
     for (uint32_t t = turns->count; t-- > 0;)
-        row[t] = after = after * fade + row[t];
+        row[t] = after = fade_out(after, fade) + row[t];
     for (uint32_t t = 0; t < turns->count; t++) {
         float alone = row[t] - (t + 1 < turns->count ? fade * row[t + 1] : 0);
         row[t] += before;
-        before = (before + alone) * fade;
+        before = fade_out(before + alone, fade);
     }
 }
 
@@ -104,11 +112,13 @@ static void return_gifts(struct sk_flow_turns *turns, const struct sk_flow_world
 {
     float sum = 0;
     uint32_t sources = 0;
+    if (!(turns->gained[to * (size_t)turns->count + turn] > 0))
+        return;
     for (uint32_t e = world->incoming[to]; e < world->incoming[to + 1]; e++) {
         sum += turns->given[e * (size_t)turns->count + turn];
         sources += turns->present[e * (size_t)turns->count + turn];
     }
-    if (!(sum > 0) || !sources || !(turns->gained[to * (size_t)turns->count + turn] > 0))
+    if (!(sum > 0) || !sources)
         return;
     float mean = sum / (float)sources;
     for (uint32_t e = world->incoming[to]; e < world->incoming[to + 1]; e++) {
@@ -120,11 +130,13 @@ static void return_gifts(struct sk_flow_turns *turns, const struct sk_flow_world
     }
 }
 
-/* What the pairs to a receiver would give by their prior, in one turn. */
+/* What the pairs to a receiver would give by their prior, in one turn; it is 0 before. */
 static void expect(struct sk_flow_turns *turns, const struct sk_flow_world *world, uint32_t to,
                    uint32_t turn)
 {
-    float sum = 0;
+    float sum = 0, gained = turns->gained[to * (size_t)turns->count + turn];
+    if (!(gained > 0))
+        return;
     for (uint32_t e = world->incoming[to]; e < world->incoming[to + 1]; e++) {
         size_t cell = e * (size_t)turns->count + turn;
         size_t source = world->pairs[e].from * (size_t)turns->count + turn;
@@ -132,7 +144,7 @@ static void expect(struct sk_flow_turns *turns, const struct sk_flow_world *worl
             turns->present[cell] ? turns->could[source] * turns->favour[cell] : 0;
         sum += turns->expected[cell];
     }
-    float times = sum > 0 ? turns->gained[to * (size_t)turns->count + turn] / sum : 0;
+    float times = sum > 0 ? gained / sum : 0;
     for (uint32_t e = world->incoming[to]; e < world->incoming[to + 1]; e++)
         turns->expected[e * (size_t)turns->count + turn] *= times;
 }
@@ -142,8 +154,10 @@ void sk_flow_turns_learn(struct sk_flow_turns *turns, const struct sk_flow_world
     size_t cells = (size_t)world->pairs_count * turns->count;
     float prior = PRIOR * (float)world->timeline->piece_size;
     smooth_all(turns, world, turns->given);
-    for (size_t i = 0; i < cells; i++)
+    for (size_t i = 0; i < cells; i++) {
         turns->favour[i] = 1;
+        turns->expected[i] = 0;
+    }
     for (uint32_t to = 0; to < world->peers; to++)
         for (uint32_t turn = 0; turn < turns->count; turn++)
             return_gifts(turns, world, to, turn);

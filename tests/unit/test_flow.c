@@ -11,6 +11,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -440,6 +442,34 @@ static void test_anything(void **state)
     }
 }
 
+/* Addresses that were only told of cost nothing a piece. */
+static void test_many_addresses(void **state)
+{
+    enum { ADDRESSES = 20000, MANY = 1 << 17 };
+    struct rusage before, after;
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    uint8_t bits[MANY / 8];
+    assert_int_equal(sk_timeline_init(&timeline, 0, MANY, PIECE, (uint64_t)MANY * PIECE), 0);
+    for (uint32_t n = 1; n <= 2; n++) {
+        memset(bits, n == 1 ? 0xff : 0, sizeof bits);
+        tell(
+            &timeline, 1, n,
+            (struct sk_observation){.kind = SK_OBS_BITFIELD, .bytes = sk_bytes(bits, sizeof bits)});
+    }
+    for (uint32_t n = 3; n < ADDRESSES; n++)
+        tell(&timeline, 2, n, (struct sk_observation){.kind = SK_OBS_HEARD});
+    for (uint32_t i = 0; i < 8; i++)
+        tell_have(&timeline, 20 + i, 2, i);
+    getrusage(RUSAGE_SELF, &before);
+    assert_int_equal(sk_flow_estimate(&timeline, &usual, &flows), 0);
+    getrusage(RUSAGE_SELF, &after);
+    assert_in_range(after.ru_maxrss - before.ru_maxrss, 0, 100 << 10); /* KiB */
+    assert_true(edge(&timeline, &flows, 1, 2).bytes > 0);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
 static void test_no_memory(void **state)
 {
     struct sk_timeline timeline;
@@ -624,6 +654,7 @@ int main(void)
         cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_strange_capacities),
         cmocka_unit_test(test_anything),
+        cmocka_unit_test(test_many_addresses),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_tracers),
         cmocka_unit_test(test_tracers_in_reach),
