@@ -222,7 +222,8 @@ static void on_request(struct skep_peer *peer, const struct sk_msg *msg)
                   !sk_bitfield_has(&torrent->stored, msg->index) ||
                   peer->give_count == SK_ENGINE_GIVE_QUEUE_MAX ||
                   sk_super_give_hides(peer, msg->index) || sk_offer_give_hides(peer, msg->index) ||
-                  (choking && !sk_fast_give_take(peer, msg->index, msg->length));
+                  (choking && !sk_fast_give_take(peer, msg->index, msg->length)) ||
+                  !sk_offer_give_take(peer, msg->index, msg->length);
     if (!refuse && !peer->give)
         peer->give = sk_mem_alloc(SK_ENGINE_GIVE_QUEUE_MAX * sizeof *peer->give);
     struct sk_give_request request = {

@@ -130,7 +130,7 @@ struct skep_peer {
     uint64_t give_served; /* where it is in the turn: bytes, see give.c */
     struct sk_fast_give fast_give;
     struct sk_superseed_peer *super; /* NULL: it is told of everything, or not open */
-    uint32_t *offers;                /* pieces that it alone was told of; NULL: none */
+    struct sk_offer *offers;         /* pieces that it alone was told of; NULL: none */
     uint32_t offers_count;
     uint32_t choker_number;
     bool in_choker;
@@ -563,6 +563,8 @@ bool sk_super_give_hides(const struct skep_peer *peer, uint32_t piece);
 /* offer_give.c */
 /* Whether only others, or nobody, may know that we have this piece. */
 bool sk_offer_give_hides(const struct skep_peer *peer, uint32_t piece);
+/* Whether it may have so many bytes of it. Counts them. */
+bool sk_offer_give_take(struct skep_peer *peer, uint32_t piece, uint32_t length);
 void sk_offer_give_peer_gone(struct skep_peer *peer); /* it will be freed */
 
 /* fast_give.c */

@@ -4,9 +4,20 @@
  */
 #include "engine/internal.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 
 #include <skep/err.h>
+
+/* A piece is given so often at most: again to who lost requests by a choke, or dropped a piece that
+ * was wrong by another's blocks; not to one that never has enough. */
+#define TIMES_MAX 2
+#define REQUEST_LEAST 1024u /* bytes: a request costs more than the few that it is for */
+
+struct sk_offer {
+    uint32_t piece;
+    uint64_t left; /* bytes of it that may be asked for yet */
+};
 
 static bool is_on(const struct skep_torrent *torrent)
 {
@@ -23,22 +34,41 @@ int skep_peer_offer(struct skep_peer *peer, uint32_t piece)
         return 0;
     if (peer->offers_count == SK_ENGINE_OFFERS_MAX)
         return SKEP_ERR_LIMIT;
-    uint32_t *offers = sk_mem_realloc(peer->offers, peer->offers_count + 1, sizeof *offers);
+    struct sk_offer *offers = sk_mem_realloc(peer->offers, peer->offers_count + 1, sizeof *offers);
     if (!offers)
         return SKEP_ERR_NOMEM;
     peer->offers = offers;
-    offers[peer->offers_count++] = piece;
+    offers[peer->offers_count++] = (struct sk_offer){
+        .piece = piece,
+        .left = TIMES_MAX * ((uint64_t)torrent->metainfo->piece_size + SK_BLOCK_SIZE)};
     int err = sk_peer_send_have(peer->session, piece);
     sk_conn_touch(peer);
     return err;
 }
 
-bool sk_offer_give_hides(const struct skep_peer *peer, uint32_t piece)
+static struct sk_offer *find(const struct skep_peer *peer, uint32_t piece)
 {
     for (uint32_t i = 0; i < peer->offers_count; i++)
-        if (peer->offers[i] == piece)
-            return false;
-    return is_on(peer->torrent);
+        if (peer->offers[i].piece == piece)
+            return &peer->offers[i];
+    return NULL;
+}
+
+bool sk_offer_give_hides(const struct skep_peer *peer, uint32_t piece)
+{
+    return is_on(peer->torrent) && !find(peer, piece);
+}
+
+bool sk_offer_give_take(struct skep_peer *peer, uint32_t piece, uint32_t length)
+{
+    struct sk_offer *offer = find(peer, piece);
+    uint32_t cost = SK_MAX(length, REQUEST_LEAST);
+    if (!is_on(peer->torrent))
+        return true;
+    if (!offer || offer->left < cost)
+        return false;
+    offer->left -= cost;
+    return true;
 }
 
 void sk_offer_give_peer_gone(struct skep_peer *peer)

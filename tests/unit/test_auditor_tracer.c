@@ -102,6 +102,35 @@ static void test_traced(void **state)
     audit_deinit();
 }
 
+/* Asks for what it was told of again and again. */
+static void take_again(struct link *link, const struct sk_peer_event *event)
+{
+    if (event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_HAVE)
+        (void)sk_peer_send_interest(link->session, true);
+    bool more = event->kind == SK_PEER_EVENT_BLOCK ||
+                (event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_HAVE);
+    if (more)
+        taker.piece[0] = event->msg.index;
+    if (more || (event->kind == SK_PEER_EVENT_MESSAGE && event->msg.kind == SK_MSG_UNCHOKE))
+        (void)sk_peer_send_request(link->session, taker.piece[0], 0, 16384, 1);
+}
+
+/* What is given is one piece in a hundred, whatever is asked for: a piece is no well. */
+static void test_no_well(void **state)
+{
+    uint32_t seen[SK_OBS_KIND_COUNT] = {0};
+    struct world *world = begin(true, seen);
+    struct remote *greedy = leecher("10.0.0.1:7000");
+    greedy->on_event = take_again;
+    world_start(world);
+    world_run(world, 3);
+    gain(greedy, 0, GAINED / 2);
+    audit_run(60);
+    assert_int_equal(seen[SK_OBS_OFFERED], 1);
+    assert_in_range(seen[SK_OBS_GIVEN], PIECE / 16384, 2 * (PIECE / 16384 + 1));
+    audit_deinit();
+}
+
 /* Who has shown no gain is not chosen: nothing would be seen. Nor is anything offered unasked. */
 static void test_not_to_the_idle(void **state)
 {
@@ -125,6 +154,7 @@ static void test_not_to_the_idle(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_traced),
+                                       cmocka_unit_test(test_no_well),
                                        cmocka_unit_test(test_not_to_the_idle)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
