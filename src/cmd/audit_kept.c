@@ -63,7 +63,9 @@ void sk_audit_kept_look(struct sk_audit_kept *kept)
 {
     if (!kept->torrent)
         return;
-    if (!kept->begun && skep_torrent_has_metadata(kept->torrent))
+    /* Threads read the hashes: those that peers tell come first. */
+    if (!kept->begun && skep_torrent_has_metadata(kept->torrent) &&
+        !skep_torrent_hashes_waiting(kept->torrent))
         begin(kept);
     else if (kept->hashing)
         take(kept);

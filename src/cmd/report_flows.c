@@ -77,13 +77,16 @@ static void put_tracers(const struct sk_report_text *text)
         gained += tracer->spread_to;
         alone += tracer->held_by ? 0 : tracer->spread_to;
     }
+    bool one = report->tracers_count == 1;
     if (!report->tracers_count)
         return;
     snprintf(line, sizeof line,
-             "Tracers: %zu pieces were offered to one peer each, %llu taken (%s); others gained "
-             "them %s times after that, %llu times of pieces that nobody else had held.",
-             report->tracers_count, (unsigned long long)taken, sk_units_bytes((double)bytes, given),
-             sk_units_count(gained, spread), (unsigned long long)alone);
+             "Tracers: %zu piece%s offered to one peer%s, %llu taken (%s); others gained %s %s "
+             "time%s after that, %llu time%s of pieces that nobody else had held.",
+             report->tracers_count, one ? " was" : "s were", one ? "" : " each",
+             (unsigned long long)taken, sk_units_bytes((double)bytes, given), one ? "it" : "them",
+             sk_units_count(gained, spread), gained == 1 ? "" : "s", (unsigned long long)alone,
+             alone == 1 ? "" : "s");
     sk_buf_text(text->out, "\n");
     sk_ink_wrap(text->screen, SK_INK_PLAIN, line, 0, text->out);
 }

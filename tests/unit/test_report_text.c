@@ -448,6 +448,12 @@ static void test_what_is_inferred(void **state)
                "\nTracers: 2 pieces were offered to one peer each, 1 taken (256 KiB); others "
                "gained them 3 times after that, 3 times of pieces that nobody else had held.\n");
     sk_buf_deinit(&out);
+    report.tracers_count = 1;
+    report.tracers[0].spread_to = 1;
+    text = render(&report, 200, false, true, &out);
+    assert_has(text, "\nTracers: 1 piece was offered to one peer, 1 taken (256 KiB); others gained "
+                     "it 1 time after that, 1 time of pieces that nobody else had held.\n");
+    sk_buf_deinit(&out);
     for (size_t i = 0; i < report.peers_count; i++)
         report.peers[i].verdict.result = SK_VERDICT_NONE;
     report.flows_count = report.tracers_count = 0;
