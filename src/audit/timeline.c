@@ -432,6 +432,7 @@ static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_i
         if (err)
             return err;
     }
+    timeline->gains_total -= from->gains_count;
     int err = from->has_first ? move_gains(timeline, to, from, since_ms) : 0;
     timeline->given_total -= from->given_count;
     for (uint32_t i = 0; i < from->given_count && !err; i++)

@@ -248,6 +248,7 @@ static void test_address_again(void **state)
     TELL(&world, 50, 9, .kind = SK_OBS_HAVE, .a = 8);
     struct sk_timeline_peer *p = peer(&world, 9), *other = peer(&world, 1);
     assert_int_equal(p->gains_count, 4);
+    assert_int_equal(world.timeline.gains_total, 4); /* of these the tracers are a share */
     assert_int_equal(p->gains[1].piece, 1);
     assert_int_equal(p->gains[1].since_ms, 20000);
     assert_int_equal(p->gains[1].at_ms, 30000);
