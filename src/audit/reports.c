@@ -247,7 +247,8 @@ static bool lacked(const struct sk_tally *tally, uint64_t left, struct sk_span *
 {
     const struct sk_timeline *timeline = tally->timeline;
     const struct sk_timeline_peer *peer = tally->peer;
-    if (!peer->has_first || left > timeline->size - tally->first)
+    if (!peer->has_first || tally->first > timeline->size || left > timeline->size - tally->first ||
+        sk_timeline_padding(timeline))
         return false;
     uint64_t gained = timeline->size - tally->first - left;
     uint64_t n = (gained + timeline->piece_size - 1) / timeline->piece_size;

@@ -57,7 +57,7 @@ int sk_timeline_set_pieces(struct sk_timeline *timeline, uint32_t pieces, uint32
                            uint64_t size)
 {
     if (timeline->pieces || !pieces || pieces > SK_METAINFO_PIECES_MAX || !piece_size ||
-        size > (uint64_t)pieces * piece_size || size <= (uint64_t)(pieces - 1) * piece_size)
+        size > (uint64_t)pieces * piece_size || size < pieces)
         return SKEP_ERR_INVALID;
     timeline->pieces = pieces;
     timeline->piece_size = piece_size;
@@ -645,7 +645,13 @@ void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns)
 uint32_t sk_timeline_piece_bytes(const struct sk_timeline *timeline, uint32_t piece)
 {
     SK_ASSERT(piece < timeline->pieces);
-    return piece + 1 < timeline->pieces
-               ? timeline->piece_size
-               : (uint32_t)(timeline->size - (uint64_t)piece * timeline->piece_size);
+    uint64_t begin = (uint64_t)piece * timeline->piece_size;
+    bool last = piece + 1 == timeline->pieces && begin < timeline->size;
+    return last ? (uint32_t)(timeline->size - begin) : timeline->piece_size;
+}
+
+uint64_t sk_timeline_padding(const struct sk_timeline *timeline)
+{
+    uint64_t span = (uint64_t)timeline->pieces * timeline->piece_size;
+    return span - timeline->size < timeline->piece_size ? 0 : span - timeline->size;
 }

@@ -144,6 +144,10 @@ void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns);
 uint32_t sk_timeline_find(const struct sk_timeline *timeline, const struct sk_endpoint *endpoint);
 /* Bytes of a piece (the last one may be shorter). piece < pieces. */
 uint32_t sk_timeline_piece_bytes(const struct sk_timeline *timeline, uint32_t piece);
+/* Bytes that are in pieces and in no file, or that pieces lack at the ends of files: in which ones
+ * is not known, so a piece may have fewer bytes than sk_timeline_piece_bytes() says, all together
+ * by so many. 0: only the last piece is shorter. */
+uint64_t sk_timeline_padding(const struct sk_timeline *timeline);
 /* Whether most of the piece came from us: then its gain is no flow inside the swarm. */
 bool sk_timeline_is_gift(const struct sk_timeline *timeline, const struct sk_given *given);
 /* Whether we were connected to the peer at that time. */

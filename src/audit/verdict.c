@@ -242,6 +242,7 @@ int sk_verdicts_init(struct sk_verdicts *verdicts, const struct sk_timeline *tim
         .config = config,
         .slack_s = verdicts->reports.accuracy_s + config->delay_s + config->have_delay_s,
         .partial = (double)config->partial_pieces * timeline->piece_size,
+        .padding = 2 * (double)sk_timeline_padding(timeline),
         .peers = verdicts->peers,
         .tells = sk_mem_calloc(peers, sizeof *judge.tells),
         .counting = sk_mem_calloc(peers, sizeof *judge.counting),

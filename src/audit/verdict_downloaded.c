@@ -109,7 +109,8 @@ static double least(const struct run *run, const struct base *base,
                     const struct sk_reports_line *line)
 {
     double until_s = line->at_s - run->judge->slack_s;
-    double floor = gained_least(run->tally, base->at_s, until_s) - base->begun;
+    double floor =
+        gained_least(run->tally, base->at_s, until_s) - base->begun - run->judge->padding;
     if (!base->line || line->left > base->line->left) /* unknown: the largest */
         return floor;
     /* Where left counts blocks, it fell by what came and by nothing else. */

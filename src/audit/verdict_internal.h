@@ -33,6 +33,7 @@ struct sk_judge {
     const struct sk_verdict_config *config;
     double slack_s; /* by which times of announces and of gains may differ */
     double partial; /* bytes of pieces under way that a client may have at a time */
+    double padding; /* bytes by which what pieces hold, and what had begun, may be too much */
     struct sk_verdict_peer *peers;
     enum sk_counting *counting;      /* of each peer */
     struct sk_judge_upload *uploads; /* of each peer */

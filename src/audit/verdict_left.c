@@ -148,7 +148,7 @@ static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, str
     double known_s = line->at_s - judge->slack_s;
     if (peer->has_first && peer->first_ms <= known_s * 1e3 &&
         (line->event != SK_ANNOUNCE_STARTED || around(judge, peer, line))) {
-        double most = (double)judge->timeline->size - held(tally, known_s);
+        double most = (double)judge->timeline->size - held(tally, known_s) + judge->padding;
         sk_judge_note(&findings[SK_CHECK_LEFT_MORE], left >= most + piece, left, most, known_s,
                       line->at_s);
     }
@@ -156,7 +156,7 @@ static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, str
     if (!span)
         return;
     double gains = lacked_by_gains(judge, tally, later, lines, i);
-    double least = SK_MAX(gains, lacked_by_silence(judge, tally, line, span));
+    double least = SK_MAX(gains, lacked_by_silence(judge, tally, line, span)) - judge->padding;
     if (judge->counting[index] != SK_COUNTING_PIECES)
         least -= sk_judge_under_way(judge, tally, line);
     if (least > 0 || judge->tells[index])

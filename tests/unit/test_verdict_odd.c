@@ -28,6 +28,22 @@ static struct sk_announce *begin_trade(struct world *world)
     return &world->announces[world->count - REPORTS];
 }
 
+/* A third of each piece is padding, which nobody downloads, and nobody lacks. */
+static void test_padding(void **state)
+{
+    struct world world;
+    struct sk_announce *announces = begin_trade(&world);
+    world.timeline.size = SIZE / 3 * 2;
+    for (int k = 0; k < REPORTS; k++) {
+        announces[k].downloaded = announces[k].downloaded / 3 * 2;
+        announces[k].left = announces[k].left / 3 * 2;
+    }
+    judge(&world, 2500);
+    assert_int_equal(sk_timeline_piece_bytes(&world.timeline, PIECES - 1), PIECE);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
 /* Whatever an announce has in place of what was counted: it is one. */
 static void test_one_damaged_announce(void **state)
 {
@@ -204,11 +220,17 @@ static void test_who_tells_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_damaged_announce), cmocka_unit_test(test_files_unwanted),
-        cmocka_unit_test(test_files_wanted),         cmocka_unit_test(test_resumed_counter),
-        cmocka_unit_test(test_short_piece),          cmocka_unit_test(test_two_at_an_endpoint),
-        cmocka_unit_test(test_ever_another),         cmocka_unit_test(test_nobody_gains),
-        cmocka_unit_test(test_slow_receiver),        cmocka_unit_test(test_who_tells_nothing),
+        cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_one_damaged_announce),
+        cmocka_unit_test(test_files_unwanted),
+        cmocka_unit_test(test_files_wanted),
+        cmocka_unit_test(test_resumed_counter),
+        cmocka_unit_test(test_short_piece),
+        cmocka_unit_test(test_two_at_an_endpoint),
+        cmocka_unit_test(test_ever_another),
+        cmocka_unit_test(test_nobody_gains),
+        cmocka_unit_test(test_slow_receiver),
+        cmocka_unit_test(test_who_tells_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
