@@ -15,23 +15,33 @@
 #define NORMAL_MAD 1.4826 /* standard deviation over median absolute deviation */
 #define HIGH_SHARE 0.95   /* a quantile, and how many standard deviations a normal one lies at */
 #define HIGH_Z 1.645
+#define SCALE_MOST 1.5 /* of what a peer gave, over what was seen of it, to clear it */
 #define SWARM_LEAST 10 /* peers, to learn from how far reports stray from the flows */
 
-/* By how many of its standard errors the claim is above the flows' estimate, on a logarithmic
- * scale; NAN where there is none. What receivers may have gained unseen came from the peer in the
- * proportion in which the seen part did. */
-static double deviation(const struct sk_judge *judge, uint32_t peer, double *ret_estimate)
+/* What the flows say that a peer gave, beside its claim. */
+struct beside {
+    double estimate; /* bytes */
+    double sd;       /* of its logarithm */
+    double z;        /* how far the claim is above, in these; NAN: no estimate */
+    double scale;    /* the estimate over what was seen */
+};
+
+/* What receivers may have gained unseen came from the peer in the proportion in which the seen part
+ * did. */
+static struct beside compare(const struct sk_judge *judge, uint32_t peer)
 {
     const struct sk_upload_bound *bound = &judge->config->uploads[peer];
     const struct sk_judge_upload *upload = &judge->uploads[peer];
-    double piece = judge->timeline->piece_size;
+    double more = upload->taken + judge->timeline->piece_size;
     if (!isfinite(upload->dark) || !(bound->bytes > 0) || !(bound->high > bound->bytes) ||
         !(upload->told > 0) || !(upload->claimed > 0))
-        return NAN;
-    double scale = 1 + upload->dark / upload->told;
-    *ret_estimate = bound->bytes * scale + upload->taken + piece;
-    double sd = log((bound->high * scale + upload->taken + piece) / *ret_estimate) / HALF_Z;
-    return log(upload->claimed / *ret_estimate) / SK_MAX(sd, SD_LEAST);
+        return (struct beside){.z = NAN};
+    struct beside beside = {.scale = 1 + upload->dark / upload->told};
+    beside.estimate = bound->bytes * beside.scale + more;
+    beside.sd = log((bound->high * beside.scale + more) / beside.estimate) / HALF_Z;
+    beside.sd = SK_MAX(beside.sd, SD_LEAST);
+    beside.z = log(upload->claimed / beside.estimate) / beside.sd;
+    return beside;
 }
 
 static int by_size(const void *a, const void *b)
@@ -41,20 +51,48 @@ static int by_size(const void *a, const void *b)
 }
 
 /* Where most reports lie among the deviations, and how far they stray: the flows' own error, as
- * long as most peers are honest. Sorts the list. */
-static void learn(double *list, uint32_t count, double *ret_middle, double *ret_scale)
+ * long as most peers are honest. */
+struct error {
+    double middle;
+    double stray; /* of the middle half of them */
+    double most;  /* with those that stray most */
+    bool learned;
+};
+
+/* Sorts the list. */
+static struct error learn(double *list, uint32_t count)
 {
-    *ret_middle = 0;
-    *ret_scale = 1;
+    struct error error = {.stray = 1, .most = 1};
     if (count < SWARM_LEAST)
-        return;
+        return error;
     qsort(list, count, sizeof *list, by_size);
-    *ret_middle = list[count / 2];
-    double high = (list[(uint32_t)(HIGH_SHARE * (count - 1))] - *ret_middle) / HIGH_Z;
+    error.middle = list[count / 2];
+    double high = (list[(uint32_t)(HIGH_SHARE * (count - 1))] - error.middle) / HIGH_Z;
     for (uint32_t i = 0; i < count; i++)
-        list[i] = fabs(list[i] - *ret_middle);
+        list[i] = fabs(list[i] - error.middle);
     qsort(list, count, sizeof *list, by_size);
-    *ret_scale = SK_MAX(SK_MAX(1.0, high), NORMAL_MAD * list[count / 2]);
+    error.stray = NORMAL_MAD * list[count / 2];
+    error.most = SK_MAX(SK_MAX(high, error.stray), 1.0);
+    error.learned = true;
+    return error;
+}
+
+static void judge_claim(struct sk_judge *judge, uint32_t index, const struct error *error)
+{
+    const struct sk_judge_upload *upload = &judge->uploads[index];
+    struct sk_verdict_peer *peer = &judge->peers[index];
+    struct sk_finding *finding = &peer->findings[SK_CHECK_UPLOADED_FLOW];
+    struct beside beside = compare(judge, index);
+    if (isnan(beside.z))
+        return;
+    /* To doubt somebody, the flows are not taken to be better than they say of themselves. */
+    finding->value = sk_evidence_deviation((beside.z - error->middle) / error->most);
+    sk_judge_note(finding, finding->value > 1 / SK_VERDICT_FAULT, upload->claimed, beside.estimate,
+                  upload->from_s, upload->until_s);
+    /* To clear somebody, as good as most reports show them to be, where most was seen. */
+    double above = (error->middle + HALF_Z * error->stray) * beside.sd;
+    if (error->learned && beside.scale < SCALE_MOST && upload->claimed == peer->claimed_up)
+        peer->allowed_up = SK_MIN(peer->allowed_up, beside.estimate * exp(above));
 }
 
 int sk_judge_flows(struct sk_judge *judge)
@@ -63,23 +101,14 @@ int sk_judge_flows(struct sk_judge *judge)
     double *list = sk_mem_alloc(((size_t)peers + 1) * sizeof *list);
     if (!list)
         return SKEP_ERR_NOMEM;
-    double estimate, middle, scale;
     for (uint32_t i = 0; i < peers; i++) {
-        double z = deviation(judge, i, &estimate);
+        double z = compare(judge, i).z;
         if (!isnan(z))
             list[count++] = z;
     }
-    learn(list, count, &middle, &scale);
+    struct error error = learn(list, count);
     sk_mem_free(list);
-    for (uint32_t i = 0; i < peers; i++) {
-        const struct sk_judge_upload *upload = &judge->uploads[i];
-        struct sk_finding *finding = &judge->peers[i].findings[SK_CHECK_UPLOADED_FLOW];
-        double z = (deviation(judge, i, &estimate) - middle) / scale;
-        if (isnan(z))
-            continue;
-        finding->value = sk_evidence_deviation(z);
-        sk_judge_note(finding, finding->value > 1 / SK_VERDICT_FAULT, upload->claimed, estimate,
-                      upload->from_s, upload->until_s);
-    }
+    for (uint32_t i = 0; i < peers; i++)
+        judge_claim(judge, i, &error);
     return 0;
 }

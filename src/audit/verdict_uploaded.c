@@ -311,8 +311,13 @@ static void add_gains(struct swarm *swarm, const struct near *near, struct windo
     if (told + dark > 0 || sk_tally_told(&swarm->tallies[near->peer], from_s) <
                                swarm->tallies[near->peer].peer->gains_count)
         window->gains += told + dark + swarm->judge->timeline->piece_size;
-    window->told += told;
-    window->dark += dark;
+    /* What flows are held against is what was gained in just that time. */
+    from_s = SK_MAX(from_s, window->from_s);
+    until_s = SK_MIN(until_s, window->until_s);
+    if (from_s >= until_s)
+        return;
+    window->told += gained(swarm, &swarm->tallies[near->peer], from_s, until_s);
+    window->dark += unseen(swarm, near->peer, from_s, until_s);
 }
 
 /* What others can have taken from the peer in each of its windows: all that they gained of what it
@@ -334,8 +339,9 @@ static void bound_by_gains(struct swarm *swarm, uint32_t index, uint32_t announc
             continue;
         double from_s = gains_from(swarm, window), until_s = gains_until(swarm, window);
         double hidden = in_the_dark(swarm, config->hidden_peers * (until_s - from_s));
+        double shown_s = window->until_s - window->from_s;
         window->taken = taken(&judge->timeline->peers[index], from_s, until_s);
-        window->dark += hidden;
+        window->dark += in_the_dark(swarm, config->hidden_peers * shown_s);
         window->gains = (window->gains + hidden + window->taken) * (1 + config->waste_share);
     }
 }

@@ -14,6 +14,7 @@
 #include "store/report_sqlite.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ enum {
     KEY_DB,
     KEY_JSON,
     KEY_REPORTS,
+    KEY_CLOCK_ERROR,
     KEY_REPLAY,
     KEY_AUDIT,
 };
@@ -48,7 +50,8 @@ struct audit {
     struct sk_options options;
     struct sk_auditor_config config;
     const char *target_text, *db, *json, *reports, *replay;
-    uint32_t number; /* --audit: which one of --replay; 0 = the last */
+    double clock_error_s; /* of --reports; NAN: what is usual */
+    uint32_t number;      /* --audit: which one of --replay; 0 = the last */
     struct skep_runtime *runtime;
     struct skep_torrent *torrent;
     struct sk_auditor *auditor;
@@ -130,6 +133,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_REPORTS:
         audit->reports = arg;
         return 0;
+    case KEY_CLOCK_ERROR:
+        expect(sk_parse_seconds(arg, &audit->clock_error_s), "--clock-error", arg,
+               "seconds, such as 1");
+        return 0;
     case KEY_REPLAY:
         audit->replay = arg;
         return 0;
@@ -175,6 +182,8 @@ static const struct argp_option argp_options[] = {
      "judge what the peers reported to a tracker: what skep tracker --db wrote, JSON Lines or "
      "CSV (see skep verdict)",
      SK_OPTIONS_OUTPUT},
+    {"clock-error", KEY_CLOCK_ERROR, "SECONDS", 0,
+     "by how much that tracker's clock may differ from ours (default 2m)", SK_OPTIONS_OUTPUT},
     {"replay", KEY_REPLAY, "FILE", 0, "audit nobody: report what an earlier audit wrote with --db",
      SK_OPTIONS_OUTPUT},
     {"audit", KEY_AUDIT, "N", 0, "with --replay: the audit of this number (default: the last)",
@@ -357,9 +366,9 @@ static int finish(struct audit *audit)
     if (err)
         return sk_complain_err(err);
     /* What was seen is reported, whatever becomes of the file that it is held against. */
-    int judged = audit->reports
-                     ? sk_judge_file(audit->reports, sk_auditor_timeline(audit->auditor), &report)
-                     : SK_EXIT_DONE;
+    int judged = audit->reports ? sk_judge_file(audit->reports, audit->clock_error_s,
+                                                sk_auditor_timeline(audit->auditor), &report)
+                                : SK_EXIT_DONE;
     int code = sk_report_output(&report, &audit->style, audit->options.format, audit->json);
     if (!code) {
         code = exit_code(audit, &report);
@@ -489,7 +498,7 @@ static int replay(struct audit *audit)
     int judged = SK_EXIT_DONE;
     int code = sk_replayed_open(&replayed, audit->replay, audit->number, &audit->style);
     if (!code && audit->reports)
-        judged = sk_replayed_take_reports(&replayed, audit->reports);
+        judged = sk_replayed_take_reports(&replayed, audit->reports, audit->clock_error_s);
     if (judged != SK_EXIT_NOTHING) /* else the report is there all the same */
         code = code ? code : judged;
     if (!code)
@@ -503,7 +512,7 @@ static int replay(struct audit *audit)
 
 int sk_cmd_audit(int argc, char **argv)
 {
-    struct audit audit = {0};
+    struct audit audit = {.clock_error_s = NAN};
     if (!sk_options_init(&audit.options))
         return SK_EXIT_USAGE;
     argp_err_exit_status = SK_EXIT_USAGE;

@@ -9,10 +9,13 @@
 #include "cmd/cmd.h"
 #include "store/announces.h"
 
+#include <math.h>
+
 #define BAD_SHOWN 10 /* lines that cannot be read, of which it is said why */
 
 struct sk_judgement {
     const char *path;
+    double clock_error_s; /* NAN: what is usual */
     const struct sk_report *report;
     struct sk_announce *list;
     size_t count, capacity;
@@ -94,6 +97,8 @@ int sk_judgement_pass(const struct sk_judgement *judgement, const struct sk_time
     struct sk_verdicts verdicts;
     config.began_unix_s = report->started_unix_s;
     config.files = report->has_files ? report->files : 0;
+    if (!isnan(judgement->clock_error_s))
+        config.skew_max_s = judgement->clock_error_s;
     if (report->hidden > 0)
         config.hidden_peers = report->hidden;
     struct sk_upload_bound *uploads = list_uploads(timeline);
@@ -117,13 +122,14 @@ int sk_judgement_pass(const struct sk_judgement *judgement, const struct sk_time
     return SK_EXIT_DONE;
 }
 
-int sk_judgement_read(const char *path, const struct sk_report *report,
+int sk_judgement_read(const char *path, double clock_error_s, const struct sk_report *report,
                       struct sk_judgement **ret_judgement)
 {
     struct sk_judgement *judgement = sk_mem_calloc(1, sizeof *judgement);
     if (!judgement)
         return sk_complain_err(SKEP_ERR_NOMEM);
     judgement->path = path;
+    judgement->clock_error_s = clock_error_s;
     judgement->report = report;
     int code = gather(judgement);
     if (code)
@@ -141,10 +147,11 @@ void sk_judgement_free(struct sk_judgement *judgement)
     sk_mem_free(judgement);
 }
 
-int sk_judge_file(const char *path, const struct sk_timeline *timeline, struct sk_report *report)
+int sk_judge_file(const char *path, double clock_error_s, const struct sk_timeline *timeline,
+                  struct sk_report *report)
 {
     struct sk_judgement *judgement;
-    int code = sk_judgement_read(path, report, &judgement);
+    int code = sk_judgement_read(path, clock_error_s, report, &judgement);
     if (code)
         return code;
     code = sk_judgement_pass(judgement, timeline, report);

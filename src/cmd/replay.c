@@ -37,10 +37,10 @@ static void observe(const struct sk_observation *observation, void *ctx)
         timeline->lost++;
 }
 
-int sk_replayed_take_reports(struct sk_replayed *replayed, const char *path)
+int sk_replayed_take_reports(struct sk_replayed *replayed, const char *path, double clock_error_s)
 {
     if (!sk_replay_anonymizer(replayed->replay))
-        return sk_judgement_read(path, &replayed->report, &replayed->judgement);
+        return sk_judgement_read(path, clock_error_s, &replayed->report, &replayed->judgement);
     sk_complain("audit %lld is anonymized: whose the reports are cannot be told (judge them while "
                 "it runs, with --reports)",
                 (long long)sk_replay_audit(replayed->replay));

@@ -20,7 +20,7 @@ int sk_replayed_open(struct sk_replayed *replayed, const char *path, uint32_t nu
                      const struct sk_report_style *style);
 /* Reads the reports to a tracker that it is to be held against: sk_judgement_read(). Complains; an
  * exit code, SK_EXIT_NOTHING also where the audit is anonymized. */
-int sk_replayed_take_reports(struct sk_replayed *replayed, const char *path);
+int sk_replayed_take_reports(struct sk_replayed *replayed, const char *path, double clock_error_s);
 /* Into the report what follows from its observations, and from the reports that were taken.
  * Complains; an exit code. */
 int sk_replayed_infer(struct sk_replayed *replayed);

@@ -10,18 +10,20 @@
 #include "cmd/terminal.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { KEY_DB = 500, KEY_REPORTS, KEY_AUDIT };
+enum { KEY_DB = 500, KEY_REPORTS, KEY_AUDIT, KEY_CLOCK_ERROR };
 
 #define TEXT_MAX (64u << 20)
 
 struct verdict {
     struct sk_options options;
     const char *db, *reports;
+    double clock_error_s; /* NAN: what is usual */
     uint32_t number;
     struct sk_anonymizer anonymizer;
     struct sk_report_style style;
@@ -40,6 +42,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_REPORTS:
         verdict->reports = arg;
         return 0;
+    case KEY_CLOCK_ERROR:
+        if (sk_parse_seconds(arg, &verdict->clock_error_s))
+            return 0;
+        sk_complain("--clock-error='%.80s': expected seconds, such as 1", arg);
+        exit(SK_EXIT_USAGE);
     case KEY_AUDIT:
         if (sk_parse_count(arg, UINT32_MAX, &verdict->number) && verdict->number)
             return 0;
@@ -63,6 +70,8 @@ static const struct argp_option argp_options[] = {
     {"audit", KEY_AUDIT, "N", 0, "the audit of this number in it (default: the last)", 1},
     {"reports", KEY_REPORTS, "FILE", 0,
      "announces: of skep tracker --db, or JSON Lines, or CSV (- is standard input)", 1},
+    {"clock-error", KEY_CLOCK_ERROR, "SECONDS", 0,
+     "by how much the tracker's clock may differ from the auditor's (default 2m)", 1},
     {0},
 };
 
@@ -112,7 +121,7 @@ static int run(struct verdict *verdict)
     struct sk_replayed replayed;
     int code = sk_replayed_open(&replayed, verdict->db, verdict->number, &verdict->style);
     if (!code)
-        code = sk_replayed_take_reports(&replayed, verdict->reports);
+        code = sk_replayed_take_reports(&replayed, verdict->reports, verdict->clock_error_s);
     if (!code)
         code = sk_replayed_infer(&replayed);
     if (!code)
@@ -126,7 +135,7 @@ static int run(struct verdict *verdict)
 
 int sk_cmd_verdict(int argc, char **argv)
 {
-    struct verdict verdict = {0};
+    struct verdict verdict = {.clock_error_s = NAN};
     if (!sk_options_init(&verdict.options))
         return SK_EXIT_USAGE;
     argp_err_exit_status = SK_EXIT_USAGE;

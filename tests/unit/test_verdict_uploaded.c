@@ -8,6 +8,15 @@
 #define GAINS 80
 #define END_S 2500
 
+static void trade(struct world *world)
+{
+    gain(world, LEECHER, 10, 10 + GAINS, 0.5, GAINS * 30 + 0.5);
+    for (int k = 0; k <= 8; k++) {
+        uint64_t bytes = SK_MIN((uint64_t)((4.5 + k * PERIOD_S) / 30), (uint64_t)GAINS) * PIECE;
+        say(world, 5 + k * PERIOD_S, LEECHER, 0, bytes, SIZE - 10 * (uint64_t)PIECE - bytes);
+    }
+}
+
 /* A seed, and a leecher that gains 80 pieces in 40 minutes: 33 KB/s. Beside them peer 3 with so
  * many pieces, if any. */
 static void begin_trade_beside(struct world *world, uint32_t held)
@@ -17,11 +26,7 @@ static void begin_trade_beside(struct world *world, uint32_t held)
     join(world, 0.5, LEECHER, 10);
     if (held)
         join(world, 0.5, 3, held);
-    gain(world, LEECHER, 10, 10 + GAINS, 0.5, GAINS * 30 + 0.5);
-    for (int k = 0; k <= 8; k++) {
-        uint64_t bytes = SK_MIN((uint64_t)((4.5 + k * PERIOD_S) / 30), (uint64_t)GAINS) * PIECE;
-        say(world, 5 + k * PERIOD_S, LEECHER, 0, bytes, SIZE - 10 * (uint64_t)PIECE - bytes);
-    }
+    trade(world);
 }
 
 static void begin_trade(struct world *world)
@@ -312,6 +317,34 @@ static void test_flows(void **state)
 
 /* ---- rules over announces ---- */
 
+/* Others' gains allow each to have given all; flows say that it gave its part, and all reports that
+ * flows are good. Who says twice as much as they do is not cleared. */
+static void test_cleared_by_flows(void **state)
+{
+    enum { OTHERS = 12 };
+    for (int lies = 0; lies < 2; lies++) {
+        struct world world;
+        struct sk_upload_bound uploads[OTHERS + 2];
+        begin(&world);
+        for (uint8_t n = SEED; n < 3 + OTHERS; n++)
+            join(&world, 0, n, n == LEECHER ? 10 : PIECES);
+        trade(&world);
+        for (uint8_t n = 3; n < 3 + OTHERS; n++)
+            say_uploads(&world, n, 740000 + n * 5000, 1);
+        say_uploads(&world, SEED, lies ? 2000000 : 760000, 1);
+        for (uint32_t k = 0; k < OTHERS + 2; k++)
+            uploads[k] = (struct sk_upload_bound){6e6, 3e6, 9e6};
+        judge(&world, END_S);
+        assert_int_equal(verdict(&world, SEED)->why, SK_WHY_LOOSE);
+        world.config.uploads = uploads;
+        judge(&world, END_S);
+        assert_int_equal(verdict(&world, 3)->result, SK_VERDICT_CONSISTENT);
+        assert_true(lies == (verdict(&world, SEED)->result != SK_VERDICT_CONSISTENT));
+        assert_not_accused(&world, SEED);
+        end(&world);
+    }
+}
+
 static void test_rules(void **state)
 {
     static const struct sk_rules_config config = {1e6, 0.05};
@@ -369,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_links),
         cmocka_unit_test(test_flows),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_cleared_by_flows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
