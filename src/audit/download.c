@@ -159,7 +159,9 @@ static void fill_rate(const struct sk_timeline *timeline, const struct sk_timeli
 {
     double seconds = (download->until_ms - download->from_ms) / 1e3;
     double rate = (double)tally->bytes / seconds;
-    double slack = (double)timeline->piece_size * SK_DOWNLOAD_UNDER_WAY / seconds;
+    double under_way = SK_MAX((double)timeline->piece_size * SK_DOWNLOAD_UNDER_WAY,
+                              (double)SK_DOWNLOAD_UNDER_WAY_LEAST);
+    double slack = under_way / seconds;
     double more = has_all(timeline, peer) ? 0.5 : 1;
     download->rate = (struct sk_rate){rate, fmax(rate - slack, 0), rate + more * slack};
     download->bytes = tally->bytes;

@@ -23,15 +23,16 @@
 
 #include "audit/timeline.h"
 
-#define SK_DOWNLOAD_CHANCE 1e-4     /* of what is taken for impossible */
-#define SK_DOWNLOAD_UNEVEN 3.0      /* times as fast a peer may be while we are away */
-#define SK_DOWNLOAD_SILENT_S 60.0   /* and no gain */
-#define SK_DOWNLOAD_WATCH_MS 20000  /* least time for a rate, */
-#define SK_DOWNLOAD_GAINS_MIN 4     /* and least pieces */
-#define SK_DOWNLOAD_UNDER_WAY 16    /* pieces that a peer takes at a time */
-#define SK_DOWNLOAD_LAZY_MAX 64     /* HAVEs that belong to a bitfield */
-#define SK_DOWNLOAD_SHOWN_MAX 2     /* pieces that a super-seeder shows at a time */
-#define SK_DOWNLOAD_FOLLOWS_MS 3000 /* it shows the next one so soon after we took one */
+#define SK_DOWNLOAD_CHANCE 1e-4                /* of what is taken for impossible */
+#define SK_DOWNLOAD_UNEVEN 3.0                 /* times as fast a peer may be while we are away */
+#define SK_DOWNLOAD_SILENT_S 60.0              /* and no gain */
+#define SK_DOWNLOAD_WATCH_MS 20000             /* least time for a rate, */
+#define SK_DOWNLOAD_GAINS_MIN 4                /* and least pieces */
+#define SK_DOWNLOAD_UNDER_WAY 16               /* pieces that a peer takes at a time */
+#define SK_DOWNLOAD_UNDER_WAY_LEAST (1u << 20) /* bytes of them, however small */
+#define SK_DOWNLOAD_LAZY_MAX 64                /* HAVEs that belong to a bitfield */
+#define SK_DOWNLOAD_SHOWN_MAX 2                /* pieces that a super-seeder shows at a time */
+#define SK_DOWNLOAD_FOLLOWS_MS 3000            /* it shows the next one so soon after we took one */
 
 struct sk_download {
     struct sk_rate rate; /* bytes a second; NAN unobservable, see how */

@@ -119,8 +119,10 @@ static void note_train(struct sk_probe *probe, uint64_t bytes, uint64_t run)
 {
     uint64_t pause = probe->arrived ? run - probe->arrivals.last_ns : 0;
     if (!probe->arrived || pause >= SK_PROBE_PAUSE_NS) {
-        if (probe->train_bytes >= probe->train_asked)
+        if (pause && probe->train_bytes >= probe->train_asked) {
             probe->starved_ns += pause;
+            probe->starved_times++;
+        }
         probe->train_bytes = 0;
         /* What was asked for when blocks of this arrival came is not of this train. */
         uint64_t asked = probe->asked_then ? probe->asked_then : probe->asked;
@@ -197,7 +199,8 @@ void sk_probe_judge(const struct sk_probe *probe, struct sk_rate_estimate *ret_d
     sk_rate_estimate(&probe->arrivals, ret_delivered);
     sk_capacity_estimate(&probe->arrivals, ret_delivered, ret_capacity);
     double span_ns = (double)arrivals_span_ns(&probe->arrivals);
-    if (!probe->deepest && (double)probe->starved_ns > SK_PROBE_STARVED * span_ns) {
+    if (!probe->deepest && probe->starved_times >= SK_PROBE_STARVED_TIMES &&
+        (double)probe->starved_ns > SK_PROBE_STARVED * span_ns) {
         ret_delivered->rate = SK_RATE_UNKNOWN;
         ret_delivered->how = "our pipeline was the limit";
     }

@@ -28,6 +28,7 @@
 #define SK_PROBE_FAST_BYTES_S 2.5e6 /* 20 Mbit/s */
 #define SK_PROBE_WIDE 0.05          /* half an interval, of its rate */
 #define SK_PROBE_PAUSE_NS 20000000u /* 20 ms */
+#define SK_PROBE_STARVED_TIMES 3    /* once is how it began */
 #define SK_PROBE_STARVED 0.3        /* of the time */
 #define SK_PROBE_SPAN_S 0.25        /* shorter ones say little of the next second */
 
@@ -58,7 +59,8 @@ struct sk_probe {
     uint64_t train_bytes; /* since the last pause; and what was under way when it began */
     uint64_t train_asked;
     uint64_t asked_then; /* `asked` before the first block of this arrival came; 0: none */
-    uint64_t starved_ns; /* pauses after all that had been asked for */
+    uint64_t starved_ns; /* pauses after all that had been asked for, and how many */
+    uint32_t starved_times;
     struct sk_rate_estimate delivered; /* DONE: the arrivals are gone */
     struct sk_capacity_estimate capacity;
 };
