@@ -38,7 +38,7 @@ static struct {
     uint16_t port;
     pthread_t thread;
     _Atomic bool stopping;
-    _Atomic unsigned requests;
+    _Atomic unsigned requests, closed; /* connections that it ended */
     char last[2048];
     struct sk_endpoint client;
     const struct act *acts;
@@ -107,6 +107,7 @@ static inline void *serve(void *arg)
         answer(fd);
         shutdown(fd, SHUT_WR);
         close(fd);
+        server.closed++;
     }
     return NULL;
 }
