@@ -65,6 +65,9 @@ static void advance(struct sk_transfer_torrent *t, uint64_t now_ns)
 {
     struct sk_downloader_status status;
     switch (t->stage) {
+    case SK_TRANSFER_HASHES:
+        sk_transfer_begin_check(t);
+        break;
     case SK_TRANSFER_CHECKING:
         sk_transfer_check(t);
         break;

@@ -3,11 +3,12 @@
  *
  * A transfer is one runtime with several torrents. Each goes through
  *
- *   METADATA -> CHECKING (what is on the disk is hashed) -> ALLOCATING -> DOWNLOADING -> SEEDING
+ *   METADATA -> HASHES (of a v2 magnet link: peers are asked for those of the pieces)
+ *            -> CHECKING (what is on the disk is hashed) -> ALLOCATING -> DOWNLOADING -> SEEDING
  *            -> ENDED
  *
- * or ends in FAILED. CHECKING is passed over where the resume file vouches for the pieces
- * (store/resume.h), or where nothing is there yet; ALLOCATING without --preallocate.
+ * or ends in FAILED. HASHES and CHECKING are passed over where the resume file vouches for the
+ * pieces (store/resume.h), or where nothing is there yet; ALLOCATING without --preallocate.
  *
  * transfer.c         the run: torrents, signals, time
  * transfer_disk.c    what is there already, what is wanted, what is remembered
@@ -29,6 +30,7 @@
 
 enum sk_transfer_stage {
     SK_TRANSFER_METADATA,
+    SK_TRANSFER_HASHES,
     SK_TRANSFER_CHECKING,
     SK_TRANSFER_ALLOCATING,
     SK_TRANSFER_DOWNLOADING,
@@ -117,6 +119,8 @@ const char *sk_transfer_name(const struct sk_transfer_torrent *t);
 /* Of struct sk_downloader_config; ctx is a torrent. */
 void sk_transfer_ready(void *ctx);
 void sk_transfer_stored(uint32_t piece, void *ctx);
+/* While HASHES: checks what is on the disk once they are known. */
+void sk_transfer_begin_check(struct sk_transfer_torrent *t);
 /* While CHECKING: whether it is over. */
 void sk_transfer_check(struct sk_transfer_torrent *t);
 /* While ALLOCATING: whether it is over. */

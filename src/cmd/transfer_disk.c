@@ -367,8 +367,12 @@ static void remember(struct sk_transfer_torrent *t)
         remember_failed(t);
 }
 
-static void begin_check(struct sk_transfer_torrent *t)
+void sk_transfer_begin_check(struct sk_transfer_torrent *t)
 {
+    if (skep_torrent_hashes_waiting(t->torrent)) {
+        t->stage = SK_TRANSFER_HASHES;
+        return;
+    }
     t->checked = sk_mem_calloc(skep_torrent_pieces(t->torrent), 1);
     t->root = open(t->transfer->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (t->checked && t->root >= 0 &&
@@ -438,7 +442,7 @@ void sk_transfer_ready(void *ctx)
     } else if (trusted) {
         go(t);
     } else if (is_there(t)) {
-        begin_check(t);
+        sk_transfer_begin_check(t);
     } else {
         go(t);
     }

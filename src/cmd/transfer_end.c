@@ -17,9 +17,13 @@
 #define LINE_MAX_BYTES 1024
 
 const char *const sk_transfer_stages[] = {
-    [SK_TRANSFER_METADATA] = "metadata",     [SK_TRANSFER_CHECKING] = "checking",
-    [SK_TRANSFER_ALLOCATING] = "allocating", [SK_TRANSFER_DOWNLOADING] = "downloading",
-    [SK_TRANSFER_SEEDING] = "seeding",       [SK_TRANSFER_ENDED] = "ended",
+    [SK_TRANSFER_METADATA] = "metadata",
+    [SK_TRANSFER_HASHES] = "hashes",
+    [SK_TRANSFER_CHECKING] = "checking",
+    [SK_TRANSFER_ALLOCATING] = "allocating",
+    [SK_TRANSFER_DOWNLOADING] = "downloading",
+    [SK_TRANSFER_SEEDING] = "seeding",
+    [SK_TRANSFER_ENDED] = "ended",
     [SK_TRANSFER_FAILED] = "failed",
 };
 
@@ -72,6 +76,8 @@ const char *sk_transfer_why(const struct sk_transfer_torrent *t,
         snprintf(ret_text, size, "no peer gave the metadata");
     else if (!status.peers)
         snprintf(ret_text, size, "all peers are gone");
+    else if (t->stage == SK_TRANSFER_HASHES)
+        snprintf(ret_text, size, "no peer gave the hashes of its pieces");
     else if (!status.useful)
         snprintf(ret_text, size, "no peer has what is missing");
     else if (!status.unchoked)

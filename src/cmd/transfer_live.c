@@ -134,6 +134,10 @@ static const char *say_stage(const struct row *row, char ret_text[2 * SK_TRANSFE
         if (row->status.peers)
             return "asking for the metadata";
         break;
+    case SK_TRANSFER_HASHES:
+        if (row->status.peers)
+            return "asking for the hashes of its pieces";
+        break;
     case SK_TRANSFER_DOWNLOADING:
         break;
     }

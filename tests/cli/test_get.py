@@ -148,6 +148,21 @@ def test_from_a_magnet_link():
         assert_same(source, here / "to")
 
 
+def test_a_v2_link_onto_files_that_are_there():
+    """What is on the disk can be checked once peers gave the hashes of the pieces, not before."""
+    with folder() as here, libtorrent(SEED) as session:
+        source, torrent = make(here, "v2")
+        link = lt.make_magnet_uri(lt.torrent_info(str(torrent)))
+        shutil.copytree(source, here / "to")
+        with (here / "to/orchard/a.bin").open("r+b") as file:
+            file.seek(3 * PIECE)
+            file.write(b"changed")
+        join(session, torrent, source, seed=True)
+        about = get(here, link, f"--peer={SEED}:{session.listen_port()}")
+        assert about["complete"] and about["received"] == PIECE, about
+        assert_same(source, here / "to")
+
+
 def test_to_libtorrent():
     with folder() as here, libtorrent(LEECH) as session:
         source, torrent = make(here)
