@@ -83,6 +83,14 @@ class Lab:
             drawn = self.random.choice([4096, 32 << 10, 256 << 10])
             self.shape(host, mbit, max(least, burst or drawn))
 
+    def police(self, mbit, burst):
+        """What comes from each client above that is dropped; None: nothing."""
+        rules = [f"ip saddr {host.ipv4} limit rate over {int(mbit * MBIT)} bytes/second burst {burst} bytes drop"
+                 for host in self.hosts] if mbit else []
+        table = ["table inet police {}", "delete table inet police", "table inet police {", "chain input {",
+                 "type filter hook input priority 0", *rules, "}", "}", ""]
+        subprocess.run(self.auditor.argv(["nft", "-f", "-"]), input="\n".join(table), text=True, check=True)
+
     def narrow(self, mbit):
         """What comes in to the auditor, by the bridge's side of its line; None: no limit."""
         words = ["tc", "qdisc", "replace" if mbit else "del", "dev", "p0", "root"]
@@ -182,6 +190,18 @@ def run_crowded(lab, arguments):
     return runs
 
 
+def run_policed(lab, arguments):
+    """A policer lets a quarter of the link through, after 128 KiB at the link's rate."""
+    runs = []
+    lab.start()
+    for mbit in arguments.links:
+        lab.limit(mbit, burst=4096)
+        lab.police(mbit / 4, burst=128 << 10)
+        runs += measure(lab, "policed", mbit)
+        lab.police(None, 0)
+    return runs
+
+
 def share(runs, holds):
     return 100 * sum(1 for run in runs if holds(run)) / len(runs) if runs else None
 
@@ -235,6 +255,13 @@ def rows_of(runs):
         rows.append(row(f"capacity, {scenario}: not below what was delivered, %",
                         share(found, lambda run: run["delivered"][0] is None
                               or run["capacity"][0] >= 0.999 * run["delivered"][0])))
+    policed = [run for run in runs if run["scenario"] == "policed"]
+    if policed:
+        rows.append(row(f"policed to a quarter: delivered within 10 % of that, % of {len(policed)}",
+                        share(policed, lambda run: abs((run["delivered"][0] or 0) * 4 - 1) <= NEAR)))
+        rows.append(row("policed: drops recognised, %", share(policed, lambda run: run["capacity_how"] == "drops")))
+        rows.append(row("policed: an upper bound claimed, %",
+                        share(policed, lambda run: run["capacity"][2] is not None)))
     crowded = [run for run in runs if run["scenario"] == "crowded"]
     if crowded:
         rows.append(row(f"our line full: peers taken for slow ones, % of {len(crowded)}",
@@ -243,7 +270,7 @@ def rows_of(runs):
 
 
 SCENARIOS = {"plain": run_plain, "limited": run_limited, "shared": run_shared,
-             "crowded": run_crowded}
+             "crowded": run_crowded, "policed": run_policed}
 
 
 def main():

@@ -170,14 +170,15 @@ static void estimate_from(struct sample *samples, uint32_t n, const struct sk_ra
         estimate->how = "steady";
         return;
     }
-    /* Were it for pauses alone, they would take what is missing from the link's time, and most of
-     * the rest would have come at its rate. */
-    bool trains = paused(samples, n, rate.rate) > (1 - delivered->rate / rate.rate) / 2 &&
-                  mode.weight > mode.all / 2;
+    /* Were it for pauses alone, they would take what is missing from the link's time, and the rest
+     * would have come at its rate. Who stops because packets were dropped also comes in lumps. */
+    double pauses = paused(samples, n, rate.rate) / (1 - delivered->rate / rate.rate);
+    bool trains = pauses > SK_CAPACITY_PAUSED && mode.weight > SK_CAPACITY_PURE * mode.all;
+    bool drops = !trains && pauses > SK_CAPACITY_STALLED;
     if (!trains)
         rate.high = NAN;
     estimate->rate = rate;
-    estimate->how = trains ? "trains" : "pairs";
+    estimate->how = trains ? "trains" : drops ? "drops" : "pairs";
 }
 
 void sk_capacity_estimate(const struct sk_arrivals *arrivals,

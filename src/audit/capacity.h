@@ -22,7 +22,8 @@
  * One receiver sees a part only: where a scheduler gives k receivers their packets by turns, no two
  * of ours come in a row and the mode lies at a k-th of the link. Nothing in our arrivals tells that
  * from a narrow link. So only where the peer paused is the interval two-sided; else `high` is NAN:
- * the link carries at least `low`. Behind a policer the link's rate is seen, not the policer's.
+ * the link carries at least `low`. A policer drops packets and does not spread them: behind it the
+ * link's rate is seen, not the policer's.
  */
 #ifndef SK_AUDIT_CAPACITY_H
 #define SK_AUDIT_CAPACITY_H
@@ -35,15 +36,20 @@
 #define SK_CAPACITY_SAMPLES_MIN 16
 #define SK_CAPACITY_NEAR 0.15
 #define SK_CAPACITY_MASS 0.1
-#define SK_CAPACITY_HEAVIEST 4 /* times the median sample: more of one does not weigh */
-#define SK_CAPACITY_PAUSE 16   /* times what the bytes took on the link */
-#define SK_CAPACITY_LEAST 0.01 /* half an interval, of the rate: what time stamps are good for */
+#define SK_CAPACITY_HEAVIEST 4  /* times the median sample: more of one does not weigh */
+#define SK_CAPACITY_PAUSE 16    /* times what the bytes took on the link */
+#define SK_CAPACITY_PAUSED 0.8  /* share of the time that is missing, of who pauses */
+#define SK_CAPACITY_STALLED 0.1 /* the same, of whom drops stop */
+#define SK_CAPACITY_PURE 0.75   /* of its bytes, at the mode */
+#define SK_CAPACITY_LEAST 0.01  /* half an interval, of the rate: what time stamps are good for */
 
 struct sk_capacity_estimate {
     struct sk_rate rate; /* NAN unknown; high alone NAN: at least low */
     /*
      * "trains": the peer paused, and was this fast in between.
      * "pairs": it did not pause, and was this fast at times: its link was shared.
+     * "drops": it stopped and caught up, and was this fast in between: packets were dropped, by a
+     * policer (whose rate is what was delivered) or a queue that overflowed.
      * "steady": it was never faster than on average.
      * Unknown: "trains too short", "out of memory".
      */

@@ -2,51 +2,124 @@
 
 #include "base/assert.h"
 
+#include <math.h>
+#include <stdlib.h>
+
+enum { CLASSES = 32 };
+
 static uint32_t window_of(uint64_t at_ns)
 {
     return (uint32_t)(at_ns / SK_DOWNLINK_WINDOW_NS) + 1;
 }
 
-void sk_downlink_note(struct sk_downlink *downlink, uint64_t bytes, uint32_t probes,
+static const struct sk_downlink_window *window_at(const struct sk_downlink *downlink,
+                                                  uint32_t number)
+{
+    const struct sk_downlink_window *window = &downlink->windows[number % SK_DOWNLINK_WINDOWS];
+    return window->number == number ? window : NULL;
+}
+
+/* Bytes from one window until before another. */
+static double sum(const struct sk_downlink *downlink, uint32_t from, uint32_t end)
+{
+    double bytes = 0;
+    for (uint32_t number = from; number < end; number++) {
+        const struct sk_downlink_window *window = window_at(downlink, number);
+        bytes += window ? window->bytes : 0;
+    }
+    return bytes;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double near(double level)
+{
+    return SK_DOWNLINK_NEAR * level + SK_DOWNLINK_PACKET;
+}
+
+/* The level near which most windows lie, of those that have ended; 0: too few lie there. */
+static double find_level(const struct sk_downlink *downlink)
+{
+    double list[SK_DOWNLINK_WINDOWS], level = 0;
+    uint32_t count = 0, most = 0, busy = 0;
+    for (int i = 0; i < SK_DOWNLINK_WINDOWS; i++)
+        if (downlink->windows[i].number && downlink->windows[i].number != downlink->latest)
+            list[count++] = downlink->windows[i].bytes;
+    qsort(list, count, sizeof *list, by_size);
+    for (uint32_t i = 0, end = 0; i < count; i++) {
+        while (end < count && list[end] <= list[i] + 2 * near(list[i]))
+            end++;
+        if (end - i > most) {
+            most = end - i;
+            level = list[i + most / 2];
+        }
+    }
+    for (uint32_t i = 0; i < count; i++)
+        busy += 2 * list[i] >= level;
+    return most >= SK_DOWNLINK_LEAST && most >= SK_DOWNLINK_SHARE * busy ? level : 0;
+}
+
+/* Whether different numbers of peers made that level. */
+static bool is_varied(const struct sk_downlink *downlink, double level)
+{
+    uint32_t counts[CLASSES] = {0}, sure = 0;
+    for (int i = 0; i < SK_DOWNLINK_WINDOWS; i++) {
+        const struct sk_downlink_window *window = &downlink->windows[i];
+        if (!window->number || window->number == downlink->latest ||
+            fabs(window->bytes - level) > near(level))
+            continue;
+        double givers = (double)window->bytes * window->bytes / window->squares;
+        double class = log(SK_MAX(givers, 1.0)) / log(SK_DOWNLINK_CLASS);
+        counts[(int)SK_MIN(class, CLASSES - 1.0)]++;
+    }
+    for (int i = 0; i < CLASSES; i++)
+        sure += counts[i] >= SK_DOWNLINK_SURE;
+    return sure >= 2;
+}
+
+static bool is_most(const struct sk_downlink *downlink, double level)
+{
+    for (int i = 0; i < SK_DOWNLINK_WINDOWS; i++) {
+        uint32_t from = downlink->windows[i].number;
+        if (from && sum(downlink, from, from + SK_DOWNLINK_RUN) >
+                        SK_DOWNLINK_RUN * SK_DOWNLINK_MORE * level)
+            return false;
+    }
+    return true;
+}
+
+static void look(struct sk_downlink *downlink)
+{
+    double level = find_level(downlink);
+    bool full = level > 0 && is_varied(downlink, level) && is_most(downlink, level);
+    downlink->line_rate = full ? level : 0;
+}
+
+void sk_downlink_note(struct sk_downlink *downlink, struct sk_downlink_share *share, uint64_t bytes,
                       uint64_t now_ns)
 {
     uint32_t number = window_of(now_ns);
     struct sk_downlink_window *window = &downlink->windows[number % SK_DOWNLINK_WINDOWS];
-    if (window->number != number)
+    if (window->number != number) {
         *window = (struct sk_downlink_window){.number = number};
-    window->bytes = (uint32_t)SK_MIN(window->bytes + bytes, (uint64_t)UINT32_MAX);
-    window->probes = SK_MAX(window->probes, probes);
-}
-
-/* Whether the sum is as high with few probes as with more: with `bytes` or more in a window. */
-static bool is_flat(const struct sk_downlink *downlink, double bytes)
-{
-    uint32_t fewest = UINT32_MAX, few = 0, more = 0;
-    for (int i = 0; i < SK_DOWNLINK_WINDOWS; i++)
-        if (downlink->windows[i].number && downlink->windows[i].bytes >= bytes)
-            fewest = SK_MIN(fewest, downlink->windows[i].probes);
-    for (int i = 0; i < SK_DOWNLINK_WINDOWS; i++) {
-        const struct sk_downlink_window *window = &downlink->windows[i];
-        bool full = window->number && window->bytes >= bytes;
-        bool many = window->probes >= SK_DOWNLINK_VARIED * fewest;
-        few += full && !many;
-        more += full && many;
+        downlink->latest = number;
+        look(downlink);
     }
-    return few >= SK_DOWNLINK_SURE && more >= SK_DOWNLINK_SURE;
+    if (share->number != number)
+        *share = (struct sk_downlink_share){.number = number};
+    double before = share->bytes;
+    window->bytes = (uint32_t)SK_MIN(window->bytes + bytes, (uint64_t)UINT32_MAX);
+    share->bytes = (uint32_t)SK_MIN(share->bytes + bytes, (uint64_t)UINT32_MAX);
+    window->squares += (double)share->bytes * share->bytes - before * before;
 }
 
 bool sk_downlink_full(const struct sk_downlink *downlink, uint64_t from_ns, uint64_t until_ns)
 {
-    uint32_t from = window_of(from_ns) + 1, end = window_of(until_ns), most = 0;
-    uint32_t inside = 0, full = 0;
-    for (int i = 0; i < SK_DOWNLINK_WINDOWS; i++)
-        most = SK_MAX(most, downlink->windows[i].bytes);
-    double bytes = (1 - SK_DOWNLINK_FLAT) * most;
-    for (int i = 0; i < SK_DOWNLINK_WINDOWS; i++) {
-        const struct sk_downlink_window *window = &downlink->windows[i];
-        bool here = window->number >= from && window->number < end;
-        inside += here;
-        full += here && window->bytes >= bytes && window->probes >= SK_DOWNLINK_PROBES_MIN;
-    }
-    return 2 * full > inside && is_flat(downlink, bytes);
+    uint32_t from = window_of(from_ns) + 1, end = window_of(until_ns);
+    return from < end && downlink->line_rate > 0 &&
+           sum(downlink, from, end) >= SK_DOWNLINK_FULL * downlink->line_rate * (end - from);
 }

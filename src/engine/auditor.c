@@ -573,7 +573,7 @@ static void on_arrival(const struct skep_event *event, void *ctx)
                        (struct sk_observation){.kind = SK_OBS_ARRIVAL, .a = (int64_t)bytes},
                        event->now_ns);
     sk_probe_arrived(&record->probe, bytes - record->payload_seen, event->now_ns);
-    sk_downlink_note(&auditor->downlink, bytes - record->payload_seen, auditor->running,
+    sk_downlink_note(&auditor->downlink, &record->share, bytes - record->payload_seen,
                      event->now_ns);
     record->payload_seen = bytes;
 }

@@ -38,6 +38,7 @@ struct sk_record {
     uint32_t pex_old;      /* old draws of its PEX that counted */
     uint32_t blocks;       /* that it delivered */
     uint64_t payload_seen; /* block bytes of this connection, up to the last arrival */
+    struct sk_downlink_share share;
     struct sk_probe probe;
     uint64_t probed_ns;           /* when the probe ended; 0 = it has not */
     bool crowded;                 /* our line was full while it was probed, as was known then */

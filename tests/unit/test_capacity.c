@@ -67,6 +67,25 @@ static void test_limiter(void **state)
     assert_true(delivered.rate.rate < LINK / 2);
 }
 
+/* A policer at a quarter of the link: runs at the link's rate until packets are dropped, a stop
+ * until the first of them comes again, what it held back all at once, then a careful sender. */
+static void test_policed(void **state)
+{
+    for (int round = 0; round < 40; round++) {
+        for (int i = 0; i < 12; i++)
+            come(PACKET_NS, PACKET);
+        come(40 * PACKET_NS, 2 * PACKET);
+        come(PACKET_NS, (2 + round % 9) * PACKET);
+        for (int i = 0; i < 8; i++)
+            come(5 * PACKET_NS, PACKET);
+    }
+    judge();
+    assert_string_equal(estimate.how, "drops");
+    assert_float_equal(estimate.rate.rate, LINK, LINK * 0.05);
+    assert_true(isnan(estimate.rate.high));
+    assert_float_equal(delivered.rate.rate, LINK * 28 / 93, LINK * 0.1);
+}
+
 /* Two others get their packets from the same link; one in three of ours follows one of ours. */
 static void test_shared(void **state)
 {
@@ -191,11 +210,17 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_limiter),      TEST(test_shared),
-        TEST(test_steady),       TEST(test_token_bucket),
-        TEST(test_slow_start),   TEST(test_lumps),
-        TEST(test_late_reading), TEST(test_too_short),
-        TEST(test_nothing),      TEST(test_coverage_of_interval),
+        TEST(test_limiter),
+        TEST(test_policed),
+        TEST(test_shared),
+        TEST(test_steady),
+        TEST(test_token_bucket),
+        TEST(test_slow_start),
+        TEST(test_lumps),
+        TEST(test_late_reading),
+        TEST(test_too_short),
+        TEST(test_nothing),
+        TEST(test_coverage_of_interval),
         TEST(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
