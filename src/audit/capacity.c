@@ -175,8 +175,8 @@ static void estimate_from(struct sample *samples, uint32_t n, const struct sk_ra
     double pauses = paused(samples, n, rate.rate) / (1 - delivered->rate / rate.rate);
     bool trains = pauses > SK_CAPACITY_PAUSED && mode.weight > SK_CAPACITY_PURE * mode.all;
     bool drops = !trains && pauses > SK_CAPACITY_STALLED;
-    if (!trains)
-        rate.high = NAN;
+    if (!trains) /* a lost packet that is sent again may have set the mode: no lower bound either */
+        rate = (struct sk_rate){rate.rate, delivered->low, NAN};
     estimate->rate = rate;
     estimate->how = trains ? "trains" : drops ? "drops" : "pairs";
 }

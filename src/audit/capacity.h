@@ -21,9 +21,10 @@
  *
  * One receiver sees a part only: where a scheduler gives k receivers their packets by turns, no two
  * of ours come in a row and the mode lies at a k-th of the link. Nothing in our arrivals tells that
- * from a narrow link. So only where the peer paused is the interval two-sided; else `high` is NAN:
- * the link carries at least `low`. A policer drops packets and does not spread them: behind it the
- * link's rate is seen, not the policer's.
+ * from a narrow link. And while a loss is repaired packets come in threes: the mode may lie at
+ * three times the link's rate. So only where the peer paused is the interval two-sided; else `high`
+ * is NAN and `low` what was delivered: the link carries at least that. A policer drops packets and
+ * does not spread them: behind it the link's rate is seen, not the policer's.
  */
 #ifndef SK_AUDIT_CAPACITY_H
 #define SK_AUDIT_CAPACITY_H
@@ -50,6 +51,7 @@ struct sk_capacity_estimate {
      * "pairs": it did not pause, and was this fast at times: its link was shared.
      * "drops": it stopped and caught up, and was this fast in between: packets were dropped, by a
      * policer (whose rate is what was delivered) or a queue that overflowed.
+     * Of these two `rate` is no bound; `low` is what was delivered.
      * "steady": it was never faster than on average.
      * Unknown: "trains too short", "out of memory".
      */
