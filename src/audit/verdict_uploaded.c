@@ -299,24 +299,31 @@ static double gains_until(const struct swarm *swarm, const struct window *window
     return window->until_s + judge->slack_s + SK_MIN(judge->config->partial_s, BEGUN_S);
 }
 
+/* Whether the peer told that it had all by then. Who lacks something may take a piece, also one
+ * that it never completes. */
+static bool is_done(const struct sk_tally *tally, double at_s)
+{
+    const struct sk_timeline_peer *peer = tally->peer;
+    return sk_bitfield_full(&peer->held) && sk_tally_told(tally, at_s) == peer->gains_count;
+}
+
 static void add_gains(struct swarm *swarm, const struct near *near, struct window *window)
 {
+    const struct sk_tally *tally = &swarm->tallies[near->peer];
     double from_s = SK_MAX(gains_from(swarm, window), near->from_s);
     double until_s = SK_MIN(gains_until(swarm, window), near->until_s);
     if (!window->seen || from_s >= until_s)
         return;
-    double told = gained(swarm, &swarm->tallies[near->peer], from_s, until_s);
+    double told = gained(swarm, tally, from_s, until_s);
     double dark = unseen(swarm, near->peer, from_s, until_s);
-    /* One that takes longer for a piece than the window has had of the next one, all the same. */
-    if (told + dark > 0 || sk_tally_told(&swarm->tallies[near->peer], from_s) <
-                               swarm->tallies[near->peer].peer->gains_count)
+    if (told + dark > 0 || !is_done(tally, from_s))
         window->gains += told + dark + swarm->judge->timeline->piece_size;
     /* What flows are held against is what was gained in just that time. */
     from_s = SK_MAX(from_s, window->from_s);
     until_s = SK_MIN(until_s, window->until_s);
     if (from_s >= until_s)
         return;
-    window->told += gained(swarm, &swarm->tallies[near->peer], from_s, until_s);
+    window->told += gained(swarm, tally, from_s, until_s);
     window->dark += unseen(swarm, near->peer, from_s, until_s);
 }
 

@@ -219,6 +219,30 @@ static void test_unseen_receivers(void **state)
     }
 }
 
+/* A receiver that never completes a piece has got some of one; not one after the other. */
+static void test_never_whole(void **state)
+{
+    static const struct {
+        uint64_t each;
+        bool found;
+    } cases[] = {{PIECE / 10, false}, {2 * PIECE, true}};
+    for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
+        struct world world;
+        begin(&world);
+        join(&world, 0, SEED, PIECES);
+        join(&world, 0.5, LEECHER, 10);
+        for (int k = 0; k <= 8; k++)
+            say(&world, 5 + k * PERIOD_S, LEECHER, 0, (uint64_t)k * PIECE / 10, SIZE - 10 * PIECE);
+        say_uploads(&world, SEED, cases[i].each, 1);
+        judge(&world, END_S);
+        if (cases[i].found)
+            assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
+        else
+            assert_clear(&world, SEED);
+        end(&world);
+    }
+}
+
 /* A receiver that suppresses its HAVEs says itself what it downloaded. */
 static void test_silent_receiver(void **state)
 {
@@ -397,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_many_announces),
         cmocka_unit_test(test_gains_of_others),
         cmocka_unit_test(test_unseen_receivers),
+        cmocka_unit_test(test_never_whole),
         cmocka_unit_test(test_silent_receiver),
         cmocka_unit_test(test_taken_by_us),
         cmocka_unit_test(test_links),
