@@ -27,14 +27,14 @@ struct beside {
 };
 
 /* What receivers may have gained unseen came from the peer in the proportion in which the seen part
- * did. */
+ * did. Who hides what it holds is not known to have had what others gained: no estimate. */
 static struct beside compare(const struct sk_judge *judge, uint32_t peer)
 {
     const struct sk_upload_bound *bound = &judge->config->uploads[peer];
     const struct sk_judge_upload *upload = &judge->uploads[peer];
     double more = upload->taken + judge->timeline->piece_size;
-    if (!isfinite(upload->dark) || !(bound->bytes > 0) || !(bound->high > bound->bytes) ||
-        !(upload->told > 0) || !(upload->claimed > 0))
+    if (!judge->tells[peer] || !isfinite(upload->dark) || !(bound->bytes > 0) ||
+        !(bound->high > bound->bytes) || !(upload->told > 0) || !(upload->claimed > 0))
         return (struct beside){.z = NAN};
     struct beside beside = {.scale = 1 + upload->dark / upload->told};
     beside.estimate = bound->bytes * beside.scale + more;

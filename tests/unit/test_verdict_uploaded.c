@@ -339,7 +339,25 @@ static void test_flows(void **state)
     }
 }
 
-/* ---- rules over announces ---- */
+/* Who hides what it holds gave what the flows cannot know that it had. */
+static void test_flows_of_silent(void **state)
+{
+    for (int silent = 0; silent < 2; silent++) {
+        struct world world;
+        struct sk_upload_bound uploads[3];
+        begin_trade_beside(&world, 50);
+        for (int k = 0; k <= 8; k++)
+            say(&world, 5 + k * PERIOD_S, 3, (uint64_t)k * PIECE, (uint64_t)k * 5 * PIECE * silent,
+                SIZE - (uint64_t)(50 + k * 5 * silent) * PIECE);
+        for (uint32_t k = 0; k < 3; k++)
+            uploads[k] = (struct sk_upload_bound){1e6, 0.9e6, 1.1e6};
+        world.config.uploads = uploads;
+        judge(&world, 2600);
+        assert_int_equal(verdict(&world, 3)->findings[SK_CHECK_UPLOADED_FLOW].said, !silent);
+        assert_not_accused(&world, 3);
+        end(&world);
+    }
+}
 
 /* Others' gains allow each to have given all; flows say that it gave its part, and all reports that
  * flows are good. Who says twice as much as they do is not cleared. */
@@ -368,6 +386,8 @@ static void test_cleared_by_flows(void **state)
         end(&world);
     }
 }
+
+/* ---- rules over announces ---- */
 
 static void test_rules(void **state)
 {
@@ -426,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_taken_by_us),
         cmocka_unit_test(test_links),
         cmocka_unit_test(test_flows),
+        cmocka_unit_test(test_flows_of_silent),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_cleared_by_flows),
     };
