@@ -19,6 +19,7 @@ struct sk_sim_options {
     enum sk_sim_kind kind; /* HONEST: every kind in turn, then all together */
     double rate;           /* searches a second */
     bool any_ids;          /* BEP 42 is not held */
+    bool no_flows;         /* reports are not held against the flows */
     bool json;
     uint32_t check_every;
     uint32_t explain; /* so many searches that fail */

@@ -1,4 +1,6 @@
 /* How many false reports are found, how soon, and how many honest clients are accused. */
+#include "audit/download.h"
+#include "audit/flow.h"
 #include "audit/rules.h"
 #include "audit/verdict.h"
 #include "base/assert.h"
@@ -11,8 +13,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define FEW 6      /* announces within which a lie is to be found */
-#define LIES_MAX 8 /* kinds in one swarm */
+#define FEW 6          /* announces within which a lie is to be found */
+#define LIES_MAX 8     /* kinds in one swarm */
+#define RATIO_PIECES 8 /* claims of less are not laid beside the flows */
 
 /* ---- what is tried ---- */
 
@@ -75,15 +78,19 @@ struct row {
     uint32_t clients;   /* that lied by two pieces or more; honest: that announced */
     uint32_t ever, few; /* found at all, within FEW announces */
     uint32_t by_oracle, by_exact, silent, unwatched;
-    uint32_t by_oracle_few;      /* found of those within FEW */
-    uint32_t soon, soon_few;     /* lied so much within FEW; found of those within FEW */
-    uint32_t soon_oracle;        /* of those, by the oracle, within FEW */
-    uint32_t above, above_few;   /* claimed more than line or others' gains allow; found of them */
+    uint32_t soon, soon_few; /* lied so much within FEW; found of those within FEW */
+    uint32_t soon_oracle;    /* of those, by the oracle, within FEW */
+    /* Claimed to have uploaded more than line or others' gains allow, within FEW; found of them
+     * within FEW, by us, by the oracle, by that of exact capacities. */
+    uint32_t above, above_few, above_oracle, above_exact;
+    uint32_t known, known_few;   /* by the oracle, uploads, within FEW; found of them by then */
     uint32_t ruled;              /* found by rules over announces */
     uint32_t pairs, pairs_found; /* of two that collude: one of them at least */
     uint32_t consistent, why[SK_WHY_COUNT], check[SK_CHECK_COUNT];
     double hours, delays[4096]; /* announces until it was found */
     uint32_t delays_count;
+    double ratios[8192]; /* what it claims to have given over what the flows say */
+    uint32_t ratios_count;
 };
 
 struct trial {
@@ -94,6 +101,10 @@ struct trial {
     struct sk_swarm_config config;
     struct sk_timeline timeline;
     struct sk_truth truth;
+    bool no_flows;
+    struct sk_upload_bound *gave; /* by peer, by the flows at the last look with flows, */
+    bool *hides;                  /* and whether it did not tell what it held then */
+    uint32_t looks;
     uint32_t *found; /* of each client: announces when it was first found; 0 not */
     size_t found_count;
 };
@@ -102,6 +113,7 @@ static void configure(struct trial *trial, const struct sk_sim_options *options,
 {
     const struct place *place = trial->place;
     struct sk_swarm_config *config = &trial->config;
+    trial->no_flows = options->no_flows;
     *config = options->swarm;
     config->seed =
         options->seed * 1000003 + run * SK_ARRAY_LEN(places) + (uint64_t)(place - places);
@@ -139,7 +151,7 @@ static void on_observation(const struct sk_observation *observation, void *ctx)
 
 static struct sk_rate measured(const struct trial *trial, size_t client)
 {
-    double rate = sk_swarm_measured(trial->truth.swarm, client);
+    double rate = sk_swarm_measured(trial->truth.swarm, client); /* may be NAN */
     double spread = exp(1.96 * trial->config.capacity_error);
     return (struct sk_rate){rate, rate / spread, rate * spread};
 }
@@ -165,9 +177,40 @@ static int grow_found(struct trial *trial)
     return 0;
 }
 
-/* What the audit says now. */
-static int look(struct trial *trial, struct sk_verdicts *verdicts)
+/* What each peer gave up to now, by the flows. */
+static int estimate_flows(struct trial *trial)
 {
+    const struct sk_timeline *timeline = &trial->timeline;
+    size_t peers = (size_t)timeline->peers_count + 1;
+    sk_mem_free(trial->gave);
+    sk_mem_free(trial->hides);
+    trial->gave = sk_mem_calloc(peers, sizeof *trial->gave);
+    trial->hides = sk_mem_calloc(peers, sizeof *trial->hides);
+    if (!trial->gave || !trial->hides)
+        return SKEP_ERR_NOMEM;
+    for (uint32_t i = 0; i < timeline->peers_count; i++) {
+        struct sk_download download;
+        sk_download_estimate(timeline, i, &download);
+        trial->hides[i] = download.hides;
+    }
+    struct sk_flow_config config = {.unobservable = trial->hides};
+    struct sk_flows flows;
+    int err = sk_flow_estimate(timeline, &config, &flows);
+    if (err)
+        return err;
+    for (uint32_t i = 0; i < timeline->peers_count; i++) {
+        const struct sk_flow_upload *upload = &flows.uploads[i];
+        trial->gave[i] = (struct sk_upload_bound){upload->bytes, upload->low, upload->high};
+    }
+    sk_flows_deinit(&flows);
+    return 0;
+}
+
+/* What the audit says now. Flows take longer than all the rest: they are asked for once within the
+ * first announces, and at the end. */
+static int look(struct trial *trial, double at_s, struct sk_verdicts *verdicts)
+{
+    bool flows = ++trial->looks == FEW - 1 || at_s >= trial->config.seconds;
     struct sk_verdict_config config = sk_verdict_config_default();
     config.began_unix_s = SK_SWARM_UNIX_S;
     config.files = 1;
@@ -177,6 +220,10 @@ static int look(struct trial *trial, struct sk_verdicts *verdicts)
         uint32_t peer = sk_timeline_find(&trial->timeline, &client->endpoint);
         if (peer != UINT32_MAX && client->watched)
             trial->timeline.peers[peer].capacity = measured(trial, i);
+    }
+    if (!err && flows && !trial->no_flows) {
+        err = estimate_flows(trial);
+        config.uploads = trial->gave;
     }
     if (!err)
         err = sk_verdicts_init(verdicts, &trial->timeline, trial->truth.announces,
@@ -191,6 +238,36 @@ static int look(struct trial *trial, struct sk_verdicts *verdicts)
     return err;
 }
 
+static bool within_few(uint32_t announces)
+{
+    return announces && announces <= FEW;
+}
+
+/* Of uploads. */
+static void count_uploads(const struct sk_truth_client *truth, bool few, struct row *row)
+{
+    bool above = within_few(truth->above_at), known = within_few(truth->oracle_at);
+    row->above += above;
+    row->above_few += above && few;
+    row->above_oracle += above && known;
+    row->above_exact += above && within_few(truth->exact_at);
+    row->known += known;
+    row->known_few += known && few;
+}
+
+/* The client's claims beside the flows, at the end. */
+static void count_ratio(const struct trial *trial, const struct sk_swarm_client *client,
+                        const struct sk_truth_client *truth, struct row *row)
+{
+    uint32_t peer = sk_timeline_find(&trial->timeline, &client->endpoint);
+    double claimed = truth->claimed_up - (double)client->probed;
+    double least = (double)RATIO_PIECES * trial->config.piece_size;
+    if (!trial->gave || peer == UINT32_MAX || trial->hides[peer] || claimed < least ||
+        !(trial->gave[peer].bytes > 0) || row->ratios_count == SK_ARRAY_LEN(row->ratios))
+        return;
+    row->ratios[row->ratios_count++] = claimed / trial->gave[peer].bytes;
+}
+
 static void count_client(struct trial *trial, size_t i, const struct sk_verdict_peer *verdict,
                          bool ruled)
 {
@@ -200,8 +277,7 @@ static void count_client(struct trial *trial, size_t i, const struct sk_verdict_
     struct row *row = &trial->rows[index];
     if (!truth->announces || (index != HONEST && !sk_truth_lied(&trial->truth, truth)))
         return;
-    bool found = trial->found[i] != 0, few = found && trial->found[i] <= FEW;
-    bool above = truth->above_capacity || truth->above_gains;
+    bool found = trial->found[i] != 0, few = within_few(trial->found[i]);
     row->unwatched += !client->watched;
     if (index != HONEST && !client->watched)
         return;
@@ -209,15 +285,14 @@ static void count_client(struct trial *trial, size_t i, const struct sk_verdict_
     row->hours += (SK_MIN(client->left_s, trial->config.seconds) - client->joined_s) / 3600;
     row->ever += found;
     row->few += few;
-    row->by_oracle += truth->oracle;
-    row->by_oracle_few += truth->oracle && few;
+    row->by_oracle += truth->oracle || truth->pieces;
     row->by_exact += truth->exact;
-    bool soon = truth->lied_at && truth->lied_at <= FEW;
+    bool soon = within_few(truth->lied_at);
     row->soon += soon;
     row->soon_few += soon && few;
-    row->soon_oracle += soon && truth->oracle_at && truth->oracle_at <= FEW;
-    row->above += above;
-    row->above_few += above && few;
+    row->soon_oracle += soon && (within_few(truth->oracle_at) || within_few(truth->pieces_at));
+    count_uploads(truth, few, row);
+    count_ratio(trial, client, truth, row);
     row->ruled += ruled;
     row->consistent += verdict && verdict->result == SK_VERDICT_CONSISTENT;
     if (verdict && verdict->result == SK_VERDICT_CANNOT_TELL)
@@ -280,7 +355,7 @@ static int run_swarm(struct trial *trial)
             continue;
         next_s += config->announce_interval_s;
         sk_verdicts_deinit(&verdicts);
-        err = look(trial, &verdicts);
+        err = look(trial, at_s, &verdicts);
     }
     if (!err)
         err = count_all(trial, &verdicts);
@@ -288,6 +363,8 @@ static int run_swarm(struct trial *trial)
     sk_swarm_free(trial->truth.swarm);
     sk_truth_deinit(&trial->truth);
     sk_timeline_deinit(&trial->timeline);
+    sk_mem_free(trial->gave);
+    sk_mem_free(trial->hides);
     sk_mem_free(trial->found);
     return err;
 }
@@ -305,29 +382,47 @@ static double share(double part, double whole)
     return whole > 0 ? 100 * part / whole : NAN;
 }
 
+static double quantile(const double *sorted, uint32_t count, double share)
+{
+    return count ? sorted[(uint32_t)(share * (count - 1))] : NAN;
+}
+
+static void print_uploads(struct sk_sim_report *report, struct row *row)
+{
+    qsort(row->ratios, row->ratios_count, sizeof *row->ratios, by_number);
+    sk_sim_report_number(report, "above", row->above, 0);
+    sk_sim_report_number(report, "above_in_6_%", share(row->above_few, row->above), 1);
+    sk_sim_report_number(report, "above_oracle_%", share(row->above_oracle, row->above), 1);
+    sk_sim_report_number(report, "above_exact_%", share(row->above_exact, row->above), 1);
+    sk_sim_report_number(report, "known", row->known, 0);
+    sk_sim_report_number(report, "known_in_6_%", share(row->known_few, row->known), 1);
+    sk_sim_report_number(report, "ratios", row->ratios_count, 0);
+    sk_sim_report_number(report, "ratio_5", quantile(row->ratios, row->ratios_count, 0.05), 2);
+    sk_sim_report_number(report, "ratio_50", quantile(row->ratios, row->ratios_count, 0.5), 2);
+    sk_sim_report_number(report, "ratio_95", quantile(row->ratios, row->ratios_count, 0.95), 2);
+    sk_sim_report_number(report, "ratio_99", quantile(row->ratios, row->ratios_count, 0.99), 2);
+    sk_sim_report_number(report, "ratio_100", quantile(row->ratios, row->ratios_count, 1), 2);
+}
+
 static void print_row(struct sk_sim_report *report, const struct place *place, const char *name,
                       struct row *row)
 {
     qsort(row->delays, row->delays_count, sizeof *row->delays, by_number);
-    uint32_t half = row->delays_count / 2;
     sk_sim_report_text(report, "swarm", place->name);
     sk_sim_report_text(report, "reports", name);
     sk_sim_report_number(report, "clients", row->clients, 0);
     sk_sim_report_number(report, "hours", row->hours, 0);
     sk_sim_report_number(report, "found_%", share(row->ever, row->clients), 2);
     sk_sim_report_number(report, "in_6_%", share(row->few, row->clients), 2);
-    sk_sim_report_number(report, "delay_50", row->delays_count ? row->delays[half] : NAN, 0);
+    sk_sim_report_number(report, "delay_50", quantile(row->delays, row->delays_count, 0.5), 0);
     sk_sim_report_number(report, "pairs", row->pairs, 0);
     sk_sim_report_number(report, "pairs_%", share(row->pairs_found, row->pairs), 1);
-    sk_sim_report_number(report, "above", row->above, 0);
-    sk_sim_report_number(report, "above_in_6_%", share(row->above_few, row->above), 1);
     sk_sim_report_number(report, "oracle_%", share(row->by_oracle, row->clients), 1);
-    sk_sim_report_number(report, "by_oracle", row->by_oracle, 0);
-    sk_sim_report_number(report, "oracle_in_6_%", share(row->by_oracle_few, row->by_oracle), 1);
     sk_sim_report_number(report, "soon", row->soon, 0);
     sk_sim_report_number(report, "soon_in_6_%", share(row->soon_few, row->soon), 1);
     sk_sim_report_number(report, "soon_oracle_%", share(row->soon_oracle, row->soon), 1);
     sk_sim_report_number(report, "exact_%", share(row->by_exact, row->clients), 1);
+    print_uploads(report, row);
     sk_sim_report_number(report, "rules_%", share(row->ruled, row->clients), 1);
     sk_sim_report_number(report, "consistent_%", share(row->consistent, row->clients), 1);
     for (int why = SK_WHY_NONE + 1; why < SK_WHY_COUNT; why++)

@@ -45,6 +45,9 @@ enum {
     KEY_JOIN,
     KEY_LEAVE,
     KEY_RESTARTS,
+    KEY_CAPACITY_ERROR,
+    KEY_CAPACITY_UNKNOWN,
+    KEY_NO_FLOWS,
     KEY_CHECK,
     KEY_EXPLAIN,
     KEY_JSON
@@ -122,6 +125,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         {KEY_JOIN, &options->swarm.join_per_s, NULL, 0, 1000},
         {KEY_LEAVE, &options->swarm.leave_done, NULL, 0, 1},
         {KEY_RESTARTS, &options->swarm.restart_per_hour, NULL, 0, 1000},
+        {KEY_CAPACITY_ERROR, &options->swarm.capacity_error, NULL, 0, 10},
+        {KEY_CAPACITY_UNKNOWN, &options->swarm.capacity_unknown, NULL, 0, 1},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(numbers); i++) {
         if (numbers[i].key != key)
@@ -144,6 +149,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_ANY_IDS:
         options->any_ids = true;
+        return 0;
+    case KEY_NO_FLOWS:
+        options->no_flows = true;
         return 0;
     case KEY_JSON:
         options->json = true;
@@ -195,6 +203,11 @@ static const struct argp_option argp_options[] = {
     {"join", KEY_JOIN, "N", 0, "swarm: new leechers a second (0)", 0},
     {"leave", KEY_LEAVE, "P", 0, "swarm: share that leaves once it is done (0)", 0},
     {"restarts", KEY_RESTARTS, "N", 0, "swarm: of a client in an hour (0)", 0},
+    {"capacity-error", KEY_CAPACITY_ERROR, "SD", 0,
+     "swarm: of the logarithm of a capacity as measured (reports: 0.1)", 0},
+    {"capacity-unknown", KEY_CAPACITY_UNKNOWN, "P", 0,
+     "swarm: share of clients whose capacity is not measured (0)", 0},
+    {"no-flows", KEY_NO_FLOWS, NULL, 0, "reports: flows are not estimated", 0},
     {"settle", KEY_SETTLE, "S", 0, "seconds between the network's growth and the experiment", 0},
     {"any-ids", KEY_ANY_IDS, NULL, 0, "nodes do not hold others to BEP 42", 0},
     {"check", KEY_CHECK, "N", 0, "look at a node's invariants each N steps (0: never)", 0},

@@ -39,6 +39,23 @@ static int grow_clients(struct sk_truth *truth)
     return 0;
 }
 
+/* What can be known of these uploads. */
+static void weigh(const struct sk_truth *truth, struct sk_truth_client *client,
+                  const struct sk_swarm_client *real, const struct sk_truth_span *span)
+{
+    const struct sk_swarm_config *config = truth->config;
+    double line = real->up_bytes_s * span->seconds;
+    double capacity = sk_swarm_measured(truth->swarm, (size_t)(client - truth->clients));
+    double measured = isnan(capacity)
+                          ? INFINITY
+                          : capacity * span->seconds * exp(SURE_Z * config->capacity_error);
+    /* Between two steps the oracle has not looked yet. */
+    double slack = config->piece_size + real->up_bytes_s * SK_TRUTH_STEP_S;
+    client->above |= span->claimed > line * EXACT + config->block_size;
+    client->exact |= span->claimed > SK_MIN(span->possible, line) * EXACT + slack;
+    client->oracle |= span->claimed > SK_MIN(span->possible * EXACT, measured) + slack;
+}
+
 /* What was said too much since the last announce. */
 static void compare(const struct sk_truth *truth, struct sk_truth_client *client,
                     const struct sk_announce *announce, const struct sk_swarm_client *real)
@@ -49,15 +66,12 @@ static void compare(const struct sk_truth *truth, struct sk_truth_client *client
     client->lie_up += up - true_up;
     client->lie_down += (double)(announce->downloaded - client->said_down) -
                         (double)(real->downloaded - client->true_down);
-    double seconds = announce->at_unix_s - client->at_s;
-    client->above_capacity |= up > real->up_bytes_s * seconds * EXACT + truth->config->block_size;
-    double line = real->up_bytes_s * seconds;
-    double measured = sk_swarm_measured(truth->swarm, (size_t)(client - truth->clients)) * seconds *
-                      exp(SURE_Z * truth->config->capacity_error);
-    /* Between two steps the oracle has not looked yet. */
-    double slack = truth->config->piece_size + real->up_bytes_s * SK_TRUTH_STEP_S;
-    client->exact |= up > SK_MIN(client->possible_bytes, line) * EXACT + slack;
-    client->oracle |= up > SK_MIN(client->possible_bytes * EXACT, measured) + slack;
+    struct sk_truth_span *spans[] = {&client->last, &client->run};
+    for (size_t i = 0; i < SK_ARRAY_LEN(spans); i++) {
+        spans[i]->claimed += up;
+        spans[i]->seconds += announce->at_unix_s - client->at_s;
+        weigh(truth, client, real, spans[i]);
+    }
 }
 
 /* Of downloaded and left: what no honest client can say whose gains are all known. */
@@ -74,11 +88,18 @@ static void compare_pieces(const struct sk_truth *truth, struct sk_truth_client 
     }
     double least = held - client->begun_bytes - client->begun_under_way;
     double said = (double)(announce->downloaded - client->begun_down);
-    client->oracle |=
+    client->pieces |=
         said + piece <= least || left >= lacks + piece || left + under_way + piece <= lacks;
     /* Who counts blocks lacks less by those under way. */
     double off = SK_MIN(fabs(left - lacks), fabs(left + under_way - lacks));
     client->lie_left = SK_MAX(client->lie_left, off);
+}
+
+/* Since which announce it is so. */
+static void note(bool is, uint32_t announces, uint32_t *at)
+{
+    if (is && !*at)
+        *at = announces;
 }
 
 bool sk_truth_lied(const struct sk_truth *truth, const struct sk_truth_client *client)
@@ -110,6 +131,8 @@ int sk_truth_announce(const struct sk_announce *announce, void *ctx)
     compare_pieces(truth, client, announce, real);
     if (client->began && announce->key == client->key)
         compare(truth, client, announce, real);
+    else
+        client->run = (struct sk_truth_span){0};
     client->began = true;
     client->key = announce->key;
     client->at_s = announce->at_unix_s;
@@ -117,12 +140,20 @@ int sk_truth_announce(const struct sk_announce *announce, void *ctx)
     client->said_down = announce->downloaded;
     client->true_up = real->uploaded;
     client->true_down = real->downloaded;
-    client->possible_bytes = 0;
-    if (client->oracle && !client->oracle_at)
-        client->oracle_at = client->announces;
-    if (sk_truth_lied(truth, client) && !client->lied_at)
-        client->lied_at = client->announces;
+    client->last = (struct sk_truth_span){0};
+    note(client->above, client->announces, &client->above_at);
+    note(client->oracle, client->announces, &client->oracle_at);
+    note(client->exact, client->announces, &client->exact_at);
+    note(client->pieces, client->announces, &client->pieces_at);
+    note(sk_truth_lied(truth, client), client->announces, &client->lied_at);
     return 0;
+}
+
+static void add_possible(struct sk_truth_client *client, double bytes)
+{
+    client->last.possible += bytes;
+    client->run.possible += bytes;
+    client->possible_all += bytes;
 }
 
 int sk_truth_step(struct sk_truth *truth, double at_s)
@@ -136,18 +167,17 @@ int sk_truth_step(struct sk_truth *truth, double at_s)
             if (i == j ||
                 !sk_swarm_unchoked(truth->swarm, (uint32_t)i, (uint32_t)j, truth->step_s, at_s))
                 continue;
-            truth->clients[i].possible_bytes += grown;
-            truth->clients[i].possible_all += grown;
+            add_possible(&truth->clients[i], grown);
         }
     }
     for (size_t i = 0; i < truth->clients_count && !err; i++) {
         struct sk_truth_client *client = &truth->clients[i];
         uint64_t probed = sk_swarm_client(truth->swarm, i)->probed;
-        client->possible_bytes += (double)(probed - client->probed);
-        client->possible_all += (double)(probed - client->probed);
+        add_possible(client, (double)(probed - client->probed));
         client->probed = probed;
         double slack = truth->config->piece_size;
-        client->above_gains = client->claimed_up > client->possible_all * EXACT + slack;
+        client->above |= client->claimed_up > client->possible_all * EXACT + slack;
+        note(client->above, client->announces, &client->above_at);
     }
     truth->step_s = at_s;
     return err;

@@ -12,6 +12,13 @@
 #define SK_TRUTH_STEP_S 10.0  /* in which the oracle sees who was unchoked */
 #define SK_TRUTH_LIE_PIECES 2 /* a smaller lie is none */
 
+/* Uploads from one announce to a later one. */
+struct sk_truth_span {
+    double claimed;  /* bytes */
+    double possible; /* what those it had unchoked took, and we */
+    double seconds;
+};
+
 struct sk_truth_client {
     uint32_t announces;
     bool began;   /* the last announce is known */
@@ -20,19 +27,19 @@ struct sk_truth_client {
     uint64_t said_up, said_down, true_up, true_down; /* at the last announce */
     double lie_up, lie_down, lie_left;               /* bytes too many or too few, at most so far */
     double claimed_up;                               /* all in all */
-    bool above_capacity;                             /* one claim is above its line's limit */
-    bool above_gains;      /* all claims are above what all others can have got of it */
-    double possible_bytes; /* since the last announce: what those it had unchoked took, and we */
+    bool above; /* one claim is above its line's limit, or all claims are above what
+                   all others can have got of it */
+    struct sk_truth_span last, run; /* since the last announce, since the first of this run */
     double possible_all;
     uint64_t probed; /* at the last step */
     /* When it began this run: what it had, and said. */
     uint64_t begun_down;
     double begun_bytes, begun_under_way;
-    bool oracle; /* one claim is above that, or above its line as measured; or it downloaded less
-                    than it gained, or lacks other than it says */
-    bool exact;  /* or above its line, were that known exactly */
-    uint32_t oracle_at, lied_at; /* announces until the oracle knew, until it had lied by two pieces
-                                    or more; 0 not */
+    bool oracle; /* one claim is above that, or above its line as measured; */
+    bool exact;  /* or above its line, were that known exactly; */
+    bool pieces; /* it downloaded less than it gained, or lacks other than it says */
+    /* Announces until that was so, until it had lied by two pieces or more; 0 not. */
+    uint32_t above_at, oracle_at, exact_at, pieces_at, lied_at;
 };
 
 struct sk_truth {

@@ -81,6 +81,7 @@ struct sk_swarm_config {
     bool links_told;         /* clients tell the auditor by PEX whom they are connected to */
     double watched_share;    /* of the clients, those that the auditor is connected to */
     double capacity_error;   /* relative sd of the capacity that the auditor measured */
+    double capacity_unknown; /* share of the clients whose capacity it could not measure */
     double rtt_s;            /* mean of a connection's round trip */
     double join_per_s;       /* new leechers; 0 = all are there from the start */
     double leave_done;       /* share of those that are done that leave within a minute */
@@ -140,7 +141,8 @@ bool sk_swarm_unchoked(const struct sk_swarm *swarm, uint32_t from, uint32_t to,
 /* The auditor gives `client` a piece now (a tracer), what it lacks of it: it appears in no flow,
  * but counts as downloaded. False where it has the piece, takes none or is not connected to us. */
 bool sk_swarm_give(struct sk_swarm *swarm, uint32_t client, uint32_t piece);
-/* Up-link capacity as the auditor measured it, bytes/s: the limit times a log-normal error. */
+/* Up-link capacity as the auditor measured it, bytes/s: the limit times a log-normal error; NAN
+ * where it could not. */
 double sk_swarm_measured(const struct sk_swarm *swarm, size_t client);
 /* Distinct givers of the pieces gained so far, on average; NAN before the first. */
 double sk_swarm_givers(const struct sk_swarm *swarm);

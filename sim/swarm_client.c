@@ -142,6 +142,8 @@ static void draw(struct sk_swarm *swarm, struct sk_swarm_node *node, bool seed, 
     truth->left_s = INFINITY;
     node->measured_bytes_s =
         truth->up_bytes_s * exp(config->capacity_error * sk_swarm_normal(&swarm->prng_tell));
+    if (config->capacity_unknown > 0 && sk_prng_unit(&swarm->prng_tell) < config->capacity_unknown)
+        node->measured_bytes_s = NAN;
 }
 
 static void on_life(struct sk_swarm *swarm, void *owner);

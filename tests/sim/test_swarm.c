@@ -318,6 +318,22 @@ static void test_capacity_is_measured_with_the_error_asked_for(void **state)
     run_end(&run);
 }
 
+static void test_capacity_is_unknown_as_often_as_asked_for(void **state)
+{
+    struct sk_swarm_config config = run_plain;
+    config.peers = 2000;
+    config.pieces = 8;
+    config.degree = 1;
+    config.capacity_unknown = 0.3;
+    struct run run;
+    run_begin(&run, &config);
+    uint32_t unknown = 0;
+    for (uint32_t i = 0; i < config.peers; i++)
+        unknown += isnan(sk_swarm_measured(run.swarm, i));
+    assert_in_range(unknown, 540, 660);
+    run_end(&run);
+}
+
 /* ---- who comes and goes ---- */
 
 static void test_restarts_begin_the_counters_anew(void **state)
@@ -478,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_blocks_flow_over_links_that_pex_told_and_while_unchoked),
         cmocka_unit_test(test_no_link_is_told_where_that_is_not_done),
         cmocka_unit_test(test_capacity_is_measured_with_the_error_asked_for),
+        cmocka_unit_test(test_capacity_is_unknown_as_often_as_asked_for),
         cmocka_unit_test(test_restarts_begin_the_counters_anew),
         cmocka_unit_test(test_clients_come_and_go),
         cmocka_unit_test(test_what_does_not_fit_is_refused),
