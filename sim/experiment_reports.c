@@ -102,8 +102,7 @@ struct trial {
     struct sk_timeline timeline;
     struct sk_truth truth;
     bool no_flows;
-    struct sk_upload_bound *gave; /* by peer, by the flows at the last look with flows, */
-    bool *hides;                  /* and whether it did not tell what it held then */
+    struct sk_upload_bound *gave; /* by peer, by the flows at the last look with flows */
     uint32_t looks;
     uint32_t *found; /* of each client: announces when it was first found; 0 not */
     size_t found_count;
@@ -182,28 +181,26 @@ static int estimate_flows(struct trial *trial)
 {
     const struct sk_timeline *timeline = &trial->timeline;
     size_t peers = (size_t)timeline->peers_count + 1;
+    bool *hides = sk_mem_calloc(peers, sizeof *hides);
     sk_mem_free(trial->gave);
-    sk_mem_free(trial->hides);
     trial->gave = sk_mem_calloc(peers, sizeof *trial->gave);
-    trial->hides = sk_mem_calloc(peers, sizeof *trial->hides);
-    if (!trial->gave || !trial->hides)
-        return SKEP_ERR_NOMEM;
-    for (uint32_t i = 0; i < timeline->peers_count; i++) {
+    int err = hides && trial->gave ? 0 : SKEP_ERR_NOMEM;
+    for (uint32_t i = 0; i < timeline->peers_count && !err; i++) {
         struct sk_download download;
         sk_download_estimate(timeline, i, &download);
-        trial->hides[i] = download.hides;
+        hides[i] = download.hides;
     }
-    struct sk_flow_config config = {.unobservable = trial->hides};
-    struct sk_flows flows;
-    int err = sk_flow_estimate(timeline, &config, &flows);
-    if (err)
-        return err;
-    for (uint32_t i = 0; i < timeline->peers_count; i++) {
+    struct sk_flow_config config = {.unobservable = hides};
+    struct sk_flows flows = {0};
+    if (!err)
+        err = sk_flow_estimate(timeline, &config, &flows);
+    for (uint32_t i = 0; i < timeline->peers_count && !err; i++) {
         const struct sk_flow_upload *upload = &flows.uploads[i];
         trial->gave[i] = (struct sk_upload_bound){upload->bytes, upload->low, upload->high};
     }
     sk_flows_deinit(&flows);
-    return 0;
+    sk_mem_free(hides);
+    return err;
 }
 
 /* What the audit says now. Flows take longer than all the rest: they are asked for once within the
@@ -255,15 +252,16 @@ static void count_uploads(const struct sk_truth_client *truth, bool few, struct 
     row->known_few += known && few;
 }
 
-/* The client's claims beside the flows, at the end. */
+/* The client's claims beside the flows, at the end, where they were held against them. */
 static void count_ratio(const struct trial *trial, const struct sk_swarm_client *client,
-                        const struct sk_truth_client *truth, struct row *row)
+                        const struct sk_truth_client *truth, const struct sk_verdict_peer *verdict,
+                        struct row *row)
 {
     uint32_t peer = sk_timeline_find(&trial->timeline, &client->endpoint);
     double claimed = truth->claimed_up - (double)client->probed;
     double least = (double)RATIO_PIECES * trial->config.piece_size;
-    if (!trial->gave || peer == UINT32_MAX || trial->hides[peer] || claimed < least ||
-        !(trial->gave[peer].bytes > 0) || row->ratios_count == SK_ARRAY_LEN(row->ratios))
+    bool held = verdict && verdict->findings[SK_CHECK_UPLOADED_FLOW].said > 0;
+    if (!held || claimed < least || row->ratios_count == SK_ARRAY_LEN(row->ratios))
         return;
     row->ratios[row->ratios_count++] = claimed / trial->gave[peer].bytes;
 }
@@ -292,7 +290,7 @@ static void count_client(struct trial *trial, size_t i, const struct sk_verdict_
     row->soon_few += soon && few;
     row->soon_oracle += soon && (within_few(truth->oracle_at) || within_few(truth->pieces_at));
     count_uploads(truth, few, row);
-    count_ratio(trial, client, truth, row);
+    count_ratio(trial, client, truth, verdict, row);
     row->ruled += ruled;
     row->consistent += verdict && verdict->result == SK_VERDICT_CONSISTENT;
     if (verdict && verdict->result == SK_VERDICT_CANNOT_TELL)
@@ -364,7 +362,6 @@ static int run_swarm(struct trial *trial)
     sk_truth_deinit(&trial->truth);
     sk_timeline_deinit(&trial->timeline);
     sk_mem_free(trial->gave);
-    sk_mem_free(trial->hides);
     sk_mem_free(trial->found);
     return err;
 }
