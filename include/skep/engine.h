@@ -61,6 +61,10 @@ struct skep_claim {
     uint64_t next_draw_ns;              /* when the tracker may be asked again */
     uint32_t nodes;                     /* "dht": that gave the numbers (BEP 33 estimates) */
     bool scrape;                        /* the answer of a scrape, not of an announce */
+    /* Of an announce of ours that was answered. */
+    uint64_t asked_ns;   /* when it was sent, the first time; 0: there was none */
+    uint64_t downloaded; /* bytes that it said we downloaded */
+    bool started;        /* it said that we begin */
 };
 
 struct skep_event {

@@ -27,6 +27,8 @@ static const char *const names[] = {
     [SK_OBS_CORRUPT] = "corrupt",
     [SK_OBS_OFFERED] = "offered",
     [SK_OBS_GIVEN] = "given",
+    [SK_OBS_SELF] = "self",
+    [SK_OBS_ANNOUNCED] = "announced",
 };
 _Static_assert(SK_ARRAY_LEN(names) == SK_OBS_KIND_COUNT, "every kind has a name");
 

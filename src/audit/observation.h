@@ -41,6 +41,11 @@ enum sk_observation_kind {
     /* what we gave */
     SK_OBS_OFFERED, /* a = piece: we told this peer alone that we have it (a tracer) */
     SK_OBS_GIVEN,   /* a block of ours: a = piece, b = begin, c = length */
+    /* what we said */
+    SK_OBS_SELF,      /* bytes = our peer id */
+    SK_OBS_ANNOUNCED, /* a tracker answered an announce of ours: text = tracker; a = microseconds
+                         since it was first sent, b = 1: it said started, c = bytes that it said we
+                         downloaded */
     SK_OBS_KIND_COUNT,
 };
 

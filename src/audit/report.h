@@ -184,7 +184,11 @@ struct sk_report {
 
     double hidden, hidden_low, hidden_high; /* peers that no source told; NAN unknown */
     const char *hidden_how;                 /* static: the method; NULL unknown */
-    struct sk_report_flow *flows;           /* most bytes first */
+    /* The clock of the tracker that the reports came from, minus ours; NAN: nothing was judged. */
+    double clock_offset_s, clock_error_s; /* the error is at most that */
+    uint32_t clock_announces;             /* of ours that say so */
+    const char *clock_how;        /* static: by what it is known; NULL: nothing was judged */
+    struct sk_report_flow *flows; /* most bytes first */
     size_t flows_count;
     struct sk_report_tracer *tracers; /* in the order they were offered */
     size_t tracers_count;

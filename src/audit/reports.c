@@ -103,6 +103,8 @@ static int take(struct sk_reports *reports, const struct sk_timeline *timeline,
         double at_s = announce->at_unix_s - began_unix_s;
         if (!(fabs(at_s) < 1e10)) /* three hundred years; NaN */
             reports->malformed++;
+        else if (peer == UINT32_MAX && sk_clock_is_own(timeline, announce))
+            reports->own++;
         else if (peer == UINT32_MAX)
             reports->unmatched++;
         else
@@ -261,7 +263,7 @@ static bool lacked(const struct sk_tally *tally, uint64_t left, struct sk_span *
 
 /* The differences of the clocks that each announce allows, as edges. */
 static uint32_t collect(const struct sk_reports *reports, const struct sk_timeline *timeline,
-                        double skew_max_s, struct edge *edges)
+                        double low_s, double high_s, struct edge *edges)
 {
     uint32_t count = 0;
     struct sk_tally tally = {0};
@@ -272,8 +274,8 @@ static uint32_t collect(const struct sk_reports *reports, const struct sk_timeli
             tally = sk_tally(timeline, &timeline->peers[line->peer]);
         if (!lacked(&tally, line->left, &span))
             continue;
-        double low = SK_MAX(line->at_s - span.until_ms / 1e3, -skew_max_s);
-        double high = SK_MIN(line->at_s - span.from_ms / 1e3, skew_max_s);
+        double low = SK_MAX(line->at_s - span.until_ms / 1e3, low_s);
+        double high = SK_MIN(line->at_s - span.from_ms / 1e3, high_s);
         if (low > high)
             continue;
         edges[count++] = (struct edge){low, 1};
@@ -282,28 +284,54 @@ static uint32_t collect(const struct sk_reports *reports, const struct sk_timeli
     return count;
 }
 
+/* What most announces allow. */
+struct agreement {
+    int announces; /* 1: nothing is known. One alone says little: two have to agree */
+    double low_s, high_s;
+};
+
+static struct agreement agree(const struct sk_reports *reports, const struct sk_timeline *timeline,
+                              double low_s, double high_s, struct edge *edges)
+{
+    struct agreement most = {1, low_s, high_s};
+    uint32_t count = collect(reports, timeline, low_s, high_s, edges);
+    qsort(edges, count, sizeof *edges, by_time);
+    int depth = 0;
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        depth += edges[i].step;
+        if (depth > most.announces)
+            most = (struct agreement){depth, edges[i].at_s, edges[i + 1].at_s};
+    }
+    return most;
+}
+
 static int align(struct sk_reports *reports, const struct sk_timeline *timeline, double skew_max_s)
 {
-    reports->accuracy_s = skew_max_s;
     struct edge *edges = sk_mem_alloc(SK_MAX(2 * (size_t)reports->count, 1u) * sizeof *edges);
     if (!edges)
         return SKEP_ERR_NOMEM;
-    uint32_t count = collect(reports, timeline, skew_max_s, edges);
-    qsort(edges, count, sizeof *edges, by_time);
-    int depth = 0, most = 1; /* one alone says little: two have to agree */
-    for (uint32_t i = 0; i + 1 < count; i++) {
-        depth += edges[i].step;
-        if (depth <= most)
-            continue;
-        most = depth;
-        reports->aligned = true;
-        reports->offset_s = (edges[i].at_s + edges[i + 1].at_s) / 2;
-        reports->accuracy_s = (edges[i + 1].at_s - edges[i].at_s) / 2;
+    const struct sk_clock *clock = &reports->clock;
+    struct agreement most = agree(reports, timeline, clock->low_s, clock->high_s, edges);
+    if (clock->announces) {
+        struct agreement anywhere = agree(reports, timeline, -skew_max_s, skew_max_s, edges);
+        if (anywhere.announces > most.announces)
+            most = (struct agreement){anywhere.announces, SK_MIN(anywhere.low_s, clock->low_s),
+                                      SK_MAX(anywhere.high_s, clock->high_s)};
     }
+    reports->aligned = most.announces > 1;
+    reports->offset_s = (most.low_s + most.high_s) / 2;
+    reports->accuracy_s = (most.high_s - most.low_s) / 2;
     for (uint32_t i = 0; i < reports->count; i++)
         reports->lines[i].at_s -= reports->offset_s;
     sk_mem_free(edges);
     return 0;
+}
+
+const char *sk_reports_clock_how(const struct sk_reports *reports)
+{
+    if (!reports->clock.announces)
+        return reports->aligned ? "left" : "assumed";
+    return reports->aligned ? "own announces, left" : "own announces";
 }
 
 /* ---- all ---- */
@@ -324,6 +352,9 @@ int sk_reports_init(struct sk_reports *reports, const struct sk_timeline *timeli
     int err = reports->lines && reports->begins ? 0 : SKEP_ERR_NOMEM;
     if (!err)
         err = take(reports, timeline, announces, count, info_hash, began_unix_s);
+    if (!err)
+        err = sk_clock_find(timeline, announces, count, info_hash, began_unix_s, skew_max_s,
+                            &reports->clock);
     if (!err) {
         arrange(reports, timeline, announces);
         err = align(reports, timeline, skew_max_s);

@@ -8,9 +8,11 @@
  * told to all, and whoever takes it over must not incriminate its owner. What another client tells
  * from the same endpoint while the one we know tells too is left out for the same reason.
  *
- * When: the tracker's clock may differ from ours. `left` of a client that counts whole pieces says
- * how many it held, and its HAVEs say from when until when that was so: each such announce gives an
- * interval for the difference, and the difference that most of them allow is taken.
+ * When: the tracker's clock may differ from ours. Our own announces bound the difference
+ * (audit/clock.h). `left` of a client that counts whole pieces says how many it held, and its HAVEs
+ * say from when until when that was so: each such announce gives an interval for the difference,
+ * and within those bounds the difference that most of them allow is taken. Where more of them agree
+ * on one beyond the bounds, both are allowed.
  *
  * Memory: 48 bytes an announce, at most SK_REPORTS_MAX of them, SK_REPORTS_PEER_MAX a peer.
  */
@@ -18,6 +20,7 @@
 #define SK_AUDIT_REPORTS_H
 
 #include "audit/announce.h"
+#include "audit/clock.h"
 #include "audit/timeline.h"
 
 struct sk_reports_line {
@@ -32,14 +35,16 @@ struct sk_reports_line {
 struct sk_reports {
     struct sk_reports_line *lines; /* by peer, then by time */
     uint32_t count;
-    uint32_t *begins;   /* first line of each peer, and the end: peers + 1 */
-    uint32_t unmatched; /* announces of nobody that we saw */
-    uint32_t foreign;   /* of another client behind a peer's endpoint */
-    uint32_t malformed; /* with a time that is none */
-    uint32_t dropped;   /* for want of room */
-    bool aligned;
-    double offset_s;   /* the tracker's clock minus ours */
-    double accuracy_s; /* of offset_s; skew_max_s where it is not aligned */
+    uint32_t *begins;      /* first line of each peer, and the end: peers + 1 */
+    uint32_t unmatched;    /* announces of nobody that we saw */
+    uint32_t foreign;      /* of another client behind a peer's endpoint */
+    uint32_t malformed;    /* with a time that is none */
+    uint32_t dropped;      /* for want of room */
+    uint32_t own;          /* of ourselves */
+    bool aligned;          /* by `left` of others */
+    struct sk_clock clock; /* by our own announces */
+    double offset_s;       /* the tracker's clock minus ours */
+    double accuracy_s;     /* of offset_s; skew_max_s where nothing says more */
 };
 
 /*
@@ -51,6 +56,8 @@ int sk_reports_init(struct sk_reports *reports, const struct sk_timeline *timeli
                     const struct sk_announce *announces, size_t count, const uint8_t *info_hash,
                     double began_unix_s, double skew_max_s);
 void sk_reports_deinit(struct sk_reports *reports);
+/* By what the clock is known: "own announces", "left", both with a comma between, or "assumed". */
+const char *sk_reports_clock_how(const struct sk_reports *reports);
 
 /* What a peer held, by what it told: bytes in constant time, the last piece being shorter. */
 struct sk_tally {

@@ -78,6 +78,7 @@ void sk_timeline_deinit(struct sk_timeline *timeline)
     }
     sk_mem_free(timeline->peers);
     sk_mem_free(timeline->links);
+    sk_mem_free(timeline->announces);
     sk_map_deinit(&timeline->by_endpoint);
     sk_map_deinit(&timeline->open_links);
     *timeline = (struct sk_timeline){0};
@@ -595,6 +596,40 @@ static int take(struct sk_timeline *timeline, uint32_t index,
     }
 }
 
+/* ---- ourselves ---- */
+
+#define ASKED_US_MAX INT64_C(3600000000) /* nobody waits for a tracker for longer */
+
+static int on_announced(struct sk_timeline *timeline, const struct sk_observation *observation)
+{
+    if (observation->a < 0 || observation->a > ASKED_US_MAX || observation->c < 0 ||
+        observation->at_ns < timeline->begin_ns)
+        return 0;
+    int err = GROW(timeline, announces, SK_TIMELINE_ANNOUNCES_MAX);
+    if (err)
+        return err;
+    double answered_s = (double)(observation->at_ns - timeline->begin_ns) / 1e9;
+    timeline->announces[timeline->announces_count++] = (struct sk_timeline_announce){
+        .asked_s = answered_s - (double)observation->a / 1e6,
+        .answered_s = answered_s,
+        .tracker = sk_hash_bytes(observation->bytes.p, observation->bytes.n, timeline->begin_ns),
+        .downloaded = (uint64_t)observation->c,
+        .started = observation->b != 0};
+    return 0;
+}
+
+/* What is about no peer. */
+static int take_own(struct sk_timeline *timeline, const struct sk_observation *observation)
+{
+    if (observation->kind == SK_OBS_ANNOUNCED)
+        return on_announced(timeline, observation);
+    if (observation->kind == SK_OBS_SELF && observation->bytes.n == sizeof timeline->self) {
+        timeline->has_self = true;
+        memcpy(timeline->self, observation->bytes.p, sizeof timeline->self);
+    }
+    return 0;
+}
+
 static uint32_t milliseconds(const struct sk_timeline *timeline, uint64_t at_ns)
 {
     uint64_t ms = at_ns > timeline->begin_ns ? (at_ns - timeline->begin_ns) / 1000000 : 0;
@@ -603,14 +638,17 @@ static uint32_t milliseconds(const struct sk_timeline *timeline, uint64_t at_ns)
 
 int sk_timeline_observe(struct sk_timeline *timeline, const struct sk_observation *observation)
 {
-    if (!observation->peer.family)
-        return 0; /* about the swarm as a whole */
-    /* A log may be damaged: time does not go back. */
-    timeline->end_ms = SK_MAX(timeline->end_ms, milliseconds(timeline, observation->at_ns));
     uint32_t index;
-    int err = get_peer(timeline, &observation->peer, &index);
-    if (!err)
-        err = take(timeline, index, observation, timeline->end_ms);
+    int err;
+    if (!observation->peer.family) {
+        err = take_own(timeline, observation);
+    } else {
+        /* A log may be damaged: time does not go back. */
+        timeline->end_ms = SK_MAX(timeline->end_ms, milliseconds(timeline, observation->at_ns));
+        err = get_peer(timeline, &observation->peer, &index);
+        if (!err)
+            err = take(timeline, index, observation, timeline->end_ms);
+    }
     if (err == SKEP_ERR_LIMIT) {
         timeline->lost++;
         return 0;

@@ -12,8 +12,8 @@
  * HAVE tells within two seconds of a bitfield belongs to the bitfield (lazy bitfields).
  *
  * Memory: about 400 bytes a peer, two bits a piece of each, 12 bytes a gain, 20 bytes a link, 16 a
- * piece that we gave, all of it bounded by the limits below. What does not fit is counted in
- * `lost`, and the timeline stays usable.
+ * piece that we gave, 40 an announce of ours, all of it bounded by the limits below. What does not
+ * fit is counted in `lost`, and the timeline stays usable.
  */
 #ifndef SK_AUDIT_TIMELINE_H
 #define SK_AUDIT_TIMELINE_H
@@ -110,6 +110,14 @@ struct sk_timeline_link {
     uint32_t next;              /* of `a`, + 1; 0 = none */
 };
 
+/* An announce of ours that a tracker answered. */
+struct sk_timeline_announce {
+    double asked_s, answered_s; /* since the audit began: when it was first sent, when answered */
+    uint64_t tracker;           /* a hash of its address */
+    uint64_t downloaded;        /* bytes that we said to have downloaded */
+    bool started;               /* we said that we begin */
+};
+
 struct sk_timeline {
     uint32_t pieces, piece_size;
     uint64_t size;
@@ -119,6 +127,10 @@ struct sk_timeline {
     uint32_t peers_count, peers_capacity;
     struct sk_timeline_link *links; /* in the order they were told */
     uint32_t links_count, links_capacity;
+    bool has_self;
+    uint8_t self[20];                       /* the peer id that we go by */
+    struct sk_timeline_announce *announces; /* in the order they were answered */
+    uint32_t announces_count, announces_capacity;
     uint64_t gains_total;
     uint32_t given_total;
     uint64_t lost;             /* observations that had no room */

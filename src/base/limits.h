@@ -112,6 +112,7 @@
 #define SK_TIMELINE_SPANS_MAX 64                /* connections to one peer */
 #define SK_TIMELINE_TAKEN_MAX 64                /* stretches in which one gave us something */
 #define SK_TIMELINE_GIVEN_MAX (1u << 20)        /* pieces that we gave or offered, all peers */
+#define SK_TIMELINE_ANNOUNCES_MAX 4096          /* of ours, to all trackers; the first ones */
 
 /* What peers reported to trackers, to be judged (audit/reports.h, audit/verdict.h) */
 #define SK_REPORTS_MAX (2u << 20)       /* announces of one judgement */

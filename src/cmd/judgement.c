@@ -114,10 +114,13 @@ int sk_judgement_pass(const struct sk_judgement *judgement, const struct sk_time
         if (at != UINT32_MAX)
             sk_verdict_write(&verdicts, at, &report->peers[i].verdict);
     }
+    report->clock_offset_s = verdicts.reports.offset_s;
+    report->clock_error_s = verdicts.reports.accuracy_s;
+    report->clock_announces = verdicts.reports.clock.announces;
+    report->clock_how = sk_reports_clock_how(&verdicts.reports);
     if (verdicts.reports.unmatched)
-        sk_complain("%s: %u announce%s of clients that the audit did not see (itself may be one)",
-                    judgement->path, verdicts.reports.unmatched,
-                    verdicts.reports.unmatched == 1 ? "" : "s");
+        sk_complain("%s: %u announce%s of clients that the audit did not see", judgement->path,
+                    verdicts.reports.unmatched, verdicts.reports.unmatched == 1 ? "" : "s");
     sk_verdicts_deinit(&verdicts);
     return SK_EXIT_DONE;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -106,6 +107,21 @@ static int put_open(const struct sk_report_text *text)
     return err;
 }
 
+/* "  clock        the tracker's is 0.1 s behind ours, give or take 1.1 s (own announces: 7)" */
+static int put_clock(const struct sk_report_text *text)
+{
+    const struct sk_report *report = text->report;
+    char note[160], count[16] = "";
+    if (!report->clock_how)
+        return 0;
+    if (report->clock_announces)
+        snprintf(count, sizeof count, ": %u", report->clock_announces);
+    snprintf(note, sizeof note, "the tracker's is %.1f s %s ours, give or take %.1f s (%.40s%s)",
+             fabs(report->clock_offset_s), report->clock_offset_s < 0 ? "behind" : "ahead of",
+             report->clock_error_s, report->clock_how, count);
+    return put_note(text, "clock", note);
+}
+
 int sk_report_write_verdicts(const struct sk_report_text *text)
 {
     const struct sk_report_peer **peers = NULL;
@@ -131,6 +147,8 @@ int sk_report_write_verdicts(const struct sk_report_text *text)
     snprintf(note, sizeof note, "%u", counts[SK_VERDICT_CONSISTENT]);
     if (!err)
         err = put_note(text, "consistent", note);
+    if (!err)
+        err = put_clock(text);
     sk_mem_free(peers);
     return err;
 }

@@ -211,6 +211,15 @@ static void on_claim(const struct skep_event *event, void *ctx)
                                                .c = said->downloads,
                                                .bytes = sk_bytes_text(event->text)},
                        event->now_ns);
+    if (said->asked_ns)
+        sk_auditor_observe(
+            auditor, NULL,
+            (struct sk_observation){.kind = SK_OBS_ANNOUNCED,
+                                    .a = (int64_t)((event->now_ns - said->asked_ns) / 1000),
+                                    .b = said->started,
+                                    .c = (int64_t)said->downloaded,
+                                    .bytes = sk_bytes_text(event->text)},
+            event->now_ns);
     if (!claim)
         return;
     sk_mem_free(claim->said.error);
@@ -692,6 +701,10 @@ int sk_auditor_new(struct skep_engine *engine, struct skep_torrent *torrent,
         sk_auditor_free(auditor);
         return err;
     }
+    sk_auditor_observe(auditor, NULL,
+                       (struct sk_observation){.kind = SK_OBS_SELF,
+                                               .bytes = sk_bytes(sk_engine_peer_id(engine), 20)},
+                       now_ns);
     *ret_auditor = auditor;
     return 0;
 }

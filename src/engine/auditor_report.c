@@ -233,6 +233,8 @@ int sk_auditor_report(struct sk_auditor *auditor, enum sk_stopped stopped, uint6
         .draws_old = auditor->coverage.old_run,
         .unseen_share_max = sk_coverage_unseen_max(&auditor->coverage),
         .given_bytes = auditor->given_bytes,
+        .clock_offset_s = NAN,
+        .clock_error_s = NAN,
     };
     if (stopped == SK_STOPPED_CONVERGED)
         snprintf(report.stop_rule, sizeof report.stop_rule, "%s", auditor->rule_text);

@@ -217,6 +217,9 @@ static void claim(struct sk_engine_tracker *tracker, const struct sk_tracker_res
         said.leechers = result->announce->leechers;
         said.downloads = result->announce->downloads;
         said.peers = (uint32_t)result->announce->peers_count;
+        said.asked_ns = result->asked_ns;
+        said.downloaded = result->downloaded;
+        said.started = result->started;
     } else {
         said.seeds = result->scrape.seeds;
         said.leechers = result->scrape.leechers;

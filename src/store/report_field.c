@@ -40,6 +40,10 @@ const struct sk_field sk_fields_audit[] = {
     REPORT("stop_rule", CHARS, stop_rule),
     REPORT("draws_old", U32, draws_old),
     REPORT_REAL("unseen_share_max", unseen_share_max, SHARE_DECIMALS),
+    REPORT_REAL("clock.offset_s", clock_offset_s, CLOCK_DECIMALS),
+    REPORT_REAL("clock.error_s", clock_error_s, CLOCK_DECIMALS),
+    REPORT("clock.announces", U32, clock_announces),
+    REPORT("clock.how", TEXT, clock_how),
 };
 const size_t sk_fields_audit_count = SK_ARRAY_LEN(sk_fields_audit);
 

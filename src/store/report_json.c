@@ -124,6 +124,8 @@ static int put_audit(json_t *object, const struct sk_report *report,
     int err = put_text(object, "schema", SK_REPORT_SCHEMA);
     if (!err)
         err = put_fields(object, sk_fields_audit, sk_fields_audit_count, report, style);
+    if (!err && !report->clock_how)
+        err = put_null(object, "clock");
     if (!err && json_object_set_new(object, "anonymized", json_boolean(style->anonymizer != NULL)))
         err = SKEP_ERR_NOMEM;
     return err;

@@ -9,7 +9,7 @@
 #include "store/report_field.h"
 
 #define SK_STORE_APPLICATION 0x736b6570 /* "skep": PRAGMA application_id */
-#define SK_STORE_VERSION 5              /* PRAGMA user_version; goes up with every new column */
+#define SK_STORE_VERSION 6              /* PRAGMA user_version; goes up with every new column */
 #define SK_STORE_SQL_MAX 16384
 
 /* Parameters: 1 audit, 2 at_ns, 3 kind, 4 peer, 5 told_by, 6 source, 7-9 a b c, 10 text, 11 data */

@@ -49,6 +49,8 @@ static unsigned make_observations(struct sk_observation observations[SK_OBS_KIND
         [SK_OBS_CLIENT] = "qBittorrent 5.0",
         [SK_OBS_CLOSED] = "reset",
         [SK_OBS_BITFIELD] = "\xff\x80",
+        [SK_OBS_SELF] = "-SK0000-012345678901",
+        [SK_OBS_ANNOUNCED] = "udp://tracker.example:1",
     };
     for (int i = 0; i < SK_OBS_KIND_COUNT; i++)
         observations[i] = (struct sk_observation){
@@ -74,6 +76,9 @@ static unsigned make_observations(struct sk_observation observations[SK_OBS_KIND
     observations[SK_OBS_GIVEN].a = 7;
     observations[SK_OBS_GIVEN].b = 16384;
     observations[SK_OBS_GIVEN].c = 16383;
+    observations[SK_OBS_ANNOUNCED].a = 81234;
+    observations[SK_OBS_ANNOUNCED].b = 1;
+    observations[SK_OBS_ANNOUNCED].c = INT64_C(1) << 33;
     return SK_OBS_KIND_COUNT;
 }
 

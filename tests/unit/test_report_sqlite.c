@@ -304,7 +304,7 @@ static void test_older_files_are_completed(void **state)
     store = begin(&open_style, &report);
     assert_int_equal(0, sk_report_store_finish(store, &report));
     sk_report_store_close(store);
-    assert_string_equal("5", ask("PRAGMA user_version"));
+    assert_string_equal("6", ask("PRAGMA user_version"));
     assert_string_equal("1", ask("SELECT count(files) FROM audit"));
     assert_string_equal("60", ask("SELECT count(*) FROM peers"));
     assert_string_equal("0", ask("SELECT count(verdict_result) FROM peers WHERE audit = 1"));

@@ -441,7 +441,9 @@ static void test_what_is_inferred(void **state)
     assert_has(text, "\n  ruled out    restart, clock skew, hidden peers\n"
                      "  error rate   0.0001 (6 announces)\n"
                      "  cannot tell  1: it was not watched\n"
-                     "  consistent   1\n");
+                     "  consistent   1\n"
+                     "  clock        the tracker's is 0.2 s behind ours, give or take 1.1 s "
+                     "(own announces: 7)\n");
     assert_has(text, "7.0 MiB  6.0 MiB to 8.0 MiB");
     assert_has(text, "\n... and 1 flow (1.0 MiB) that may be from another source (--format=json");
     assert_has(text,

@@ -112,6 +112,8 @@ static struct sk_tracker_result *finish(struct sk_station *station, uint64_t now
     *result = (struct sk_tracker_result){.ask = station->ask,
                                          .from = station->endpoint,
                                          .asked_ns = station->asked_ns,
+                                         .started = station->event == SK_TRACKER_STARTED,
+                                         .downloaded = station->downloaded,
                                          .answered_ns = now_ns};
     station->result_ready = true;
     station->send_ready = false;

@@ -44,8 +44,9 @@ struct sk_station {
     uint32_t transaction; /* UDP: transaction id; HTTP: the request's number */
     uint64_t connection, connection_end_ns;
     uint64_t asked_ns;
-    uint64_t timer_ns; /* CONNECT, REQUEST: when waiting ends */
-    uint64_t next_ns;  /* WAIT: the next announce */
+    uint64_t downloaded; /* as the latest packet or GET said */
+    uint64_t timer_ns;   /* CONNECT, REQUEST: when waiting ends */
+    uint64_t next_ns;    /* WAIT: the next announce */
     char tracker_id[128];
     struct sk_tracker_result result;
     struct sk_announce_answer answer; /* of `result` */

@@ -380,6 +380,7 @@ static bool give_station_send(struct sk_tracker *tracker, struct sk_station *sta
     if (!station->send_ready)
         return false;
     station->send_ready = false;
+    station->downloaded = tracker->announce.downloaded;
     tracker->out.n = 0;
     tracker->out.failed = false;
     int err = tracker->udp ? write_packet(tracker, station) : write_url(tracker, station);

@@ -76,6 +76,8 @@ struct sk_tracker_result {
     char text[SK_TRACKER_TEXT_MAX]; /* of a failure: raw bytes from outside, NUL-terminated */
     struct sk_endpoint from;        /* UDP: the address asked; family NONE for HTTP, unresolved */
     uint64_t asked_ns, answered_ns; /* the first packet or GET of this, and its end */
+    bool started;                   /* an announce: it said that we begin */
+    uint64_t downloaded; /* bytes that it said we downloaded (of several packets, the last) */
     /* ANNOUNCE that was answered: peers, claims, warning. NULL else. */
     const struct sk_announce_answer *announce;
     struct sk_scrape_answer scrape; /* SCRAPE that was answered */

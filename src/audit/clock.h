@@ -1,0 +1,44 @@
+/*
+ * How the clock of a tracker differs from ours, by our own announces in its log. Layer: audit;
+ * pure.
+ *
+ * We know when each announce was sent and when it was answered: the tracker's time of it lies
+ * between, by its own clock. So each line of ours bounds the difference of the clocks, within the
+ * time of an exchange; announces sent anew are one exchange, for an answer may be to any copy.
+ *
+ * Which line is of which announce is not told, and anybody may announce under our peer id. So the
+ * difference is looked for at which the most announces of ours have a line: one with our peer id,
+ * that says `started` where we did and has our `downloaded`, where the log has these. At the true
+ * difference all have one, but for those that the log left out; a forged line can make another
+ * difference look as good, never this one worse. All differences at which as many announces but
+ * SK_CLOCK_SPARE have a line are allowed: one forged line, or one that is missing, makes the clock
+ * less well known, and never wrong. What is at an address of a peer that goes by another peer id is
+ * none of ours. The log is of one tracker: the announces to each are looked at apart, and those
+ * that fit best are of it.
+ *
+ * Memory: 24 bytes a line of ours; 32 a span that an announce allows, at most 2 in GRAIN_S each.
+ */
+#ifndef SK_AUDIT_CLOCK_H
+#define SK_AUDIT_CLOCK_H
+
+#include "audit/announce.h"
+#include "audit/timeline.h"
+
+/* The difference of two clocks (theirs minus ours), seconds. */
+struct sk_clock {
+    double low_s, high_s;
+    uint32_t announces; /* of ours that agree on it; 0: nothing is known but skew_max_s */
+};
+
+/*
+ * Looks for our announces among `count` of a tracker's log; of other torrents than `info_hash` (20
+ * bytes; NULL = all are of this one) none is taken. began_unix_s: when the audit began, by our
+ * clock; skew_max_s: how far off the tracker's may be at most, seconds from 0 on. SKEP_ERR_NOMEM.
+ */
+int sk_clock_find(const struct sk_timeline *timeline, const struct sk_announce *announces,
+                  size_t count, const uint8_t *info_hash, double began_unix_s, double skew_max_s,
+                  struct sk_clock *ret_clock);
+/* Whether it is told under our peer id, and not at the address of somebody else. */
+bool sk_clock_is_own(const struct sk_timeline *timeline, const struct sk_announce *announce);
+
+#endif

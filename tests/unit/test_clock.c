@@ -1,0 +1,335 @@
+/* What our own announces in a tracker's log say of its clock, and what forged ones cannot. */
+#include "audit/clock.h"
+#include "verdict_world.h"
+
+#define SEED 1
+#define LEECHER 2
+#define SELF 9
+#define SKEW_S 47.25
+#define ROUND_TRIP_S 0.3
+#define GRAIN_S 1.0 /* that times of a log are taken for */
+#define TRACKER "http://tracker.example/announce"
+
+static const uint8_t self[20] = "-SK0000-abcdefghijkl";
+
+static void begin_audit(struct world *world)
+{
+    begin(world);
+    const struct sk_observation us = {
+        .at_ns = BEGIN_NS, .kind = SK_OBS_SELF, .bytes = sk_bytes(self, sizeof self)};
+    assert_int_equal(sk_timeline_observe(&world->timeline, &us), 0);
+}
+
+/* We announce, and are answered `took_s` later. */
+static void ask(struct world *world, const char *tracker, double at_s, double took_s, bool started,
+                uint64_t downloaded)
+{
+    const struct sk_observation announced = {.at_ns = BEGIN_NS + (uint64_t)((at_s + took_s) * 1e9),
+                                             .kind = SK_OBS_ANNOUNCED,
+                                             .a = (int64_t)(took_s * 1e6),
+                                             .b = started,
+                                             .c = (int64_t)downloaded,
+                                             .bytes = sk_bytes_text(tracker)};
+    assert_int_equal(sk_timeline_observe(&world->timeline, &announced), 0);
+}
+
+/* A line of the log under our peer id, by the tracker's clock. */
+static struct sk_announce *log_own(struct world *world, double at_s, bool started,
+                                   uint64_t downloaded)
+{
+    struct sk_announce *line = say(world, at_s, SELF, 0, downloaded, SIZE);
+    memcpy(line->peer_id, self, sizeof self);
+    line->event = started ? SK_ANNOUNCE_STARTED : SK_ANNOUNCE_NONE;
+    return line;
+}
+
+static uint64_t constant(int k)
+{
+    return k > 0 ? 5 * PIECE : 0;
+}
+
+/* `count` announces, one each `period_s`, of which the log has all but the one of number `lost`. */
+static void announce_all(struct world *world, int count, double period_s, int lost)
+{
+    for (int k = 0; k < count; k++) {
+        ask(world, TRACKER, k * period_s, ROUND_TRIP_S, k == 0, constant(k));
+        if (k != lost)
+            log_own(world, k * period_s + ROUND_TRIP_S / 3 + SKEW_S, k == 0, constant(k));
+    }
+}
+
+static struct sk_clock find(const struct world *world)
+{
+    struct sk_clock clock;
+    assert_int_equal(sk_clock_find(&world->timeline, world->announces, world->count, NULL, UNIX_S,
+                                   world->config.skew_max_s, &clock),
+                     0);
+    return clock;
+}
+
+/* The true difference is always allowed. */
+static void assert_holds(const struct sk_clock *clock)
+{
+    assert_true(clock->low_s <= SKEW_S && SKEW_S <= clock->high_s);
+}
+
+static void assert_tight(const struct sk_clock *clock, uint32_t announces)
+{
+    assert_holds(clock);
+    assert_int_equal(clock->announces, announces);
+    assert_true(clock->high_s - clock->low_s <= 2 * GRAIN_S + ROUND_TRIP_S + 1e-6);
+}
+
+static void assert_unknown(const struct world *world)
+{
+    struct sk_clock clock = find(world);
+    assert_int_equal(clock.announces, 0);
+    assert_true(clock.low_s == -world->config.skew_max_s);
+    assert_true(clock.high_s == world->config.skew_max_s);
+}
+
+static void test_found(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    announce_all(&world, 6, 30, -1);
+    struct sk_clock clock = find(&world);
+    assert_tight(&clock, 6);
+    world.config.skew_max_s = 10; /* then it is none that we look for */
+    assert_unknown(&world);
+    end(&world);
+}
+
+/* Lost at the end (it was not written yet), in the middle, at the beginning. */
+static void test_a_line_is_missing(void **state)
+{
+    for (int lost = 0; lost < 6; lost++) {
+        struct world world;
+        begin_audit(&world);
+        announce_all(&world, 6, 30, lost);
+        struct sk_clock clock = find(&world);
+        assert_holds(&clock);
+        assert_int_equal(clock.announces, 5);
+        assert_true(clock.high_s - clock.low_s <= 2 * (30 + GRAIN_S + ROUND_TRIP_S));
+        end(&world);
+    }
+}
+
+/* A log of whole seconds, and of no events and counters: periods may be mistaken, not the truth. */
+static void test_poor_log(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    announce_all(&world, 6, 30, -1);
+    for (size_t i = 0; i < world.count; i++)
+        world.announces[i].at_unix_s = floor(world.announces[i].at_unix_s);
+    struct sk_clock clock = find(&world);
+    assert_tight(&clock, 6);
+    for (size_t i = 0; i < world.count; i++) {
+        world.announces[i].event = SK_ANNOUNCE_NONE;
+        world.announces[i].downloaded = SK_ANNOUNCE_UNKNOWN;
+    }
+    clock = find(&world);
+    assert_holds(&clock);
+    assert_int_equal(clock.announces, 6);
+    end(&world);
+}
+
+/* UDP: the tracker took the first copy, its answer got lost; the one to the third came. */
+static void test_answer_to_a_copy(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    for (int k = 0; k < 3; k++) {
+        ask(&world, "udp://tracker.example:1", k * 200, 9.5, k == 0, 0);
+        log_own(&world, k * 200 + 0.1 + SKEW_S, k == 0, 0);
+    }
+    struct sk_clock clock = find(&world);
+    assert_holds(&clock);
+    assert_int_equal(clock.announces, 3);
+    assert_true(clock.high_s - clock.low_s <= 9.5 + 2 * GRAIN_S + 1e-6);
+    end(&world);
+}
+
+static void test_other_trackers(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    for (int k = 0; k < 4; k++)
+        ask(&world, "udp://other.example:1", k * 41, ROUND_TRIP_S, k == 0, constant(k));
+    assert_unknown(&world);
+    /* The log of a tracker that we never told anything: one line of ours in it is forged. */
+    log_own(&world, 20, true, 0);
+    assert_unknown(&world);
+    world.count = 0;
+    announce_all(&world, 5, 30, -1);
+    struct sk_clock clock = find(&world);
+    assert_tight(&clock, 5);
+    end(&world);
+}
+
+/* One forged line, whatever it says and wherever it lies, also where one of ours is missing. */
+static void test_a_forged_line(void **state)
+{
+    for (int lost = -1; lost < 5; lost++) {
+        struct world world;
+        begin_audit(&world);
+        announce_all(&world, 5, 30, lost);
+        size_t count = world.count;
+        for (int at_s = -150; at_s < 300; at_s++) {
+            for (int says = 0; says < 4; says++) {
+                world.count = count;
+                log_own(&world, at_s + 0.4, says & 1, says & 2 ? 5 * PIECE : 0);
+                struct sk_clock clock = find(&world);
+                assert_holds(&clock);
+            }
+        }
+        end(&world);
+    }
+}
+
+/* All that we announced once more, at another time; and all the time. */
+static void test_forged_logs(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    announce_all(&world, 5, 30, -1);
+    for (int k = 0; k < 5; k++)
+        log_own(&world, k * 30 - 60, k == 0, constant(k));
+    struct sk_clock clock = find(&world);
+    assert_holds(&clock);
+    assert_true(clock.low_s <= -60 + ROUND_TRIP_S);
+    for (int i = 0; i < 30000; i++)
+        log_own(&world, i * 0.01 - 100, i % 2, i % 4 < 2 ? 0 : 5 * PIECE);
+    clock = find(&world);
+    assert_holds(&clock);
+    end(&world);
+}
+
+/* What a peer that we know by another id says in our name is none of ours. */
+static void test_forged_by_a_peer(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    join(&world, 0, LEECHER, 1);
+    announce_all(&world, 5, 30, -1);
+    for (int k = 0; k < 5; k++)
+        log_own(&world, k * 30 - 60, k == 0, constant(k))->endpoint = address(LEECHER);
+    struct sk_clock clock = find(&world);
+    assert_tight(&clock, 5);
+    end(&world);
+}
+
+static void test_damaged_observations(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    struct sk_observation announced = {.at_ns = BEGIN_NS + 5, .kind = SK_OBS_ANNOUNCED, .a = -1};
+    assert_int_equal(sk_timeline_observe(&world.timeline, &announced), 0);
+    announced.a = INT64_MAX;
+    assert_int_equal(sk_timeline_observe(&world.timeline, &announced), 0);
+    announced.a = 1;
+    announced.c = -1;
+    assert_int_equal(sk_timeline_observe(&world.timeline, &announced), 0);
+    assert_int_equal(world.timeline.announces_count, 0);
+    announced.c = 0;
+    for (int i = 0; i < SK_TIMELINE_ANNOUNCES_MAX + 2; i++)
+        assert_int_equal(sk_timeline_observe(&world.timeline, &announced), 0);
+    assert_int_equal(world.timeline.announces_count, SK_TIMELINE_ANNOUNCES_MAX);
+    assert_int_equal(world.timeline.lost, 2);
+    end(&world);
+}
+
+/* ---- what verdicts make of it ---- */
+
+/* A leecher whose counters are of blocks, so that `left` says nothing of the clock. */
+static void begin_trade(struct world *world, uint64_t left_more)
+{
+    begin_audit(world);
+    join(world, 0, SEED, PIECES);
+    join(world, 0.5, LEECHER, 10);
+    gain(world, LEECHER, 10, 90, 0.5, 2400.5);
+    for (int k = 0; k <= 8; k++) {
+        double at_s = 5 + k * PERIOD_S;
+        uint64_t gained = (uint64_t)((at_s - 0.5) / 30) * PIECE + 12345;
+        say(world, at_s + SKEW_S, LEECHER, 0, gained,
+            SIZE - 10 * (uint64_t)PIECE - gained + left_more)
+            ->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+    }
+}
+
+static void test_the_clock_tells_lies(void **state)
+{
+    struct world world;
+    begin_trade(&world, 4 * PIECE);
+    judge(&world, 2500);
+    assert_not_accused(&world, LEECHER); /* the clocks may differ by two minutes */
+    assert_true(world.verdicts.reports.accuracy_s == world.config.skew_max_s);
+    announce_all(&world, 8, PERIOD_S, -1);
+    judge(&world, 2500);
+    assert_false_by(&world, LEECHER, SK_CHECK_LEFT_MORE);
+    assert_true(fabs(world.verdicts.reports.offset_s - SKEW_S) <=
+                world.verdicts.reports.accuracy_s);
+    assert_true(world.verdicts.reports.accuracy_s < GRAIN_S + ROUND_TRIP_S);
+    assert_int_equal(world.verdicts.reports.own, 8);
+    assert_int_equal(world.verdicts.reports.unmatched, 0);
+    end(&world);
+}
+
+/* Who would have an honest peer accused announces in our name, once or as often as we do. */
+static void test_forged_clocks_accuse_nobody(void **state)
+{
+    for (int forged = 1; forged <= 8; forged++) {
+        for (int shift_s = -110; shift_s <= 110; shift_s += 20) {
+            struct world world;
+            begin_trade(&world, 0);
+            announce_all(&world, 8, PERIOD_S, -1);
+            for (int k = 0; k < forged; k++)
+                log_own(&world, k * PERIOD_S + shift_s, k == 0, constant(k));
+            judge(&world, 2500);
+            assert_clear(&world, LEECHER);
+            end(&world);
+        }
+    }
+}
+
+/* Where the pieces that clients lack say otherwise, and more of them, neither is relied on. */
+static void test_disagreement(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0.5, LEECHER, 10);
+    gain(&world, LEECHER, 10, 90, 0.5, 2400.5);
+    for (int k = 0; k <= 8; k++) {
+        double at_s = 5 + k * PERIOD_S;
+        uint64_t gained = (uint64_t)((at_s - 0.5) / 30) * PIECE;
+        say(&world, at_s - 70, LEECHER, 0, gained, SIZE - 10 * (uint64_t)PIECE - gained);
+    }
+    announce_all(&world, 3, PERIOD_S, -1);
+    judge(&world, 2500);
+    const struct sk_reports *reports = &world.verdicts.reports;
+    assert_true(reports->offset_s - reports->accuracy_s <= -70);
+    assert_true(reports->offset_s + reports->accuracy_s >= SKEW_S);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_found),
+        cmocka_unit_test(test_a_line_is_missing),
+        cmocka_unit_test(test_poor_log),
+        cmocka_unit_test(test_answer_to_a_copy),
+        cmocka_unit_test(test_other_trackers),
+        cmocka_unit_test(test_a_forged_line),
+        cmocka_unit_test(test_forged_logs),
+        cmocka_unit_test(test_forged_by_a_peer),
+        cmocka_unit_test(test_damaged_observations),
+        cmocka_unit_test(test_the_clock_tells_lies),
+        cmocka_unit_test(test_forged_clocks_accuse_nobody),
+        cmocka_unit_test(test_disagreement),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
