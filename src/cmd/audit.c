@@ -42,6 +42,7 @@ enum {
     KEY_AUDIT,
 };
 
+#define PROBING 1 /* the group of options that say what is done to peers */
 #define TICK_S 0.1
 #define GOODBYE_S 3.0                     /* for telling the trackers that we leave */
 #define TRACER_LIMIT_BYTES_S (256u << 10) /* given of tracers, unless --up-limit says other */
@@ -77,10 +78,55 @@ static void expect(bool ok, const char *option, const char *arg, const char *exp
     exit(SK_EXIT_USAGE);
 }
 
+static const struct argp_option argp_options[] = {
+    {.doc = "Probing:", .group = PROBING},
+    {"probe-bytes", KEY_PROBE_BYTES, "SIZE", 0,
+     "take at most so much of a peer (default 1M; of a fast one up to 64M)", PROBING},
+    {"probe-seconds", KEY_PROBE_SECONDS, "SECONDS", 0, "or for so long (default 10)", PROBING},
+    {"probes", KEY_PROBES, "N", 0, "probe so many peers at a time (default 32)", PROBING},
+    {"no-probe", KEY_NO_PROBE, NULL, 0, "look at what peers hold, take nothing", PROBING},
+    {"patience", KEY_PATIENCE, "SECONDS", 0, "how long to wait for a choking peer (default 40)",
+     PROBING},
+    {"watch", KEY_WATCH, "SECONDS", 0,
+     "go on watching the peers for so long (30m, 1h): what they gain, and from whom", PROBING},
+    {"save", KEY_SAVE, "DIR", 0, "keep verified pieces in this directory", PROBING},
+    {"give", KEY_GIVE, NULL, 0, "serve what is kept back to the swarm (with --save)", PROBING},
+    {"tracer", KEY_TRACER, NULL, 0,
+     "give a few rare pieces of those that are kept to one chosen peer each, and watch how they "
+     "spread (with --save and --watch)",
+     PROBING},
+    {"up-limit", KEY_UP_LIMIT, "RATE", 0,
+     "give at most so many bytes a second (with --give: no limit; with --tracer: 256k)", PROBING},
+    {"db", KEY_DB, "FILE", 0, "write the observations and the result to this SQLite file",
+     SK_OPTIONS_OUTPUT},
+    {"json", KEY_JSON, "FILE", 0, "write the JSON document to this file as well",
+     SK_OPTIONS_OUTPUT},
+    {"reports", KEY_REPORTS, "FILE", 0,
+     "judge what the peers reported to a tracker: what skep tracker --db wrote, JSON Lines or "
+     "CSV (see skep verdict)",
+     SK_OPTIONS_OUTPUT},
+    {"clock-error", KEY_CLOCK_ERROR, "SECONDS", 0,
+     "by how much that tracker's clock may differ from ours (default 2m)", SK_OPTIONS_OUTPUT},
+    {"replay", KEY_REPLAY, "FILE", 0, "audit nobody: report what an earlier audit wrote with --db",
+     SK_OPTIONS_OUTPUT},
+    {"audit", KEY_AUDIT, "N", 0, "with --replay: the audit of this number (default: the last)",
+     SK_OPTIONS_OUTPUT},
+    {0},
+};
+
+/* What only a look at the network heeds. */
+static void note_live(struct audit *audit, int key)
+{
+    for (size_t i = 0; argp_options[i].name || argp_options[i].doc; i++)
+        if (argp_options[i].key == key && argp_options[i].group == PROBING && !audit->options.live)
+            audit->options.live = argp_options[i].name;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct audit *audit = state->input;
     struct sk_auditor_config *c = &audit->config;
+    note_live(audit, key);
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &audit->options;
@@ -155,41 +201,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return ARGP_ERR_UNKNOWN;
     }
 }
-
-static const struct argp_option argp_options[] = {
-    {.doc = "Probing:", .group = 1},
-    {"probe-bytes", KEY_PROBE_BYTES, "SIZE", 0,
-     "take at most so much of a peer (default 1M; of a fast one up to 64M)", 1},
-    {"probe-seconds", KEY_PROBE_SECONDS, "SECONDS", 0, "or for so long (default 10)", 1},
-    {"probes", KEY_PROBES, "N", 0, "probe so many peers at a time (default 32)", 1},
-    {"no-probe", KEY_NO_PROBE, NULL, 0, "look at what peers hold, take nothing", 1},
-    {"patience", KEY_PATIENCE, "SECONDS", 0, "how long to wait for a choking peer (default 40)", 1},
-    {"watch", KEY_WATCH, "SECONDS", 0,
-     "go on watching the peers for so long (30m, 1h): what they gain, and from whom", 1},
-    {"save", KEY_SAVE, "DIR", 0, "keep verified pieces in this directory", 1},
-    {"give", KEY_GIVE, NULL, 0, "serve what is kept back to the swarm (with --save)", 1},
-    {"tracer", KEY_TRACER, NULL, 0,
-     "give a few rare pieces of those that are kept to one chosen peer each, and watch how they "
-     "spread (with --save and --watch)",
-     1},
-    {"up-limit", KEY_UP_LIMIT, "RATE", 0,
-     "give at most so many bytes a second (with --give: no limit; with --tracer: 256k)", 1},
-    {"db", KEY_DB, "FILE", 0, "write the observations and the result to this SQLite file",
-     SK_OPTIONS_OUTPUT},
-    {"json", KEY_JSON, "FILE", 0, "write the JSON document to this file as well",
-     SK_OPTIONS_OUTPUT},
-    {"reports", KEY_REPORTS, "FILE", 0,
-     "judge what the peers reported to a tracker: what skep tracker --db wrote, JSON Lines or "
-     "CSV (see skep verdict)",
-     SK_OPTIONS_OUTPUT},
-    {"clock-error", KEY_CLOCK_ERROR, "SECONDS", 0,
-     "by how much that tracker's clock may differ from ours (default 2m)", SK_OPTIONS_OUTPUT},
-    {"replay", KEY_REPLAY, "FILE", 0, "audit nobody: report what an earlier audit wrote with --db",
-     SK_OPTIONS_OUTPUT},
-    {"audit", KEY_AUDIT, "N", 0, "with --replay: the audit of this number (default: the last)",
-     SK_OPTIONS_OUTPUT},
-    {0},
-};
 
 static const struct argp_child children[] = {{&sk_options_argp, 0, NULL, 0}, {0}};
 
@@ -458,6 +469,8 @@ static int check(const struct audit *audit)
         {audit->target_text && audit->replay, "audit: a TARGET, or --replay FILE, not both"},
         {audit->db && audit->replay, "--replay observes nothing that --db could write"},
         {audit->number && !audit->replay, "--audit needs --replay FILE"},
+        {!isnan(audit->clock_error_s) && !audit->reports,
+         "--clock-error needs --reports FILE: it is about the clock of the tracker that wrote it"},
         {net->give && !net->save_dir,
          "--give needs --save DIR: only what is kept can be given back"},
         {tracer && !net->save_dir,
@@ -468,6 +481,12 @@ static int check(const struct audit *audit)
         {net->give_limit_bytes_s && !net->give && !tracer,
          "--up-limit needs --give or --tracer: nothing else is given"},
     };
+    if (audit->replay && audit->options.live) {
+        sk_complain("--%s is for an audit of the network: with --replay nobody is asked, leave one "
+                    "of the two out",
+                    audit->options.live);
+        return SK_EXIT_USAGE;
+    }
     for (size_t i = 0; i < SK_ARRAY_LEN(rules); i++) {
         if (!rules[i].wrong)
             continue;

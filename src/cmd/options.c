@@ -397,7 +397,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     size_t i = (size_t)(key - KEY_BASE);
     if (key < KEY_BASE || i >= SK_ARRAY_LEN(table))
         return ARGP_ERR_UNKNOWN;
-    const char *expected = table[i].set(state->input, arg);
+    struct sk_options *options = state->input;
+    if (table[i].group != SK_OPTIONS_OUTPUT && !options->live)
+        options->live = table[i].name;
+    const char *expected = table[i].set(options, arg);
     if (expected) {
         sk_complain("--%s='%.80s': expected %s", table[i].name, arg ? arg : "", expected);
         exit(SK_EXIT_USAGE);

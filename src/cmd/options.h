@@ -32,7 +32,9 @@ struct sk_options {
     enum sk_format format;
     enum sk_progress progress;
     bool quiet, anonymize;
-    double time_s; /* 0 = none */
+    const char *live; /* the first flag of the command line that only a look at the network heeds;
+                         NULL: none */
+    double time_s;    /* 0 = none */
     struct sk_texts peers, trackers, bootstrap;
     char *bind, *socks, *socks_account, *state_dir;
 };

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define BUSY_MS 5000 /* how long another writer's burst is waited for */
 
@@ -121,6 +122,9 @@ static int open_as(struct sk_database *database, const char *path, int flags)
     *database = (struct sk_database){.path = sk_mem_strdup(path)};
     if (!database->path)
         return SKEP_ERR_NOMEM;
+    struct stat about;
+    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode)) /* a pipe would be waited for */
+        return sk_database_refuse(database, "is not a regular file");
     if (sqlite3_open_v2(path, &database->db, flags, NULL) != SQLITE_OK)
         return sk_database_fail(database);
     sqlite3_busy_timeout(database->db, BUSY_MS);

@@ -2,6 +2,7 @@
 """skep audit --replay: an audit out of its file says what it said (TAP)."""
 
 import json
+import os
 import re
 import sqlite3
 import sys
@@ -105,11 +106,33 @@ def test_tracers():
         assert kinds["given"] == len(taken), kinds
 
 
+def test_what_only_the_network_is_asked_for():
+    """None of it is passed over in silence; what a user has set up for himself is no mistake."""
+    for option in ("--tracer", "--save=x", "--give", "--up-limit=1k", "--watch=5", "--no-probe", "--probes=3",
+                   "--patience=5", "--probe-bytes=1M", "--probe-seconds=2", "--peer=192.0.2.1:1",
+                   "--tracker=udp://192.0.2.1:1", "--no-dht", "--port=5", "--encryption=off", "--limit=1M",
+                   "--time=5", "--bind=127.0.0.1"):
+        line = refused(USAGE, "audit", "--replay=x.db", option)
+        assert line.startswith(f"skep: {option.split('=')[0]} ") and "leave one" in line, line
+    refused(STORAGE, "audit", "--replay=/nonexistent/x.db", "--quiet", "--anonymize",
+            env={"SKEP_NO_PEX": "yes", "SKEP_BIND": "127.0.0.1"})
+
+
+def test_what_is_no_file():
+    with folder() as here:
+        os.mkfifo(here / "pipe")
+        for path in here / "pipe", here, "/dev/null":
+            line = refused(STORAGE, "audit", f"--replay={path}", seconds=10)
+            assert "not a regular file" in line, line
+            refused(STORAGE, "verdict", f"--db={path}", "--reports=-", seconds=10)
+
+
 def test_refuses():
     with folder() as here:
         refused(USAGE, "audit", f"--replay={here}/x.db", "00" * 20)
         refused(USAGE, "audit", f"--replay={here}/x.db", f"--db={here}/y.db")
         refused(USAGE, "audit", "--audit=1", "00" * 20)
+        refused(USAGE, "audit", "--clock-error=1", "00" * 20)
         refused(USAGE, "audit", f"--replay={here}/x.db", "--audit=0")
         line = refused(STORAGE, "audit", f"--replay={here}/x.db")
         assert "x.db" in line and not (here / "x.db").exists(), line
