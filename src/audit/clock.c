@@ -90,8 +90,9 @@ static int take_lines(struct search *search, const struct sk_announce *announces
             continue;
         search->has_events |= announce->event != SK_ANNOUNCE_NONE;
         search->has_downloaded |= announce->downloaded != SK_ANNOUNCE_UNKNOWN;
-        if (!isfinite(at_s) || !sk_clock_is_own(search->timeline, announce))
-            continue;
+        if (!isfinite(at_s) || announce->event == SK_ANNOUNCE_STOPPED ||
+            !sk_clock_is_own(search->timeline, announce))
+            continue; /* our good-bye comes when nothing is observed any more */
         if (search->lines_count == capacity) {
             capacity = capacity ? capacity * 2 : 64;
             void *grown = sk_mem_realloc(search->lines, capacity, sizeof *search->lines);

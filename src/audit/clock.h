@@ -11,12 +11,13 @@
  * that says `started` where we did and has our `downloaded`, where the log has these. At the true
  * difference all have one, but for those that the log left out; a forged line can make another
  * difference look as good, never this one worse. All differences at which as many announces but
- * SK_CLOCK_SPARE have a line are allowed: one forged line, or one that is missing, makes the clock
- * less well known, and never wrong. What is at an address of a peer that goes by another peer id is
+ * one have a line are allowed: one forged line, one that is missing, or one of each, make the clock
+ * less well known, and not wrong. What is at an address of a peer that goes by another peer id is
  * none of ours. The log is of one tracker: the announces to each are looked at apart, and those
  * that fit best are of it.
  *
- * Memory: 24 bytes a line of ours; 32 a span that an announce allows, at most 2 in GRAIN_S each.
+ * Memory: 24 bytes a line of ours, 32 a span of differences that an announce allows: at most one a
+ * second of those that are looked at.
  */
 #ifndef SK_AUDIT_CLOCK_H
 #define SK_AUDIT_CLOCK_H

@@ -155,7 +155,6 @@ static int run_audit(const struct demo *demo)
                                 demo->trades ? "--watch=" WATCH : NULL,
                                 "--reports",
                                 demo->reports,
-                                "--clock-error=1", /* the lab's tracker has the same clock */
                                 NULL};
     pid_t pid = fork();
     if (pid < 0) {

@@ -128,6 +128,21 @@ def lab(scenario, *options):
 
 
 @contextlib.contextmanager
+def tracker(*options, bind="127.0.0.1"):
+    """Yields its port, the process, and what it said about itself."""
+    where = [f"--bind={bind}"] if bind else []
+    process = start("tracker", "--port=0", *where, *options)
+    try:
+        said = [process.stdout.readline().decode() for _ in range(2)]
+        port = int(said[1].rsplit(":", 1)[1])
+        yield port, process, said
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
+@contextlib.contextmanager
 def folder():
     with tempfile.TemporaryDirectory(prefix="skep-cli-") as name:
         yield pathlib.Path(name)

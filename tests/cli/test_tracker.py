@@ -15,25 +15,10 @@ import urllib.parse
 import urllib.request
 
 import skep
-from skep import CORRUPT, DONE, NETWORK, STORAGE, USAGE, folder, refused, run, start
+from skep import CORRUPT, DONE, NETWORK, STORAGE, USAGE, folder, refused, run, tracker
 
 HASH, OTHER = bytes(range(20)), b"o" * 20
 MAGIC = 0x41727101980
-
-
-@contextlib.contextmanager
-def tracker(*options, bind="127.0.0.1"):
-    """Yields its port, the process, and what it said about itself."""
-    where = [f"--bind={bind}"] if bind else []
-    process = start("tracker", "--port=0", *where, *options)
-    try:
-        said = [process.stdout.readline().decode() for _ in range(2)]
-        port = int(said[1].rsplit(":", 1)[1])
-        yield port, process, said
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
 
 
 def stop(process):

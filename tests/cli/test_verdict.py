@@ -7,7 +7,7 @@ import sqlite3
 import sys
 
 import skep
-from skep import CORRUPT, DONE, NOTHING, STORAGE, USAGE, folder, lab, refused, report, run
+from skep import CORRUPT, DONE, NOTHING, STORAGE, USAGE, folder, lab, refused, report, run, tracker
 
 PIECE = 64 << 10
 SCENARIO = """
@@ -144,6 +144,30 @@ def test_an_audit_with_reports():
         assert len(report(done.stdout)["peers"]) == 3, "the report is there all the same"
 
 
+def test_our_own_announces_tell_the_clock():
+    """By a tracker's own log; nobody else has to report, and it may be another of two trackers."""
+    with lab(SCENARIO) as (here, _):
+        path = here / "tracker.db"
+        with tracker(f"--db={path}", "--interval=5") as (port, _, _):
+            document = audited(here, "--watch=13", f"--tracker=http://127.0.0.1:{port}/announce",
+                               f"--reports={path}")
+        clock = document["clock"]
+        assert clock["how"] == "own announces" and clock["announces"] >= 2, clock
+        assert abs(clock["offset_s"]) <= clock["error_s"] < 1.5, clock
+        assert not any(peer["verdict"] for peer in document["peers"]), "we are no peer"
+        with contextlib.closing(sqlite3.connect(path)) as log:
+            log.execute("UPDATE announces SET at = at + 47")
+            log.commit()
+        done = run("verdict", f"--db={here}/audit.db", f"--reports={path}", "--format=json")
+        late = report(done.stdout)["clock"]
+        assert abs(late["offset_s"] - 47) <= late["error_s"] < 1.5 and not done.stderr, (late, done.stderr)
+        assert late["announces"] >= clock["announces"], (late, clock)
+        nothing = run("verdict", f"--db={here}/audit.db", f"--reports={path}", "--clock-error=10",
+                      "--format=json")
+        unknown = report(nothing.stdout)["clock"]
+        assert unknown == {"offset_s": 0, "error_s": 10, "announces": 0, "how": "assumed"}, unknown
+
+
 def test_files_are_looked_at_before_the_audit():
     """Nothing is measured, and nothing written, for an end that cannot be."""
     with folder() as here:
@@ -170,7 +194,7 @@ def test_files_are_looked_at_before_the_audit():
         audit_refused(*same, f"--db={here}/good.csv", f"--reports={here}/./good.csv", target)
         audit_refused(*same, f"--json={here}/good.csv", f"--reports={here}/good.csv", target)
         audit_refused(*same, f"--json={here}/pieces.torrent", here / "pieces.torrent")
-        audit_refused(*same, f"--json={here}/other.db", f"--replay={here}/other.db")
+        assert same[1] in refused(USAGE, "audit", f"--json={here}/other.db", f"--replay={here}/other.db")
         assert sorted(path.name for path in here.iterdir()) == ["bad.csv", "good.csv", "other.db", "pieces.torrent"]
         assert (here / "good.csv").read_text() == HEADER
         done = run("audit", "--no-trackers", "--no-lsd", "--time=0.2", "--json=/dev/null", f"--db={here}/a.db",

@@ -93,6 +93,8 @@ static void test_found(void **state)
     struct world world;
     begin_audit(&world);
     announce_all(&world, 6, 30, -1);
+    log_own(&world, 180 + SKEW_S, false, constant(1))->event = SK_ANNOUNCE_STOPPED;
+    log_own(&world, 210 + SKEW_S, false, constant(1))->event = SK_ANNOUNCE_STOPPED;
     struct sk_clock clock = find(&world);
     assert_tight(&clock, 6);
     world.config.skew_max_s = 10; /* then it is none that we look for */

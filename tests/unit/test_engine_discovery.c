@@ -53,6 +53,8 @@ static void test_claim(void **state)
     assert_int_equal(claim->claim.leechers, 3);
     assert_int_equal(claim->claim.downloads, -1);
     assert_int_equal(claim->claim.peers, 2);
+    assert_true(claim->claim.started && claim->claim.asked_ns);
+    assert_int_equal(claim->claim.downloaded, 0);
     assert_int_equal(world_count(world, SKEP_EVENT_HEARD, "80.2.2.2:7000"), 1);
     assert_string_equal(world_seen(world, SKEP_EVENT_HEARD, NULL)->by, url);
     assert_int_equal(skep_torrent_trackers_waiting(world->torrent), 0);

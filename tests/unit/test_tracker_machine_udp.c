@@ -112,11 +112,15 @@ static void test_udp_lost_announce_is_sent_again(void **state)
     take_packet(SK_UDP_CONNECT);
     assert_true(connected_from("127.0.0.1:6969", request.transaction));
     take_packet(SK_UDP_ANNOUNCE);
+    sk_tracker_progress(tracker, 0, 77, 0, false);
     wait_s(3);
     take_packet(SK_UDP_ANNOUNCE);
     assert_true(announced_from("127.0.0.1:6969", request.transaction, 9));
     take(SK_TRACKER_OUT_RESULT);
     assert_int_equal(SK_TRACKER_ANSWERED, out.result->failure);
+    assert_int_equal(now - 3 * S, out.result->asked_ns); /* it may be to the first copy */
+    assert_int_equal(77, out.result->downloaded);        /* what the last one said */
+    assert_true(out.result->started);
 }
 
 static void test_udp_refusal(void **state)
