@@ -136,6 +136,8 @@ uint32_t skep_torrent_piece_size(const struct skep_torrent *torrent);
 uint32_t skep_torrent_files(const struct skep_torrent *torrent);
 /* Bytes of this piece as peers send it. */
 uint32_t skep_torrent_piece_length(const struct skep_torrent *torrent, uint32_t piece);
+/* Bytes of files in it: the same without padding. */
+uint32_t skep_torrent_piece_data(const struct skep_torrent *torrent, uint32_t piece);
 /* 1 right, 0 wrong, SKEP_ERR_NOT_FOUND no hash known (yet; v2 hashes come from peers). */
 int skep_torrent_verify(const struct skep_torrent *torrent, uint32_t piece, const void *bytes,
                         size_t n);

@@ -27,6 +27,7 @@ static const char *const names[] = {
     [SK_OBS_CORRUPT] = "corrupt",
     [SK_OBS_OFFERED] = "offered",
     [SK_OBS_GIVEN] = "given",
+    [SK_OBS_SHORT_PIECES] = "short-pieces",
     [SK_OBS_SELF] = "self",
     [SK_OBS_ANNOUNCED] = "announced",
 };

@@ -41,6 +41,10 @@ enum sk_observation_kind {
     /* what we gave */
     SK_OBS_OFFERED, /* a = piece: we told this peer alone that we have it (a tracer) */
     SK_OBS_GIVEN,   /* a block of ours: a = piece, b = begin, c = length */
+    /* what the torrent says */
+    SK_OBS_SHORT_PIECES, /* pieces with fewer bytes of files than a piece has: bytes = of each, from
+                            the first to the last, its number and its bytes, 4 bytes each,
+                            big-endian */
     /* what we said */
     SK_OBS_SELF,      /* bytes = our peer id */
     SK_OBS_ANNOUNCED, /* a tracker answered an announce of ours: text = tracker; a = microseconds

@@ -195,23 +195,33 @@ static int by_time(const void *a, const void *b)
     return y->step - x->step;
 }
 
+/* Bytes of the pieces that a peer held at first. */
+static uint64_t first_bytes(const struct sk_timeline *timeline, const struct sk_bitfield *first)
+{
+    uint64_t bytes = (uint64_t)first->set * timeline->piece_size;
+    /* Only the last one is short, or any may be. */
+    for (uint32_t i = timeline->bytes ? 0 : timeline->pieces - 1; i < timeline->pieces; i++)
+        if (sk_bitfield_has(first, i))
+            bytes -= timeline->piece_size - sk_timeline_piece_bytes(timeline, i);
+    return bytes;
+}
+
 struct sk_tally sk_tally(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer)
 {
     uint32_t last = timeline->pieces - 1;
     struct sk_tally tally = {.timeline = timeline, .peer = peer};
     while (tally.last < peer->gains_count && peer->gains[tally.last].piece != last)
         tally.last++;
-    if (!peer->has_first)
-        return tally;
-    tally.first = (uint64_t)peer->first.set * timeline->piece_size;
-    if (sk_bitfield_has(&peer->first, last))
-        tally.first -= timeline->piece_size - sk_timeline_piece_bytes(timeline, last);
+    if (peer->has_first)
+        tally.first = first_bytes(timeline, &peer->first);
     return tally;
 }
 
 uint64_t sk_tally_bytes(const struct sk_tally *tally, uint32_t n)
 {
     const struct sk_timeline *timeline = tally->timeline;
+    if (timeline->bytes)
+        return sk_timeline_gained_bytes(timeline, tally->peer, n);
     uint64_t bytes = (uint64_t)n * timeline->piece_size;
     if (tally->last < n)
         bytes -= timeline->piece_size - sk_timeline_piece_bytes(timeline, timeline->pieces - 1);

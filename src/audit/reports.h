@@ -59,7 +59,7 @@ void sk_reports_deinit(struct sk_reports *reports);
 /* By what the clock is known: "own announces", "left", both with a comma between, or "assumed". */
 const char *sk_reports_clock_how(const struct sk_reports *reports);
 
-/* What a peer held, by what it told: bytes in constant time, the last piece being shorter. */
+/* What a peer held, by what it told: bytes in constant time. */
 struct sk_tally {
     const struct sk_timeline *timeline;
     const struct sk_timeline_peer *peer;

@@ -73,12 +73,14 @@ void sk_timeline_deinit(struct sk_timeline *timeline)
         sk_bitfield_deinit(&peer->held);
         sk_mem_free(peer->watched);
         sk_mem_free(peer->gains);
+        sk_mem_free(peer->sums);
         sk_mem_free(peer->taken);
         sk_mem_free(peer->given);
     }
     sk_mem_free(timeline->peers);
     sk_mem_free(timeline->links);
     sk_mem_free(timeline->announces);
+    sk_mem_free(timeline->bytes);
     sk_map_deinit(&timeline->by_endpoint);
     sk_map_deinit(&timeline->open_links);
     *timeline = (struct sk_timeline){0};
@@ -442,6 +444,7 @@ static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_i
     end_span(timeline, from_index, at_ms);
     /* Whoever connects from there next begins anew. */
     from->watched_count = from->gains_count = from->taken_count = from->given_count = 0;
+    from->sums_count = 0;
     from->has_first = false;
     if (from->first.bits) {
         sk_bitfield_clear(&from->first);
@@ -596,6 +599,58 @@ static int take(struct sk_timeline *timeline, uint32_t index,
     }
 }
 
+/* ---- pieces of many sizes ---- */
+
+/* False where the list makes no sense, or not with what is known of the torrent. */
+static bool read_short(const struct sk_timeline *timeline, struct sk_bytes list, uint32_t *bytes)
+{
+    uint64_t size = (uint64_t)timeline->pieces * timeline->piece_size;
+    uint32_t next = 0;
+    for (size_t at = 0; at < list.n; at += SK_TIMELINE_SHORT_BYTES) {
+        uint32_t piece = sk_get_u32(list.p + at), of_files = sk_get_u32(list.p + at + 4);
+        if (piece < next || piece >= timeline->pieces || of_files >= timeline->piece_size)
+            return false;
+        bytes[piece] = of_files;
+        size -= timeline->piece_size - of_files;
+        next = piece + 1;
+    }
+    return size == timeline->size;
+}
+
+static int on_short_pieces(struct sk_timeline *timeline, const struct sk_observation *observation)
+{
+    size_t pieces = timeline->pieces;
+    if (timeline->bytes || !pieces || observation->bytes.n % SK_TIMELINE_SHORT_BYTES)
+        return 0;
+    if (timeline->bits_bytes + pieces * sizeof *timeline->bytes > SK_TIMELINE_BITS_BYTES_MAX)
+        return SKEP_ERR_LIMIT;
+    uint32_t *bytes = sk_mem_alloc(pieces * sizeof *bytes);
+    if (!bytes)
+        return SKEP_ERR_NOMEM;
+    for (size_t i = 0; i < pieces; i++)
+        bytes[i] = timeline->piece_size;
+    if (!read_short(timeline, observation->bytes, bytes)) {
+        sk_mem_free(bytes);
+        return 0;
+    }
+    timeline->bits_bytes += pieces * sizeof *bytes;
+    timeline->bytes = bytes;
+    return 0;
+}
+
+/* Without memory it takes longer to know the same. */
+static void sum_up_gains(const struct sk_timeline *timeline, struct sk_timeline_peer *peer)
+{
+    uint32_t count = peer->gains_count / SK_TIMELINE_SUM_STEP;
+    sk_mem_free(peer->sums);
+    peer->sums_count = 0;
+    peer->sums = timeline->bytes && count ? sk_mem_alloc(count * sizeof *peer->sums) : NULL;
+    for (uint32_t i = 0; peer->sums && i < count; i++) {
+        uint64_t sum = sk_timeline_gained_bytes(timeline, peer, (i + 1) * SK_TIMELINE_SUM_STEP);
+        peer->sums[peer->sums_count++] = sum;
+    }
+}
+
 /* ---- ourselves ---- */
 
 #define ASKED_US_MAX INT64_C(3600000000) /* nobody waits for a tracker for longer */
@@ -623,6 +678,8 @@ static int take_own(struct sk_timeline *timeline, const struct sk_observation *o
 {
     if (observation->kind == SK_OBS_ANNOUNCED)
         return on_announced(timeline, observation);
+    if (observation->kind == SK_OBS_SHORT_PIECES)
+        return on_short_pieces(timeline, observation);
     if (observation->kind == SK_OBS_SELF && observation->bytes.n == sizeof timeline->self) {
         timeline->has_self = true;
         memcpy(timeline->self, observation->bytes.p, sizeof timeline->self);
@@ -674,6 +731,7 @@ void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns)
         end_span(timeline, i, timeline->end_ms);
         /* a damaged log has links of peers that were never connected */
         end_links(timeline, timeline->peers[i].link_first, i, timeline->end_ms);
+        sum_up_gains(timeline, &timeline->peers[i]);
     }
     for (uint32_t i = 0; i < timeline->links_count; i++)
         if (timeline->links[i].until_ms != SK_TIME_OPEN)
@@ -683,9 +741,21 @@ void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns)
 uint32_t sk_timeline_piece_bytes(const struct sk_timeline *timeline, uint32_t piece)
 {
     SK_ASSERT(piece < timeline->pieces);
+    if (timeline->bytes)
+        return timeline->bytes[piece];
     uint64_t begin = (uint64_t)piece * timeline->piece_size;
     bool last = piece + 1 == timeline->pieces && begin < timeline->size;
     return last ? (uint32_t)(timeline->size - begin) : timeline->piece_size;
+}
+
+uint64_t sk_timeline_gained_bytes(const struct sk_timeline *timeline,
+                                  const struct sk_timeline_peer *peer, uint32_t n)
+{
+    uint32_t sums = SK_MIN(n / SK_TIMELINE_SUM_STEP, peer->sums_count);
+    uint64_t bytes = sums ? peer->sums[sums - 1] : 0;
+    for (uint32_t i = sums * SK_TIMELINE_SUM_STEP; i < n; i++)
+        bytes += sk_timeline_piece_bytes(timeline, peer->gains[i].piece);
+    return bytes;
 }
 
 uint64_t sk_timeline_padding(const struct sk_timeline *timeline)

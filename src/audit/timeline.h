@@ -12,8 +12,9 @@
  * HAVE tells within two seconds of a bitfield belongs to the bitfield (lazy bitfields).
  *
  * Memory: about 400 bytes a peer, two bits a piece of each, 12 bytes a gain, 20 bytes a link, 16 a
- * piece that we gave, 40 an announce of ours, all of it bounded by the limits below. What does not
- * fit is counted in `lost`, and the timeline stays usable.
+ * piece that we gave, 40 an announce of ours, 4 a piece where they are of many sizes, all of it
+ * bounded by the limits below. What does not fit is counted in `lost`, and the timeline stays
+ * usable.
  */
 #ifndef SK_AUDIT_TIMELINE_H
 #define SK_AUDIT_TIMELINE_H
@@ -23,7 +24,9 @@
 #include "base/bitfield.h"
 #include "base/map.h"
 
-#define SK_TIME_OPEN UINT32_MAX /* the end of what has not ended */
+#define SK_TIMELINE_SHORT_BYTES 8 /* of each piece in SK_OBS_SHORT_PIECES */
+#define SK_TIMELINE_SUM_STEP 64   /* gains from one sum of their bytes to the next */
+#define SK_TIME_OPEN UINT32_MAX   /* the end of what has not ended */
 
 struct sk_gain {
     uint32_t at_ms;    /* it was known to hold the piece */
@@ -74,6 +77,9 @@ struct sk_timeline_peer {
     struct sk_bitfield held;  /* what it told to hold, then or later */
     struct sk_gain *gains;    /* in the order they were told; each piece at most once */
     uint32_t gains_count, gains_capacity;
+    uint64_t *sums; /* bytes of its first 1, 2, ... times SK_TIMELINE_SUM_STEP gains; where pieces
+                       are of many sizes, once the timeline was closed */
+    uint32_t sums_count;
     uint32_t haves, bitfields, dont_haves; /* messages */
     bool shrank;                           /* it once lost pieces that it had */
     uint32_t requested;                    /* blocks that it asked us for */
@@ -121,6 +127,7 @@ struct sk_timeline_announce {
 struct sk_timeline {
     uint32_t pieces, piece_size;
     uint64_t size;
+    uint32_t *bytes;   /* of each piece; NULL: all are whole but the last, or it is not known */
     uint64_t begin_ns; /* at_ns of time 0 */
     uint32_t end_ms;   /* of the last observation */
     struct sk_timeline_peer *peers;
@@ -154,11 +161,14 @@ int sk_timeline_observe(struct sk_timeline *timeline, const struct sk_observatio
 void sk_timeline_close(struct sk_timeline *timeline, uint64_t at_ns);
 /* Index of the peer, or UINT32_MAX. */
 uint32_t sk_timeline_find(const struct sk_timeline *timeline, const struct sk_endpoint *endpoint);
-/* Bytes of a piece (the last one may be shorter). piece < pieces. */
+/* Bytes of files in a piece. piece < pieces. */
 uint32_t sk_timeline_piece_bytes(const struct sk_timeline *timeline, uint32_t piece);
-/* Bytes that are in pieces and in no file, or that pieces lack at the ends of files: in which ones
- * is not known, so a piece may have fewer bytes than sk_timeline_piece_bytes() says, all together
- * by so many. 0: only the last piece is shorter. */
+/* Bytes of the first `n` gains of a peer. n <= gains_count; in constant time once it was closed. */
+uint64_t sk_timeline_gained_bytes(const struct sk_timeline *timeline,
+                                  const struct sk_timeline_peer *peer, uint32_t n);
+/* Bytes that pieces lack, of files, to be whole; 0: only the last one lacks any. Where `bytes` is
+ * NULL it is not known which ones lack them (an older log): each may have fewer than
+ * sk_timeline_piece_bytes() says. */
 uint64_t sk_timeline_padding(const struct sk_timeline *timeline);
 /* Whether most of the piece came from us: then its gain is no flow inside the swarm. */
 bool sk_timeline_is_gift(const struct sk_timeline *timeline, const struct sk_given *given);

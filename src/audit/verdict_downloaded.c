@@ -113,9 +113,9 @@ static double least(const struct run *run, const struct base *base,
         gained_least(run->tally, base->at_s, until_s) - base->begun - run->judge->padding;
     if (!base->line || line->left > base->line->left) /* unknown: the largest */
         return floor;
-    /* Where left counts blocks, it fell by what came and by nothing else. */
+    /* Where left counts blocks, it fell by what came and by nothing else but padding. */
     double fell = (double)(base->line->left - line->left) - (counts_blocks(run) ? 0 : base->begun);
-    return SK_MAX(floor, fell - run->jump);
+    return SK_MAX(floor, fell - run->jump - run->judge->padding);
 }
 
 /* What may be under way at a line by what was said since the bases: negative where its counter has
@@ -243,7 +243,7 @@ static double surplus(const struct sk_judge *judge, const struct sk_tally *tally
 {
     double piece = judge->timeline->piece_size, slack_s = judge->slack_s;
     double claimed = sk_judge_difference(base->downloaded, line->downloaded, false);
-    double gained = gained_most(tally, base->at_s - slack_s, line->at_s + slack_s);
+    double gained = gained_most(tally, base->at_s - slack_s, line->at_s + slack_s) + judge->padded;
     if (base->left != SK_ANNOUNCE_UNKNOWN && line->left < base->left)
         gained = SK_MAX(gained, (double)(base->left - line->left));
     *ret_gained = gained;

@@ -33,7 +33,12 @@ struct sk_judge {
     const struct sk_verdict_config *config;
     double slack_s; /* by which times of announces and of gains may differ */
     double partial; /* bytes of pieces under way that a client may have at a time */
-    double padding; /* bytes by which what pieces hold, and what had begun, may be too much */
+    /* Bytes by which what pieces hold, and what had begun, may be too much: what they lack, once
+     * for the padding that clients count or do not, and again where it is not known which are
+     * short.
+     */
+    double padding;
+    double padded; /* by which it may be too little: padding, where it is known */
     struct sk_verdict_peer *peers;
     enum sk_counting *counting;      /* of each peer */
     struct sk_judge_upload *uploads; /* of each peer */

@@ -181,16 +181,19 @@ static void count_gains(struct swarm *swarm, const struct sk_tally *tally)
     }
 }
 
-/* Bytes that `tally`'s peer may have gained within the time, of those that count. */
+/* Bytes that `tally`'s peer may have gained within the time, of those that count; and how many may
+ * have been sent for them, where there is padding. */
 static double gained(const struct swarm *swarm, const struct sk_tally *tally, double from_s,
-                     double until_s)
+                     double until_s, double *ret_sent)
 {
     uint32_t from = sk_tally_told(tally, from_s), to = sk_tally_possible(tally, until_s);
-    if (from >= to)
-        return 0;
-    if (swarm->by_piece)
-        return (double)(swarm->counted[to] - swarm->counted[from]);
-    return (double)(sk_tally_bytes(tally, to) - sk_tally_bytes(tally, from));
+    double bytes = 0;
+    if (from < to)
+        bytes = swarm->by_piece ? (double)(swarm->counted[to] - swarm->counted[from])
+                                : (double)(sk_tally_bytes(tally, to) - sk_tally_bytes(tally, from));
+    double whole = bytes > 0 ? (double)(to - from) * tally->timeline->piece_size : 0;
+    *ret_sent = bytes + SK_MIN(swarm->judge->padded, SK_MAX(whole - bytes, 0.0));
+    return bytes;
 }
 
 /* Sums up what the peer's announces say to have downloaded, and the time in which they say so. */
@@ -314,16 +317,16 @@ static void add_gains(struct swarm *swarm, const struct near *near, struct windo
     double until_s = SK_MIN(gains_until(swarm, window), near->until_s);
     if (!window->seen || from_s >= until_s)
         return;
-    double told = gained(swarm, tally, from_s, until_s);
-    double dark = unseen(swarm, near->peer, from_s, until_s);
-    if (told + dark > 0 || !is_done(tally, from_s))
-        window->gains += told + dark + swarm->judge->timeline->piece_size;
+    double sent, dark = unseen(swarm, near->peer, from_s, until_s);
+    gained(swarm, tally, from_s, until_s, &sent);
+    if (sent + dark > 0 || !is_done(tally, from_s))
+        window->gains += sent + dark + swarm->judge->timeline->piece_size;
     /* What flows are held against is what was gained in just that time. */
     from_s = SK_MAX(from_s, window->from_s);
     until_s = SK_MIN(until_s, window->until_s);
     if (from_s >= until_s)
         return;
-    window->told += gained(swarm, tally, from_s, until_s);
+    window->told += gained(swarm, tally, from_s, until_s, &sent);
     window->dark += unseen(swarm, near->peer, from_s, until_s);
 }
 
@@ -581,9 +584,9 @@ static int find_busy(struct swarm *swarm)
         if (peer->gains_count < 2)
             continue;
         double seconds = (peer->gains[peer->gains_count - 1].at_ms - peer->first_ms) / 1e3;
+        double bytes = (double)sk_tally_bytes(&swarm->tallies[i], peer->gains_count);
         if (seconds > 0)
-            rates[count++] =
-                (double)sk_tally_bytes(&swarm->tallies[i], peer->gains_count) / seconds;
+            rates[count++] = (bytes + swarm->judge->padded) / seconds;
     }
     qsort(rates, count, sizeof *rates, by_rate);
     swarm->busy_bytes_s = count ? rates[(uint32_t)ceil(BUSY_SHARE * (count - 1))] : INFINITY;

@@ -53,6 +53,12 @@ uint32_t skep_torrent_piece_length(const struct skep_torrent *torrent, uint32_t 
     return meta && piece < meta->pieces ? sk_metainfo_piece_length(meta, piece) : 0;
 }
 
+uint32_t skep_torrent_piece_data(const struct skep_torrent *torrent, uint32_t piece)
+{
+    const struct sk_metainfo *meta = torrent->metainfo;
+    return meta && piece < meta->pieces ? sk_metainfo_piece_data(meta, piece) : 0;
+}
+
 int skep_torrent_verify(const struct skep_torrent *torrent, uint32_t piece, const void *bytes,
                         size_t n)
 {

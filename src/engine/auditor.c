@@ -626,6 +626,29 @@ static void on_sent(const struct skep_event *event, void *ctx)
     record->seen.given_bytes += block->length;
 }
 
+/* Which pieces have fewer bytes of files than the others: of many files that is most of them. */
+static void observe_short_pieces(struct sk_auditor *auditor, uint64_t now_ns)
+{
+    const struct skep_torrent *torrent = auditor->torrent;
+    uint32_t pieces = skep_torrent_pieces(torrent), whole = skep_torrent_piece_size(torrent);
+    struct sk_observation seen = {.kind = SK_OBS_SHORT_PIECES};
+    struct sk_buf list;
+    sk_buf_init(&list, (size_t)pieces * SK_TIMELINE_SHORT_BYTES);
+    for (uint32_t i = 0; i < pieces; i++) {
+        uint8_t entry[SK_TIMELINE_SHORT_BYTES];
+        uint32_t bytes = skep_torrent_piece_data(torrent, i);
+        if (bytes == whole)
+            continue;
+        sk_put_u32(entry, i);
+        sk_put_u32(entry + 4, bytes);
+        sk_buf_append(&list, entry, sizeof entry);
+    }
+    seen.bytes = sk_buf_bytes(&list);
+    if (!list.failed)
+        sk_auditor_observe(auditor, NULL, seen, now_ns);
+    sk_buf_deinit(&list);
+}
+
 static void on_metadata(const struct skep_event *event, void *ctx)
 {
     struct sk_auditor *auditor = ctx;
@@ -637,6 +660,8 @@ static void on_metadata(const struct skep_event *event, void *ctx)
     (void)sk_timeline_set_pieces(&auditor->timeline, skep_torrent_pieces(event->torrent),
                                  skep_torrent_piece_size(event->torrent),
                                  skep_torrent_size(event->torrent));
+    if (sk_timeline_padding(&auditor->timeline))
+        observe_short_pieces(auditor, event->now_ns);
 }
 
 /* ---- life ---- */

@@ -113,7 +113,7 @@ static const struct {
     [SK_OBS_BLOCK] = {PAYLOAD_NONE, 3},         [SK_OBS_VERIFIED] = {PAYLOAD_NONE, 2},
     [SK_OBS_CORRUPT] = {PAYLOAD_NONE, 2},       [SK_OBS_OFFERED] = {PAYLOAD_NONE, 1},
     [SK_OBS_GIVEN] = {PAYLOAD_NONE, 3},         [SK_OBS_SELF] = {PAYLOAD_PEER_ID, 0},
-    [SK_OBS_ANNOUNCED] = {PAYLOAD_TEXT, 3},
+    [SK_OBS_ANNOUNCED] = {PAYLOAD_TEXT, 3},     [SK_OBS_SHORT_PIECES] = {PAYLOAD_DATA, 0},
 };
 
 static void bind_address(struct sk_report_store *store, int column,

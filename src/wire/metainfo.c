@@ -476,6 +476,21 @@ uint32_t sk_metainfo_piece_length(const struct sk_metainfo *metainfo, uint32_t p
     return (uint32_t)SK_MIN(end - start, (uint64_t)metainfo->piece_size);
 }
 
+uint32_t sk_metainfo_piece_data(const struct sk_metainfo *metainfo, uint32_t piece)
+{
+    uint64_t start = (uint64_t)piece * metainfo->piece_size, bytes = 0;
+    uint64_t end = start + sk_metainfo_piece_length(metainfo, piece);
+    for (uint32_t i = sk_metainfo_piece_file(metainfo, piece); i < metainfo->files_count; i++) {
+        const struct sk_file *file = &metainfo->files[i];
+        if (file->offset >= end)
+            break;
+        uint64_t from = SK_MAX(file->offset, start), to = SK_MIN(file->offset + file->length, end);
+        if (!(file->flags & SK_FILE_PADDING) && from < to)
+            bytes += to - from;
+    }
+    return (uint32_t)bytes;
+}
+
 const uint8_t *sk_metainfo_piece_root(const struct sk_metainfo *metainfo, uint32_t piece)
 {
     const struct sk_file *file = &metainfo->files[sk_metainfo_piece_file(metainfo, piece)];

@@ -90,6 +90,8 @@ void sk_metainfo_free(struct sk_metainfo *metainfo);
 /* Bytes of a piece as requested from peers. In v2-only torrents a file's last piece is cut at its
  * end; in hybrid ones the padding counts as in v1. piece < pieces. */
 uint32_t sk_metainfo_piece_length(const struct sk_metainfo *metainfo, uint32_t piece);
+/* Bytes of files in a piece: without padding. piece < pieces. */
+uint32_t sk_metainfo_piece_data(const struct sk_metainfo *metainfo, uint32_t piece);
 /* The file that holds the first byte of a piece, as an index into files. */
 uint32_t sk_metainfo_piece_file(const struct sk_metainfo *metainfo, uint32_t piece);
 /*

@@ -1,14 +1,17 @@
 #!/usr/bin/python3
 """skep audit --replay: an audit out of its file says what it said (TAP)."""
 
+import contextlib
+import hashlib
 import json
 import os
 import re
+import signal
 import sqlite3
 import sys
 
 import skep
-from skep import DONE, NOTHING, STORAGE, USAGE, folder, lab, refused, report, run
+from skep import DONE, NOTHING, STORAGE, USAGE, folder, lab, refused, report, run, start, tracker
 
 SCENARIO = """
 [torrent]
@@ -104,6 +107,49 @@ def test_tracers():
             rows, = log.execute("select count(*) from tracers").fetchone()
         assert (kinds["offered"], rows) == (len(tracers), len(tracers)), kinds
         assert kinds["given"] == len(taken), kinds
+
+
+PIECE = 16 << 10
+FILES, FILE_BYTES = 300, 17000  # each a whole piece and 616 bytes
+
+
+@contextlib.contextmanager
+def small_files(kind):
+    """A seed of many small files, and one who fetches them of it. Yields a folder with the torrent, and the options
+    by which both are found."""
+    with folder() as here, tracker("--interval=5") as (port, _, _):
+        (here / "files").mkdir()
+        for n in range(FILES):
+            (here / "files" / f"{n:03}").write_bytes(hashlib.shake_128(b"%d" % n).digest(FILE_BYTES))
+        made = run("create", f"--kind={kind}", "--piece-size=16KiB", f"--tracker=http://127.0.0.1:{port}/announce",
+                   "-o", here / "lab.torrent", here / "files")
+        assert made.returncode == DONE, made
+        common = "--no-lsd", "--quiet", f"--state-dir={here}/state", here / "lab.torrent"
+        seed = start("seed", "--bind=127.0.0.2", "--up-limit=200k", *common, here)
+        fetcher = start("get", "--bind=127.0.0.3", *common, "-o", here / "to")
+        try:
+            yield here
+        finally:
+            for process in fetcher, seed:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=30)
+
+
+def test_pieces_that_end_with_their_files():
+    """What was gained and given is what files have, and a replay knows as much."""
+    for kind in "v2", "hybrid":
+        with small_files(kind) as here:
+            said = report(audit(here, "json", "--bind=127.0.0.1", "--watch=12", "--probe-bytes=16k"))
+            assert report(replay(here, "json")) == said, kind
+            with contextlib.closing(sqlite3.connect(here / "audit.db")) as log:
+                haves = log.execute("SELECT DISTINCT a FROM observations WHERE kind = 'have' AND"
+                                    " peer LIKE '127.0.0.3:%'").fetchall()
+                short, = log.execute("SELECT length(data) FROM observations WHERE kind = 'short-pieces'").fetchone()
+        gained = sum(FILE_BYTES - PIECE if piece % 2 else PIECE for piece, in haves)
+        flowed = sum(flow["bytes"] for flow in said["flows"])
+        # HAVEs of the first two seconds belong to the bitfield. Whole pieces would come to twice as much.
+        assert len(haves) > 40 and 0.6 * gained < flowed < 1.02 * gained, (flowed, gained, len(haves))
+        assert short == 8 * FILES, short
 
 
 def test_what_only_the_network_is_asked_for():

@@ -106,6 +106,14 @@ static void check_numbers(const struct sk_metainfo *m, json_t *expected)
     if (m->has_v1)
         assert_int_equal(sk_metainfo_piece_length(m, m->pieces - 1),
                          number_of(expected, "last_piece_size"));
+    uint64_t data = 0;
+    for (uint32_t i = 0; i < m->pieces; i++) {
+        data += sk_metainfo_piece_data(m, i);
+        assert_in_range(sk_metainfo_piece_data(m, i), 0, sk_metainfo_piece_length(m, i));
+        if (!m->has_v1) /* each ends with its file */
+            assert_int_equal(sk_metainfo_piece_data(m, i), sk_metainfo_piece_length(m, i));
+    }
+    assert_int_equal(data, m->size);
     assert_int_equal(m->is_private, json_is_true(json_object_get(expected, "private")));
 }
 

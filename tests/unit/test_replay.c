@@ -49,6 +49,7 @@ static unsigned make_observations(struct sk_observation observations[SK_OBS_KIND
         [SK_OBS_CLIENT] = "qBittorrent 5.0",
         [SK_OBS_CLOSED] = "reset",
         [SK_OBS_BITFIELD] = "\xff\x80",
+        [SK_OBS_SHORT_PIECES] = "\x01\x01\x01\x01\x02\x02\x02\x02",
         [SK_OBS_SELF] = "-SK0000-012345678901",
         [SK_OBS_ANNOUNCED] = "udp://tracker.example:1",
     };

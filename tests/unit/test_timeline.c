@@ -70,6 +70,97 @@ static void test_sizes(void **state)
     sk_timeline_deinit(&timeline);
 }
 
+/* ---- pieces of many sizes ---- */
+
+static void tell_short(struct sk_timeline *timeline, size_t n, const uint8_t *list)
+{
+    const struct sk_observation seen = {
+        .at_ns = BEGIN_NS, .kind = SK_OBS_SHORT_PIECES, .bytes = sk_bytes(list, n)};
+    assert_int_equal(sk_timeline_observe(timeline, &seen), 0);
+}
+
+/* Four pieces of 16384, of which the second has 5 bytes and the last 256. */
+static void test_short_pieces(void **state)
+{
+    static const uint8_t list[] = {0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 3, 0, 0, 1, 0};
+    static const uint8_t backwards[] = {0, 0, 0, 3, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 5};
+    static const uint8_t beyond[] = {0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 1, 0};
+    static const uint8_t other_sum[] = {0, 0, 0, 1, 0, 0, 0, 6, 0, 0, 0, 3, 0, 0, 1, 0};
+    static const uint8_t whole[] = {0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 0, 3, 0, 0, 1, 0};
+    const uint64_t size = 2 * 16384 + 5 + 256;
+    struct sk_timeline timeline;
+    assert_int_equal(sk_timeline_init(&timeline, BEGIN_NS, 0, 0, 0), 0);
+    tell_short(&timeline, sizeof list, list); /* of what is not known yet */
+    assert_int_equal(sk_timeline_set_pieces(&timeline, 4, 16384, size), 0);
+    tell_short(&timeline, sizeof list - 1, list);
+    tell_short(&timeline, 8, list);
+    tell_short(&timeline, 0, NULL);
+    tell_short(&timeline, sizeof backwards, backwards);
+    tell_short(&timeline, sizeof beyond, beyond);
+    tell_short(&timeline, sizeof other_sum, other_sum);
+    tell_short(&timeline, sizeof whole, whole);
+    assert_null(timeline.bytes);
+    assert_int_equal(sk_timeline_piece_bytes(&timeline, 1), 16384);
+    tell_short(&timeline, sizeof list, list);
+    tell_short(&timeline, sizeof other_sum, other_sum); /* once is enough */
+    assert_int_equal(sk_timeline_piece_bytes(&timeline, 0), 16384);
+    assert_int_equal(sk_timeline_piece_bytes(&timeline, 1), 5);
+    assert_int_equal(sk_timeline_piece_bytes(&timeline, 3), 256);
+    sk_timeline_deinit(&timeline);
+}
+
+/* Sums of gains are the same before it is closed, after it, and after gains that come later. */
+static void test_gained_bytes(void **state)
+{
+    enum { MANY = 300, WHOLE = 16384 };
+    uint8_t list[MANY * SK_TIMELINE_SHORT_BYTES], bits[(MANY + 7) / 8] = {0};
+    struct world world = {.err = 0};
+    uint64_t size = 0, sums[MANY + 1] = {0};
+    for (uint32_t i = 0; i < MANY; i++) {
+        uint32_t piece = i * 7 % MANY; /* in this order they come */
+        sk_put_u32(list + i * SK_TIMELINE_SHORT_BYTES, i);
+        sk_put_u32(list + i * SK_TIMELINE_SHORT_BYTES + 4, i + 1);
+        size += i + 1;
+        sums[i + 1] = sums[i] + piece + 1;
+    }
+    assert_int_equal(sk_timeline_init(&world.timeline, BEGIN_NS, MANY, WHOLE, size), 0);
+    tell_short(&world.timeline, sizeof list, list);
+    TELL(&world, 0, 1, .kind = SK_OBS_BITFIELD, .bytes = sk_bytes(bits, sizeof bits));
+    for (uint32_t i = 0; i < MANY; i++) {
+        if (i == 200)
+            sk_timeline_close(&world.timeline, BEGIN_NS);
+        TELL(&world, 10 + i, 1, .kind = SK_OBS_HAVE, .a = i * 7 % MANY);
+    }
+    for (int closed = 0; closed < 2; closed++) {
+        const struct sk_timeline_peer *it = peer(&world, 1);
+        assert_int_equal(it->gains_count, MANY);
+        assert_int_equal(it->sums_count, (closed ? MANY : 200) / SK_TIMELINE_SUM_STEP);
+        for (uint32_t n = 0; n <= MANY; n++)
+            assert_int_equal(sk_timeline_gained_bytes(&world.timeline, it, n), sums[n]);
+        sk_timeline_close(&world.timeline, BEGIN_NS);
+    }
+    assert_int_equal(world.err, 0);
+    sk_timeline_deinit(&world.timeline);
+}
+
+/* Without memory for sums it takes longer to know the same; without it for the list it is not
+ * known. */
+static void test_short_pieces_without_memory(void **state)
+{
+    static const uint8_t list[] = {0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1};
+    const struct sk_observation seen = {
+        .at_ns = BEGIN_NS, .kind = SK_OBS_SHORT_PIECES, .bytes = sk_bytes(list, sizeof list)};
+    struct sk_timeline timeline;
+    assert_int_equal(sk_timeline_init(&timeline, BEGIN_NS, 3, 16384, 16386), 0);
+    sk_mem_fail_nth(1);
+    assert_int_equal(sk_timeline_observe(&timeline, &seen), SKEP_ERR_NOMEM);
+    sk_mem_fail_nth(0);
+    assert_null(timeline.bytes);
+    assert_int_equal(sk_timeline_observe(&timeline, &seen), 0);
+    assert_int_equal(sk_timeline_piece_bytes(&timeline, 0), 1);
+    sk_timeline_deinit(&timeline);
+}
+
 static void test_gains(void **state)
 {
     struct world world;
@@ -345,6 +436,9 @@ static void test_memory(void **state)
         TELL(&world, 9, 1, .kind = SK_OBS_HAVE, .a = 5);
         TELL(&world, 9, 2, .kind = SK_OBS_HEARD, .source = SK_SOURCE_PEX, .by = address(1));
         TELL(&world, 9, 1, .kind = SK_OBS_ARRIVAL, .a = 5);
+        const struct sk_observation ours = {.at_ns = BEGIN_NS, .kind = SK_OBS_ANNOUNCED};
+        int err = sk_timeline_observe(&world.timeline, &ours);
+        world.err = world.err ? world.err : err;
         bool failed = sk_mem_fail_nth(0) >= nth;
         assert_int_equal(world.err, failed ? SKEP_ERR_NOMEM : 0);
         sk_timeline_deinit(&world.timeline);
@@ -363,7 +457,8 @@ int main(void)
         cmocka_unit_test(test_no_bitfield),   cmocka_unit_test(test_address),
         cmocka_unit_test(test_address_again), cmocka_unit_test(test_links_to_aliases),
         cmocka_unit_test(test_taken),         cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_short_pieces),
+        cmocka_unit_test(test_gained_bytes),  cmocka_unit_test(test_short_pieces_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,87 @@ static void test_padding(void **state)
     end(&world);
 }
 
+/* ---- pieces that end with their files, or are filled with padding ---- */
+
+#define SHORT (PIECE / 4) /* bytes of each second piece */
+
+static uint32_t bytes_of(uint32_t piece)
+{
+    return piece % 2 ? SHORT : PIECE;
+}
+
+static void tell_short_pieces(struct world *world, bool known)
+{
+    uint8_t list[PIECES / 2 * SK_TIMELINE_SHORT_BYTES];
+    world->timeline.size = SIZE / 2 + PIECES / 2 * SHORT;
+    for (uint32_t i = 0; i < PIECES / 2; i++) {
+        sk_put_u32(list + i * SK_TIMELINE_SHORT_BYTES, 2 * i + 1);
+        sk_put_u32(list + i * SK_TIMELINE_SHORT_BYTES + 4, SHORT);
+    }
+    const struct sk_observation seen = {
+        .at_ns = BEGIN_NS, .kind = SK_OBS_SHORT_PIECES, .bytes = sk_bytes(list, sizeof list)};
+    if (known)
+        assert_int_equal(sk_timeline_observe(&world->timeline, &seen), 0);
+    assert_int_equal(world->timeline.bytes != NULL, known);
+}
+
+/* Bytes of what it gained, and of what it lacks, at its k-th announce; with padding or without. */
+static void count_all(int k, bool padding, uint64_t *ret_gained, uint64_t *ret_lacked)
+{
+    uint32_t until = HELD + (uint32_t)(gained(k) / PIECE);
+    *ret_gained = *ret_lacked = 0;
+    for (uint32_t i = HELD; i < PIECES; i++)
+        *(i < until ? ret_gained : ret_lacked) += padding ? PIECE : bytes_of(i);
+}
+
+/* The same trade, where the seed gives and the leecher says the share `down` of what it takes, and
+ * to lack the rest. */
+static void begin_short_trade(struct world *world, double down, bool pads_down, bool pads_left)
+{
+    struct sk_announce *announces = begin_trade(world);
+    world->config.skew_max_s = 0;
+    for (int k = 0; k < REPORTS; k++) {
+        uint64_t come, lacked, unused;
+        count_all(k, pads_down, &come, &unused);
+        count_all(k, pads_left, &unused, &lacked);
+        announces[k].downloaded = (uint64_t)(down * (double)come);
+        announces[k].left = lacked + come - announces[k].downloaded;
+        announces[k].event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+        say(world, 5 + k * PERIOD_S, SEED, come, 0, 0);
+    }
+}
+
+/* Padding is counted or not, by each counter, and whatever the other does; also where it is not
+ * known which pieces have it. */
+static void test_counted_padding(void **state)
+{
+    for (int pads = 0; pads < 8; pads++) {
+        struct world world;
+        begin_short_trade(&world, 1, pads & 1, pads & 2);
+        tell_short_pieces(&world, pads & 4);
+        judge(&world, 2500);
+        assert_clear(&world, LEECHER);
+        assert_clear(&world, SEED);
+        end(&world);
+    }
+}
+
+/* Who lies by more than all the padding is found once it is known where that lies. */
+static void test_lies_beyond_padding(void **state)
+{
+    for (int known = 0; known < 2; known++) {
+        struct world world;
+        begin_short_trade(&world, 0.1, false, false);
+        tell_short_pieces(&world, known);
+        judge(&world, 2500);
+        if (known)
+            assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
+        else
+            assert_not_accused(&world, LEECHER);
+        end(&world);
+    }
+}
+
 /* Whatever an announce has in place of what was counted: it is one. */
 static void test_one_damaged_announce(void **state)
 {
@@ -220,6 +301,8 @@ static void test_who_tells_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counted_padding),
+        cmocka_unit_test(test_lies_beyond_padding),
         cmocka_unit_test(test_padding),
         cmocka_unit_test(test_one_damaged_announce),
         cmocka_unit_test(test_files_unwanted),
