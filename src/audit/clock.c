@@ -127,6 +127,8 @@ static uint32_t first_line(const struct search *search, const struct own_line *l
 
 static int add_span(struct search *search, double low_s, double high_s)
 {
+    if (search->edges_count >= 2 * SK_CLOCK_SPANS_MAX)
+        return SKEP_ERR_LIMIT;
     if (search->edges_count + 2 > search->edges_capacity) {
         uint32_t capacity = search->edges_capacity ? search->edges_capacity * 2 : 64;
         void *grown = sk_mem_realloc(search->edges, capacity, sizeof *search->edges);
@@ -210,7 +212,7 @@ static int search_tracker(struct search *search, uint32_t first, struct sk_clock
         if (timeline->announces[i].tracker == timeline->announces[first].tracker)
             err = allow(search, &timeline->announces[i]);
     if (err || !search->edges_count)
-        return err;
+        return err == SKEP_ERR_LIMIT ? 0 : err; /* of a flood, over days, nothing can be said */
     qsort(search->edges, search->edges_count, sizeof *search->edges, by_edge_time);
     uint32_t most = most_at_once(search);
     if (most < LEAST || most < clock->announces)

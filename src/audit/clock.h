@@ -16,8 +16,8 @@
  * none of ours. The log is of one tracker: the announces to each are looked at apart, and those
  * that fit best are of it.
  *
- * Memory: 24 bytes a line of ours, 32 a span of differences that an announce allows: at most one a
- * second of those that are looked at.
+ * Memory: 24 bytes a line of ours; 32 a span of differences that an announce allows, at most
+ * SK_CLOCK_SPANS_MAX.
  */
 #ifndef SK_AUDIT_CLOCK_H
 #define SK_AUDIT_CLOCK_H

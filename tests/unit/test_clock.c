@@ -208,6 +208,19 @@ static void test_forged_logs(void **state)
     end(&world);
 }
 
+/* So many, over so long a time, that it is given up. */
+static void test_a_flood_over_days(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    announce_all(&world, 60, 30, -1);
+    for (int i = 0; i < 30000; i++)
+        log_own(&world, i * 3, false, 5 * PIECE);
+    world.config.skew_max_s = 1e6;
+    assert_unknown(&world);
+    end(&world);
+}
+
 /* What a peer that we know by another id says in our name is none of ours. */
 static void test_forged_by_a_peer(void **state)
 {
@@ -327,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_other_trackers),
         cmocka_unit_test(test_a_forged_line),
         cmocka_unit_test(test_forged_logs),
+        cmocka_unit_test(test_a_flood_over_days),
         cmocka_unit_test(test_forged_by_a_peer),
         cmocka_unit_test(test_damaged_observations),
         cmocka_unit_test(test_the_clock_tells_lies),
