@@ -9,9 +9,13 @@
 double sk_evidence_counts(uint32_t said, uint32_t against, double fault)
 {
     SK_ASSERT(against <= said && fault > 0 && fault < 1);
-    double yes = against, no = said - against;
-    double mixed = lgamma(yes + 1) + lgamma(no + 1) - lgamma(yes + no + 2);
-    return exp(SK_MIN(mixed - yes * log(fault) - no * log1p(-fault), 700.0));
+    /* The integral from `fault` to 1 is a tail of a beta distribution, so of a binomial one. */
+    double term = 1 / (said + 1.0 - against), sum = term;
+    for (uint32_t k = against; k > 0 && term < 1e300; k--) {
+        term *= k * (1 - fault) / ((said + 2.0 - k) * fault);
+        sum += term;
+    }
+    return sum;
 }
 
 double sk_evidence_events(double events, double mean)

@@ -16,8 +16,8 @@
 
 /*
  * Of `said` announces `against` contradict what is known. An honest one does with probability
- * `fault` at most, whatever those before it did. The alternative is any share of contradictions,
- * uniform (beta-binomial): integral of p^against (1 - p)^(said - against) over what `fault` gives.
+ * `fault` at most, whatever those before it did. The alternative is any larger share of
+ * contradictions, uniform: mean of p^against (1 - p)^(said - against) over what `fault` gives.
  * 1 where nothing was said. 0 < fault < 1, against <= said.
  */
 double sk_evidence_counts(uint32_t said, uint32_t against, double fault);

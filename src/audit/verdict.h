@@ -70,6 +70,7 @@ struct sk_verdict_config sk_verdict_config_default(void);
 /* What a check found with a peer. */
 struct sk_finding {
     uint32_t said, against;  /* announces that could have contradicted it, and that did */
+    uint32_t late;           /* of these, that would not, had they been sent some seconds before */
     double value;            /* e-value */
     double claimed, allowed; /* bytes, where they differ most; NAN: never looked at */
     double from_s, until_s;  /* when */

@@ -104,11 +104,11 @@ static double begun_anew(const struct run *run, const struct sk_reports_line *li
 }
 
 /* The least that can have been downloaded from the base until the line: what it told to have
- * gained, or what it says itself that it lacks no longer, but for what had begun at the base. */
+ * gained by `until_s`, or what it says itself that it lacks no longer, but for what had begun at
+ * the base. */
 static double least(const struct run *run, const struct base *base,
-                    const struct sk_reports_line *line)
+                    const struct sk_reports_line *line, double until_s)
 {
-    double until_s = line->at_s - run->judge->slack_s;
     double floor =
         gained_least(run->tally, base->at_s, until_s) - base->begun - run->judge->padding;
     if (!base->line || line->left > base->line->left) /* unknown: the largest */
@@ -119,19 +119,20 @@ static double least(const struct run *run, const struct base *base,
 }
 
 /* What may be under way at a line by what was said since the bases: negative where its counter has
- * less than it gained. */
+ * less than it gained until `until_s`. */
 struct room {
     double bytes, claimed, allowed, since_s;
 };
 
-static struct room find_room(const struct run *run, const struct sk_reports_line *line)
+static struct room find_room(const struct run *run, const struct sk_reports_line *line,
+                             double until_s)
 {
     struct room room = {.bytes = INFINITY};
     for (size_t k = 0; k < BASES; k++) {
         const struct base *base = &run->bases[k];
         if (base->at_s == INFINITY)
             continue;
-        double floor = least(run, base, line);
+        double floor = least(run, base, line, until_s);
         double grown = (double)line->downloaded - (double)base->downloaded;
         if (grown - floor < room.bytes)
             room = (struct room){grown - floor, grown, floor, base->at_s};
@@ -212,10 +213,14 @@ static void see_within(struct run *run, const struct sk_reports_line *line,
                                           begun_anew(run, line), line};
     if (anew || (run->seed && line->left == 0))
         return;
-    struct room room = find_room(run, line);
-    if (room.allowed > 0)
-        sk_judge_note(finding, room.bytes <= -(double)run->judge->timeline->piece_size,
-                      room.claimed, room.allowed, room.since_s, line->at_s);
+    double piece = run->judge->timeline->piece_size, until_s = line->at_s - run->judge->slack_s;
+    struct room room = find_room(run, line, until_s);
+    bool against = room.bytes <= -piece;
+    if (room.allowed > 0) {
+        sk_judge_note(finding, against, room.claimed, room.allowed, room.since_s, line->at_s);
+        finding->late +=
+            against && find_room(run, line, until_s - SK_VERDICT_LATE_S).bytes > -piece;
+    }
     note_room(run, line, &room);
 }
 
@@ -321,6 +326,6 @@ void sk_judge_downloaded(struct sk_judge *judge, uint32_t index)
     struct run run = {.judge = judge, .tally = &tally, .lines = lines, .end = lines + count};
     for (uint32_t i = 0; i < peer->watched_count && !peer->shrank; i++)
         judge_less(&run, &peer->watched[i], less);
-    less->value = sk_evidence_counts(less->said, less->against, SK_VERDICT_FAULT);
+    less->value = sk_judge_counts(less);
     judge_more(judge, index, &tally, lines, count);
 }

@@ -11,6 +11,12 @@
  */
 #define SK_VERDICT_FAULT 1e-4
 #define SK_VERDICT_DOUBT 1e-6
+/*
+ * An announce over UDP that got lost is sent again after so long, with the counters of before (BEP
+ * 15), and this share of a client's may be. What that explains has the more of them to show.
+ */
+#define SK_VERDICT_LATE_S 15.0
+#define SK_VERDICT_LATE 0.03
 /* Flows err by more than their intervals say with some peers: they support a verdict, none rests on
  * them alone. */
 #define SK_VERDICT_FLOW_DOUBT 1e-3
@@ -48,6 +54,8 @@ struct sk_judge {
 /* Notes one announce that could contradict: whether it does; keeps the worst for the report. */
 void sk_judge_note(struct sk_finding *finding, bool against, double claimed, double allowed,
                    double from_s, double until_s);
+/* The e-value of what was noted: by the announces that no delay explains, or by all. */
+double sk_judge_counts(const struct sk_finding *finding);
 /* The lines of a peer: how many, from `ret_lines`. */
 uint32_t sk_judge_lines(const struct sk_judge *judge, uint32_t peer,
                         const struct sk_reports_line **ret_lines);

@@ -1,5 +1,4 @@
 /* Left, against the pieces that the peer told to hold, and those that it gained afterwards. */
-#include "audit/evidence.h"
 #include "audit/verdict_internal.h"
 
 #include "base/assert.h"
@@ -138,6 +137,14 @@ static double lacked_by_silence(const struct sk_judge *judge, const struct sk_ta
     return (double)judge->timeline->size - held(tally, line->at_s + judge->slack_s) - silent;
 }
 
+/* Whether it may have lacked more than `left` bytes then, for all that it had told. */
+static bool could_lack(const struct sk_judge *judge, const struct sk_tally *tally, double left,
+                       double at_s)
+{
+    return tally->peer->first_ms > at_s * 1e3 ||
+           left < (double)judge->timeline->size - held(tally, at_s) + judge->padding;
+}
+
 static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, struct later *later,
                        uint32_t index, const struct sk_reports_line *lines, uint32_t i)
 {
@@ -149,8 +156,10 @@ static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, str
     if (peer->has_first && peer->first_ms <= known_s * 1e3 &&
         (line->event != SK_ANNOUNCE_STARTED || around(judge, peer, line))) {
         double most = (double)judge->timeline->size - held(tally, known_s) + judge->padding;
-        sk_judge_note(&findings[SK_CHECK_LEFT_MORE], left >= most + piece, left, most, known_s,
-                      line->at_s);
+        bool against = left >= most + piece;
+        sk_judge_note(&findings[SK_CHECK_LEFT_MORE], against, left, most, known_s, line->at_s);
+        findings[SK_CHECK_LEFT_MORE].late +=
+            against && could_lack(judge, tally, left - piece, known_s - SK_VERDICT_LATE_S);
     }
     const struct sk_span *span = around(judge, peer, line);
     if (!span)
@@ -181,8 +190,7 @@ void sk_judge_left(struct sk_judge *judge, uint32_t index)
         next = lines[i].left;
     }
     for (enum sk_verdict_check check = SK_CHECK_LEFT_MORE; check <= SK_CHECK_LEFT_LESS; check++)
-        findings[check].value =
-            sk_evidence_counts(findings[check].said, findings[check].against, SK_VERDICT_FAULT);
+        findings[check].value = sk_judge_counts(&findings[check]);
 }
 
 static bool is_whole(const struct sk_timeline *timeline, uint64_t left)

@@ -25,9 +25,11 @@ static void test_counts(void **state)
         assert_float_equal(mean, 1, 1e-9);
     }
     assert_float_equal(sk_evidence_counts(0, 0, 1e-4), 1, 1e-12);
-    assert_float_equal(sk_evidence_counts(1, 1, 1e-4), 5000, 1e-6);
+    assert_float_equal(sk_evidence_counts(1, 1, 1e-4), 5000.5, 1e-6);
     assert_true(sk_evidence_counts(6, 0, 1e-4) < 1);
     assert_true(sk_evidence_counts(6, 2, 1e-4) > 9e5);
+    /* That there are fewer contradictions than accidents may give is no evidence. */
+    assert_true(sk_evidence_counts(512, 0, 0.03) < 1 && sk_evidence_counts(512, 5, 0.03) < 1);
     /* A flood of announces gives no infinity and no nothing. */
     assert_true(isfinite(sk_evidence_counts(512, 256, 1e-4)));
     assert_true(sk_evidence_counts(512, 0, 1e-4) > 0);

@@ -141,6 +141,28 @@ static void test_one_damaged_announce(void **state)
     }
 }
 
+/* It gains a piece each two seconds; two of its announces over UDP come from a try of a quarter of
+ * a minute before, with the counters of then. */
+static void test_late_announces(void **state)
+{
+    struct world world;
+    begin(&world);
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0.5, LEECHER, 0);
+    gain(&world, LEECHER, 0, PIECES, 0.5, 2.0 * PIECES + 0.5);
+    for (int k = 0; k < 13; k++) {
+        double counted_s = 5 + k * 15 - (k == 4 || k == 9 ? 15 : 0);
+        uint64_t bytes = (uint64_t)((counted_s - 0.5) / 2) * PIECE;
+        say(&world, 5 + k * 15, LEECHER, 0, bytes, SIZE - bytes);
+    }
+    judge(&world, 250);
+    const struct sk_finding *finding = &verdict(&world, LEECHER)->findings[SK_CHECK_LEFT_MORE];
+    assert_int_equal(finding->against, 2);
+    assert_int_equal(finding->late, 2);
+    assert_not_accused(&world, LEECHER);
+    end(&world);
+}
+
 /* Of some files it decides that it does not want them: it lacks less, and downloaded nothing. */
 static void test_files_unwanted(void **state)
 {
@@ -301,14 +323,15 @@ static void test_who_tells_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_padding),
         cmocka_unit_test(test_counted_padding),
         cmocka_unit_test(test_lies_beyond_padding),
-        cmocka_unit_test(test_padding),
         cmocka_unit_test(test_one_damaged_announce),
+        cmocka_unit_test(test_late_announces),
         cmocka_unit_test(test_files_unwanted),
         cmocka_unit_test(test_files_wanted),
-        cmocka_unit_test(test_resumed_counter),
         cmocka_unit_test(test_short_piece),
+        cmocka_unit_test(test_resumed_counter),
         cmocka_unit_test(test_two_at_an_endpoint),
         cmocka_unit_test(test_ever_another),
         cmocka_unit_test(test_nobody_gains),
