@@ -75,7 +75,8 @@ static bool is_valid(const struct sk_swarm_config *c)
            c->seconds > 0 && c->seconds <= SK_SWARM_SECONDS_MAX &&
            c->degree <= SK_SWARM_DEGREE_MAX && is_share(c->begun_share) &&
            is_share(c->watched_share) && is_share(c->leave_done) && is_share(c->hash_fail) &&
-           c->hash_fail < 1 && is_share(c->waste) && c->waste < 1 && is_share(c->other_clients) &&
+           c->hash_fail < 1 && c->hash_fail_run <= c->pieces && is_share(c->waste) &&
+           c->waste < 1 && c->waste_spread >= 0 && is_share(c->other_clients) &&
            is_share(c->announce_loss) && is_share(c->have_drop) && habits <= 1 &&
            c->capacity_error >= 0 && c->rtt_s >= 0 && c->rtt_s <= 60 && c->join_per_s >= 0 &&
            c->restart_per_hour >= 0 && c->announce_interval_s > 0 && c->clock_skew_s >= 0 &&

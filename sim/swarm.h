@@ -87,7 +87,10 @@ struct sk_swarm_config {
     double leave_done;       /* share of those that are done that leave within a minute */
     double restart_per_hour; /* of each client: its counters begin anew, its pieces stay */
     double hash_fail;        /* share of pieces that come wrong and are fetched again */
-    double waste;            /* share of blocks fetched twice (end game, cancels) */
+    uint32_t hash_fail_run;  /* mean of how many come wrong in a row, until the poisoner is banned;
+                                0 = each for itself */
+    double waste;            /* share of blocks fetched twice (end game, cancels): the median */
+    double waste_spread;     /* sd of its logarithm over clients; at most a block in 29 */
     double other_clients;    /* share with others' choking and picking rules */
     double announce_interval_s;
     double announce_loss; /* share of announces that never reach the tracker */

@@ -10,9 +10,10 @@
 #define CAPACITY_MOST (20 * MBIT)
 #define DOWN_LEAST 4.0 /* times the up limit */
 #define DOWN_MOST 10.0
-#define DOWN_SPREAD 0.5 /* sd of the logarithm, where demand is given */
-#define BEGUN_MOST 0.8  /* share of the pieces */
-#define SAME_IP 20      /* one in so many shares the address of the one before */
+#define DOWN_SPREAD 0.5  /* sd of the logarithm, where demand is given */
+#define BEGUN_MOST 0.8   /* share of the pieces */
+#define WASTE_MOST 0.035 /* blocks fetched twice, of all; more where it is the median */
+#define SAME_IP 20       /* one in so many shares the address of the one before */
 #define LEAVES_WITHIN_S 60.0
 #define AWAY_LEAST_S 5.0 /* while it restarts */
 #define AWAY_MOST_S 60.0
@@ -138,6 +139,10 @@ static void draw(struct sk_swarm *swarm, struct sk_swarm_node *node, bool seed, 
     truth->habit = draw_habit(swarm, seed);
     truth->endpoint = draw_endpoint(swarm, node->number);
     draw_peer_id(swarm, node);
+    node->waste = config->waste;
+    if (config->waste_spread > 0)
+        node->waste *= exp(config->waste_spread * sk_swarm_normal(&swarm->prng));
+    node->waste = SK_MIN(node->waste, SK_MAX(config->waste, WASTE_MOST));
     truth->partner = node->number;
     truth->left_s = INFINITY;
     node->measured_bytes_s =

@@ -108,8 +108,10 @@ struct sk_swarm_node {
     uint32_t number;
     const struct sk_swarm_style *style;
     bool online, complete;
-    bool passive; /* takes nothing */
-    bool leaves;  /* soon, for good */
+    bool passive;      /* takes nothing */
+    bool leaves;       /* soon, for good */
+    double waste;      /* share of blocks that it fetches twice */
+    uint32_t poisoned; /* so many of its next pieces come wrong */
     struct sk_prng *prng;
     /* pieces: bit p % 64 of word p / 64 */
     uint64_t *have, *told, *missing, *probed; /* missing: not begun either */

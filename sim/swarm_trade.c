@@ -167,11 +167,26 @@ static void adapt_depth(struct sk_swarm *swarm, struct sk_swarm_conn *conn)
 
 /* ---- a block is here ---- */
 
+/* As many fail in all as if each did by chance; a poisoner's come in a row. */
+static bool comes_wrong(const struct sk_swarm *swarm, struct sk_swarm_node *node)
+{
+    uint32_t mean = SK_MAX(swarm->config.hash_fail_run, 1u);
+    if (node->poisoned) {
+        node->poisoned--;
+        return true;
+    }
+    if (sk_prng_unit(node->prng) >= swarm->config.hash_fail / mean)
+        return false;
+    if (mean > 1)
+        node->poisoned = (uint32_t)sk_prng_below(node->prng, 2 * mean - 1);
+    return true;
+}
+
 static void complete_piece(struct sk_swarm *swarm, struct sk_swarm_node *node,
                            const struct sk_swarm_partial *partial)
 {
     uint32_t piece = partial->piece;
-    if (sk_prng_unit(node->prng) < swarm->config.hash_fail) {
+    if (comes_wrong(swarm, node)) {
         sk_swarm_forget(swarm, node, piece);
         node->truth.wasted += swarm->config.piece_size;
         sk_swarm_feed(swarm, node);
@@ -216,7 +231,7 @@ static void on_sent(struct sk_swarm *swarm, void *owner)
     /* Twice: it stays in front, and comes again. A choke may have emptied the queue meanwhile. */
     bool asked = conn->asked_count && front(conn) == block;
     bool twice = asked && !sk_swarm_is_auditor(swarm, conn->to) &&
-                 sk_prng_unit(&swarm->prng) < swarm->config.waste;
+                 sk_prng_unit(&swarm->prng) < conn->to->waste;
     node->sending = NULL;
     if (asked && !twice)
         pop_front(conn);

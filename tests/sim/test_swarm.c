@@ -76,6 +76,33 @@ static void test_wrong_pieces_and_double_blocks_are_counted(void **state)
     run_end(&run);
 }
 
+/* Some waste many times as much as others. Wrong pieces come several in a row, and are as many. */
+static void test_clients_waste_differently(void **state)
+{
+    struct sk_swarm_config config = run_plain;
+    config.hash_fail = 0.05;
+    config.hash_fail_run = 5;
+    for (int spread = 0; spread <= 1; spread++) {
+        struct run run;
+        config.hash_fail *= !spread;
+        config.waste = 0.01 * spread;
+        config.waste_spread = 0.7;
+        run_begin_and_run(&run, &config);
+        double wasted = 0, down = 0, most = 0;
+        for (uint32_t i = 0; i < config.peers; i++) {
+            const struct sk_swarm_client *client = run_client(&run, i);
+            wasted += (double)client->wasted;
+            down += (double)client->downloaded;
+            most = SK_MAX(most, (double)client->wasted / SK_MAX((double)client->downloaded, 1.0));
+        }
+        if (spread)
+            assert_true(most > 2 * wasted / down && most < 0.05);
+        else
+            assert_true(fabs(wasted / down - 0.05) < 0.015);
+        run_end(&run);
+    }
+}
+
 static uint64_t digest(const struct run *run)
 {
     uint64_t digest = 0;
@@ -486,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_what_is_given_is_taken),
         cmocka_unit_test(test_any_swarm_keeps_its_books),
         cmocka_unit_test(test_wrong_pieces_and_double_blocks_are_counted),
+        cmocka_unit_test(test_clients_waste_differently),
         cmocka_unit_test(test_one_seed_gives_one_run),
         cmocka_unit_test(test_limits_hold_and_are_used),
         cmocka_unit_test(test_an_idle_swarm_takes_what_it_can),
