@@ -241,52 +241,52 @@ static void judge_less(struct run *run, const struct sk_span *span, struct sk_fi
     }
 }
 
-/* Pieces that the counter has too many from `base` until `line`, beyond those under way. */
+/* Bytes that the counter has too many from `base` until `line`. */
 static double surplus(const struct sk_judge *judge, const struct sk_tally *tally,
                       const struct sk_reports_line *base, const struct sk_reports_line *line,
                       double *ret_gained)
 {
-    double piece = judge->timeline->piece_size, slack_s = judge->slack_s;
-    double claimed = sk_judge_difference(base->downloaded, line->downloaded, false);
+    double slack_s = judge->slack_s;
     double gained = gained_most(tally, base->at_s - slack_s, line->at_s + slack_s) + judge->padded;
     if (base->left != SK_ANNOUNCE_UNKNOWN && line->left < base->left)
         gained = SK_MAX(gained, (double)(base->left - line->left));
     *ret_gained = gained;
-    double begun = 0; /* where left counts blocks, it has fallen by those of pieces under way */
-    if (judge->counting[line->peer] != SK_COUNTING_BLOCKS || line->left == SK_ANNOUNCE_UNKNOWN)
-        begun = SK_MIN(sk_judge_under_way(judge, tally, line), judge->partial);
-    return (claimed - gained - begun) / piece;
+    return sk_judge_difference(base->downloaded, line->downloaded, false) - gained;
 }
 
-/* Of one run of a client, what it says to have downloaded too much: as events (pieces), with how
- * many waste may explain. The counter of its first announce may be older than it says, so the
- * second one is tried as well, and what speaks for the client counts. Any may be damaged: what one
- * has too much the one before has to show. */
+/* What a client says to have downloaded too much, in pieces, and how much of it waste explains. */
+struct excess {
+    double events, mean; /* of the runs so far */
+    /* From one announce to the next, where it was most: one of them may be damaged, or the first
+     * of a run be older than it says; who sent wrong pieces is banned, and what came twice in the
+     * end came at once. It is no evidence. */
+    double rise;
+};
+
 static void judge_run(struct sk_judge *judge, const struct sk_tally *tally,
                       const struct sk_reports_line *lines, uint32_t count,
-                      struct sk_finding *finding, double *events, double *mean)
+                      struct sk_finding *finding, struct excess *excess)
 {
-    const struct sk_verdict_config *config = judge->config;
-    double piece = judge->timeline->piece_size, extra = 0, expected = 0, before = 0;
+    double piece = judge->timeline->piece_size, waste = judge->config->waste_share;
+    double events = 0, mean = 0, before = 0, gained;
     for (uint32_t i = 1; i < count; i++) {
-        double gained[2], over[2];
-        over[0] = over[1] = surplus(judge, tally, &lines[0], &lines[i], &gained[0]);
-        gained[1] = gained[0];
-        if (i > 1) /* k = 1 only then */
-            over[1] = surplus(judge, tally, &lines[1], &lines[i], &gained[1]);
-        unsigned k = over[1] < over[0];
-        if (isnan(over[k]))
-            continue;
-        expected = config->waste_share * (gained[k] / piece + WASTED_LEAST);
-        extra = SK_MIN(SK_MAX(over[k], 0.0), before);
-        before = SK_MAX(over[k], 0.0);
-        double claimed = (double)(lines[i].downloaded - lines[k].downloaded);
-        double allowed = claimed - (over[k] - expected) * piece;
-        sk_judge_note(finding, sk_evidence_events(extra, expected) > 1 / SK_VERDICT_FAULT, claimed,
-                      allowed, lines[k].at_s, lines[i].at_s);
+        double over = surplus(judge, tally, &lines[0], &lines[i], &gained), begun = 0;
+        excess->rise = SK_MAX(excess->rise, (over - before) / piece);
+        before = over;
+        /* Where left counts blocks, it has fallen by those of pieces under way. */
+        if (judge->counting[lines[i].peer] != SK_COUNTING_BLOCKS ||
+            lines[i].left == SK_ANNOUNCE_UNKNOWN)
+            begun = SK_MIN(sk_judge_under_way(judge, tally, &lines[i]), judge->partial);
+        mean = waste * (gained / piece + WASTED_LEAST);
+        events = SK_MAX((over - begun) / piece, 0.0);
+        double extra = excess->events + events - excess->rise;
+        double claimed = (double)(lines[i].downloaded - lines[0].downloaded);
+        sk_judge_note(finding,
+                      sk_evidence_events(extra, excess->mean + mean) > 1 / SK_VERDICT_FAULT,
+                      claimed, gained + begun + mean * piece, lines[0].at_s, lines[i].at_s);
     }
-    *events += extra;
-    *mean += expected;
+    excess->events += events;
+    excess->mean += mean;
 }
 
 /* Whether the counter can be held against anything: what it lacks is said, or what it gains. */
@@ -297,23 +297,39 @@ static bool comparable(const struct sk_judge *judge, uint32_t peer,
            (line->left != SK_ANNOUNCE_UNKNOWN || judge->tells[peer]);
 }
 
+/* The end of the run that begins at a line: what is counted on, and lacked ever less of, until
+ * nothing is. Who lacks more than before has lost something, and fetches it again. */
+static uint32_t end_of_run(const struct sk_judge *judge, uint32_t peer,
+                           const struct sk_reports_line *lines, uint32_t begin, uint32_t count)
+{
+    uint32_t end = begin + 1;
+    bool seed = lines[begin].left == 0;
+    while (end < count && comparable(judge, peer, &lines[end]) &&
+           !sk_judge_anew(&lines[end - 1], &lines[end]) && lines[end].left <= lines[end - 1].left &&
+           (seed || lines[end - 1].left != 0))
+        end++;
+    return end;
+}
+
 static void judge_more(struct sk_judge *judge, uint32_t peer, const struct sk_tally *tally,
                        const struct sk_reports_line *lines, uint32_t count)
 {
     struct sk_finding *finding = &judge->peers[peer].findings[SK_CHECK_DOWNLOADED_MORE];
-    double events = 0, mean = 0;
+    struct excess excess[2] = {0}; /* while it lacked pieces, and once it lacked none */
     for (uint32_t begin = 0, end; begin < count; begin = end) {
         end = begin + 1;
         if (!comparable(judge, peer, &lines[begin]))
             continue;
-        /* Who lacks more than before has lost something, and fetches it again. */
-        while (end < count && comparable(judge, peer, &lines[end]) &&
-               !sk_judge_anew(&lines[end - 1], &lines[end]) &&
-               lines[end].left <= lines[end - 1].left)
-            end++;
-        judge_run(judge, tally, lines + begin, end - begin, finding, &events, &mean);
+        bool seed = lines[begin].left == 0;
+        end = end_of_run(judge, peer, lines, begin, count);
+        judge_run(judge, tally, lines + begin, end - begin, finding, &excess[seed]);
+        if (!seed && lines[end - 1].left == 0)
+            end--; /* where it is complete the next one begins */
     }
-    finding->value = finding->said ? sk_evidence_events(events, mean) : 1;
+    finding->value = 0;
+    for (size_t i = 0; i < SK_ARRAY_LEN(excess); i++)
+        finding->value += sk_evidence_events(excess[i].events - excess[i].rise, excess[i].mean) /
+                          SK_ARRAY_LEN(excess);
 }
 
 void sk_judge_downloaded(struct sk_judge *judge, uint32_t index)

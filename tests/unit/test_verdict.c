@@ -166,6 +166,25 @@ static void test_downloaded_more(void **state)
     end(&world);
 }
 
+/* It completes after twenty minutes, and downloads a little more in each period. */
+static void test_downloaded_once_complete(void **state)
+{
+    struct world world;
+    begin(&world);
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0.5, LEECHER, HELD);
+    gain(&world, LEECHER, HELD, PIECES, 0.5, 1200.5);
+    for (int k = 0; k <= 8; k++) {
+        uint64_t come = k < 4 ? (uint64_t)(4.5 + k * PERIOD_S) * 90 / 1200 : 90;
+        uint64_t more = k < 4 ? 0 : 3 * (uint64_t)(k - 4);
+        say(&world, 5 + k * PERIOD_S, LEECHER, 0, (come + more) * PIECE,
+            SIZE - (HELD + come) * PIECE);
+    }
+    judge(&world, 2500);
+    assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_MORE);
+    end(&world);
+}
+
 static void test_waste(void **state)
 {
     struct world world;
@@ -736,6 +755,7 @@ int main(void)
         cmocka_unit_test(test_unreported_restart),
         cmocka_unit_test(test_restart_with_another_id),
         cmocka_unit_test(test_downloaded_more),
+        cmocka_unit_test(test_downloaded_once_complete),
         cmocka_unit_test(test_waste),
         cmocka_unit_test(test_suppressed_haves),
         cmocka_unit_test(test_lost_pieces),

@@ -163,6 +163,18 @@ static void test_late_announces(void **state)
     end(&world);
 }
 
+/* A poisoner sends it wrong pieces until he is banned. */
+static void test_waste_at_once(void **state)
+{
+    struct world world;
+    struct sk_announce *reports = begin_trade(&world);
+    for (int k = 4; k < REPORTS; k++)
+        reports[k].downloaded += 25 * (uint64_t)PIECE;
+    judge(&world, 2500);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
 /* Of some files it decides that it does not want them: it lacks less, and downloaded nothing. */
 static void test_files_unwanted(void **state)
 {
@@ -328,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_lies_beyond_padding),
         cmocka_unit_test(test_one_damaged_announce),
         cmocka_unit_test(test_late_announces),
+        cmocka_unit_test(test_waste_at_once),
         cmocka_unit_test(test_files_unwanted),
         cmocka_unit_test(test_files_wanted),
         cmocka_unit_test(test_short_piece),
