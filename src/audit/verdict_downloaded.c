@@ -257,11 +257,25 @@ static double surplus(const struct sk_judge *judge, const struct sk_tally *tally
 /* What a client says to have downloaded too much, in pieces, and how much of it waste explains. */
 struct excess {
     double events, mean; /* of the runs so far */
-    /* From one announce to the next, where it was most: one of them may be damaged, or the first
-     * of a run be older than it says; who sent wrong pieces is banned, and what came twice in the
-     * end came at once. It is no evidence. */
-    double rise;
+    /* From one announce to the next, where it was most, and second most. */
+    double rise, second;
 };
+
+/*
+ * The largest step counts as the second largest: one of the two announces may be damaged, or the
+ * first of a run be older than it says; who sent wrong pieces is banned, and what came twice in the
+ * end came at once.
+ */
+static double usual(const struct excess *excess, double events)
+{
+    return excess->events + events - (excess->rise - excess->second);
+}
+
+static void note_rise(struct excess *excess, double rise)
+{
+    excess->second = SK_MAX(excess->second, SK_MIN(rise, excess->rise));
+    excess->rise = SK_MAX(excess->rise, rise);
+}
 
 static void judge_run(struct sk_judge *judge, const struct sk_tally *tally,
                       const struct sk_reports_line *lines, uint32_t count,
@@ -271,7 +285,7 @@ static void judge_run(struct sk_judge *judge, const struct sk_tally *tally,
     double events = 0, mean = 0, before = 0, gained;
     for (uint32_t i = 1; i < count; i++) {
         double over = surplus(judge, tally, &lines[0], &lines[i], &gained), begun = 0;
-        excess->rise = SK_MAX(excess->rise, (over - before) / piece);
+        note_rise(excess, (over - before) / piece);
         before = over;
         /* Where left counts blocks, it has fallen by those of pieces under way. */
         if (judge->counting[lines[i].peer] != SK_COUNTING_BLOCKS ||
@@ -279,22 +293,24 @@ static void judge_run(struct sk_judge *judge, const struct sk_tally *tally,
             begun = SK_MIN(sk_judge_under_way(judge, tally, &lines[i]), judge->partial);
         mean = waste * (gained / piece + WASTED_LEAST);
         events = SK_MAX((over - begun) / piece, 0.0);
-        double extra = excess->events + events - excess->rise;
         double claimed = (double)(lines[i].downloaded - lines[0].downloaded);
         sk_judge_note(finding,
-                      sk_evidence_events(extra, excess->mean + mean) > 1 / SK_VERDICT_FAULT,
+                      sk_evidence_events(usual(excess, events), excess->mean + mean) >
+                          1 / SK_VERDICT_FAULT,
                       claimed, gained + begun + mean * piece, lines[0].at_s, lines[i].at_s);
     }
     excess->events += events;
     excess->mean += mean;
 }
 
-/* Whether the counter can be held against anything: what it lacks is said, or what it gains. */
+/* Whether the counter can be held against anything: what it lacks is said, or what it gains. Who
+ * lacks nothing of the files that he chose may choose another, and have it by the next announce. */
 static bool comparable(const struct sk_judge *judge, uint32_t peer,
                        const struct sk_reports_line *line)
 {
     return line->downloaded != SK_ANNOUNCE_UNKNOWN &&
-           (line->left != SK_ANNOUNCE_UNKNOWN || judge->tells[peer]);
+           (judge->tells[peer] ||
+            (line->left != SK_ANNOUNCE_UNKNOWN && (line->left != 0 || judge->config->files == 1)));
 }
 
 /* The end of the run that begins at a line: what is counted on, and lacked ever less of, until
@@ -328,8 +344,8 @@ static void judge_more(struct sk_judge *judge, uint32_t peer, const struct sk_ta
     }
     finding->value = 0;
     for (size_t i = 0; i < SK_ARRAY_LEN(excess); i++)
-        finding->value += sk_evidence_events(excess[i].events - excess[i].rise, excess[i].mean) /
-                          SK_ARRAY_LEN(excess);
+        finding->value +=
+            sk_evidence_events(usual(&excess[i], 0), excess[i].mean) / SK_ARRAY_LEN(excess);
 }
 
 void sk_judge_downloaded(struct sk_judge *judge, uint32_t index)

@@ -175,6 +175,22 @@ static void test_waste_at_once(void **state)
     end(&world);
 }
 
+/* It takes file after file, tells no HAVE, and whenever it announces it has what it wanted. */
+static void test_file_after_file(void **state)
+{
+    struct world world;
+    begin(&world);
+    world.config.files = 20;
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0.5, LEECHER, HELD);
+    for (int k = 0; k < REPORTS; k++)
+        say(&world, 5 + k * PERIOD_S, LEECHER, 0, (HELD + 5 * (uint64_t)k) * PIECE, 0);
+    judge(&world, 2500);
+    assert_int_equal(verdict(&world, LEECHER)->findings[SK_CHECK_DOWNLOADED_MORE].against, 0);
+    assert_not_accused(&world, LEECHER);
+    end(&world);
+}
+
 /* Of some files it decides that it does not want them: it lacks less, and downloaded nothing. */
 static void test_files_unwanted(void **state)
 {
@@ -341,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_one_damaged_announce),
         cmocka_unit_test(test_late_announces),
         cmocka_unit_test(test_waste_at_once),
+        cmocka_unit_test(test_file_after_file),
         cmocka_unit_test(test_files_unwanted),
         cmocka_unit_test(test_files_wanted),
         cmocka_unit_test(test_short_piece),
