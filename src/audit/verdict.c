@@ -43,9 +43,11 @@ void sk_judge_note(struct sk_finding *finding, bool against, double claimed, dou
 
 double sk_judge_counts(const struct sk_finding *finding)
 {
-    double sure =
-        sk_evidence_counts(finding->said, finding->against - finding->late, SK_VERDICT_FAULT);
-    return (sure + sk_evidence_counts(finding->said, finding->against, SK_VERDICT_LATE)) / 2;
+    uint32_t sure = finding->against - finding->late;
+    double faults = sk_evidence_counts(finding->said, sure, SK_VERDICT_FAULT);
+    double late = sk_evidence_counts(finding->said - sure, finding->late, SK_VERDICT_LATE);
+    double all = sk_evidence_counts(finding->said, finding->against, SK_VERDICT_LATE);
+    return (faults * (1 + late) / 2 + all) / 2;
 }
 
 uint32_t sk_judge_lines(const struct sk_judge *judge, uint32_t peer,

@@ -54,7 +54,8 @@ struct sk_judge {
 /* Notes one announce that could contradict: whether it does; keeps the worst for the report. */
 void sk_judge_note(struct sk_finding *finding, bool against, double claimed, double allowed,
                    double from_s, double until_s);
-/* The e-value of what was noted: by the announces that no delay explains, or by all. */
+/* The e-value of what was noted: by the announces that no delay explains, and of the others those
+ * that are late, which multiply; or by all as if they were late. */
 double sk_judge_counts(const struct sk_finding *finding);
 /* The lines of a peer: how many, from `ret_lines`. */
 uint32_t sk_judge_lines(const struct sk_judge *judge, uint32_t peer,
