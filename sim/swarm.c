@@ -77,10 +77,10 @@ static bool is_valid(const struct sk_swarm_config *c)
            is_share(c->watched_share) && is_share(c->leave_done) && is_share(c->hash_fail) &&
            c->hash_fail < 1 && c->hash_fail_run <= c->pieces && is_share(c->waste) &&
            c->waste < 1 && c->waste_spread >= 0 && is_share(c->other_clients) &&
-           is_share(c->announce_loss) && is_share(c->have_drop) && habits <= 1 &&
-           c->capacity_error >= 0 && c->rtt_s >= 0 && c->rtt_s <= 60 && c->join_per_s >= 0 &&
-           c->restart_per_hour >= 0 && c->announce_interval_s > 0 && c->clock_skew_s >= 0 &&
-           c->demand >= 0 && cheats_fit(c);
+           is_share(c->announce_loss) && is_share(c->announce_late) && is_share(c->have_drop) &&
+           habits <= 1 && c->capacity_error >= 0 && c->rtt_s >= 0 && c->rtt_s <= 60 &&
+           c->join_per_s >= 0 && c->restart_per_hour >= 0 && c->announce_interval_s > 0 &&
+           c->clock_skew_s >= 0 && c->demand >= 0 && cheats_fit(c);
 }
 
 /* ---- who is there ---- */

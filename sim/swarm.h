@@ -93,7 +93,9 @@ struct sk_swarm_config {
     double waste_spread;     /* sd of its logarithm over clients; at most a block in 29 */
     double other_clients;    /* share with others' choking and picking rules */
     double announce_interval_s;
-    double announce_loss; /* share of announces that never reach the tracker */
+    double announce_loss; /* share of announces that never reach the tracker; */
+    double announce_late; /* and of those whose first datagram gets lost: the next one, 15 s later,
+                             has the same counters */
     double clock_skew_s;  /* sd of the tracker's clock against the auditor's */
     double demand;        /* what the leechers' down limits add up to, over what the uploaders
                              could give: 0 = down limits of 4 to 10 times the up limit (the swarm

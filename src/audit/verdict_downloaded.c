@@ -7,6 +7,7 @@
 #include <math.h>
 
 #define WASTED_LEAST 10  /* pieces: waste is expected as if so many more were gained */
+#define POISONED 10.0    /* pieces that come wrong before the one who sends them is banned */
 #define COMPARED_LEAST 2 /* announces that show how much a client has under way, */
 #define BEGUN_TIMES 2.0  /* and so many times as much it may have had when it stopped */
 #define STARTED_S 60.0   /* who started so long before we connected has not restarted in between */
@@ -262,13 +263,13 @@ struct excess {
 };
 
 /*
- * The largest step counts as the second largest: one of the two announces may be damaged, or the
- * first of a run be older than it says; who sent wrong pieces is banned, and what came twice in the
- * end came at once.
+ * But for one accident: either one of two announces is damaged, or the first of a run is older than
+ * it says, so that the largest step counts as the second largest; or somebody sent wrong pieces
+ * until he was banned.
  */
 static double usual(const struct excess *excess, double events)
 {
-    return excess->events + events - (excess->rise - excess->second);
+    return excess->events + events - SK_MAX(excess->rise - excess->second, POISONED);
 }
 
 static void note_rise(struct excess *excess, double rise)

@@ -17,15 +17,16 @@ struct words {
 static const struct words checks[] = {
     [SK_CHECK_DOWNLOADED_LESS] =
         {"downloaded-less", "downloaded", "at least, of pieces that it told to have gained",
-         "a restart that nobody reported (our connection held), pieces under way, clocks, waste "
-         "(would add)"},
+         "a restart that nobody reported (our connection held), pieces under way, clocks, "
+         "announces sent again, waste (would add)"},
     [SK_CHECK_DOWNLOADED_MORE] =
         {"downloaded-more", "downloaded",
          "at most: the pieces gained, by what it told and by what it says to lack, and waste",
          "waste and hash failures, suppressed HAVEs (left would fall), restarts, clocks"},
-    [SK_CHECK_LEFT_MORE] = {"left-more", "left",
-                            "at most: it told us that it holds the other pieces",
-                            "clocks, pieces lost, pieces under way (left would be less)"},
+    [SK_CHECK_LEFT_MORE] =
+        {"left-more", "left", "at most: it told us that it holds the other pieces",
+         "clocks, announces sent again, pieces lost, pieces under way (left would be "
+         "less)"},
     [SK_CHECK_LEFT_LESS] =
         {"left-less", "left", "at least: pieces that it gained later, or never told to hold",
          "super-seeding, lazy bitfields, suppressed HAVEs, a choice of files, clocks"},

@@ -39,6 +39,20 @@ static void test_honest_clients_report_what_they_did(void **state)
     run_end(&run);
 }
 
+static void test_announces_come_late(void **state)
+{
+    struct sk_swarm_config config = run_plain;
+    config.clock_skew_s = 0;
+    config.announce_late = 1;
+    struct run run;
+    run_begin_and_run(&run, &config);
+    for (size_t i = 0; i < run.said_count; i++) {
+        double t = run.said[i].at_unix_s - SK_SWARM_UNIX_S;
+        assert_true(t >= 15 && (t < 20 || run.said[i].event != SK_ANNOUNCE_STARTED));
+    }
+    run_end(&run);
+}
+
 static void test_announces_get_lost(void **state)
 {
     struct sk_swarm_config config = run_plain;
@@ -297,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_honest_clients_report_what_they_did),
+        cmocka_unit_test(test_announces_come_late),
         cmocka_unit_test(test_announces_get_lost),
         cmocka_unit_test(test_uploaded_times_a_factor),
         cmocka_unit_test(test_ghost_upload),

@@ -176,7 +176,7 @@ static void test_downloaded_once_complete(void **state)
     gain(&world, LEECHER, HELD, PIECES, 0.5, 1200.5);
     for (int k = 0; k <= 8; k++) {
         uint64_t come = k < 4 ? (uint64_t)(4.5 + k * PERIOD_S) * 90 / 1200 : 90;
-        uint64_t more = k < 4 ? 0 : 3 * (uint64_t)(k - 4);
+        uint64_t more = k < 4 ? 0 : 5 * (uint64_t)(k - 4);
         say(&world, 5 + k * PERIOD_S, LEECHER, 0, (come + more) * PIECE,
             SIZE - (HELD + come) * PIECE);
     }
