@@ -116,9 +116,11 @@ static enum sk_verdict_check strongest(const struct sk_verdict_peer *peer)
 static enum sk_verdict_why why_not(const struct sk_judge *judge, uint32_t index)
 {
     const struct sk_verdict_peer *peer = &judge->peers[index];
-    uint32_t against = 0;
-    for (size_t i = 0; i < SK_CHECK_COUNT; i++)
-        against += peer->findings[i].against;
+    bool against = false;
+    for (size_t i = 0; i < SK_CHECK_COUNT; i++) {
+        const struct sk_finding *finding = &peer->findings[i];
+        against |= finding->against > finding->late || (finding->late && finding->value > 1);
+    }
     if (!judge->timeline->pieces)
         return SK_WHY_NO_METADATA;
     if (peer->announces < 2)

@@ -69,7 +69,7 @@ def held(here, address, at_ns):
 def test_who_lied_and_who_did_not():
     """What is left tells how far the tracker's clock is off, and who says that it lacks what it holds."""
     with lab(GROWING) as (here, _):
-        document = audited(here, "--watch=20")
+        document = audited(here, "--watch=30")
         lines, liar = [HEADER], document["peers"][1]["address"]
         for n in range(12):
             for number, peer in enumerate(document["peers"]):

@@ -159,6 +159,7 @@ static void test_late_announces(void **state)
     const struct sk_finding *finding = &verdict(&world, LEECHER)->findings[SK_CHECK_LEFT_MORE];
     assert_int_equal(finding->against, 2);
     assert_int_equal(finding->late, 2);
+    assert_int_not_equal(verdict(&world, LEECHER)->why, SK_WHY_WEAK);
     assert_not_accused(&world, LEECHER);
     end(&world);
 }
