@@ -1,5 +1,4 @@
 /* Uploaded, against what the line carries and what all others gained meanwhile. */
-#include "audit/evidence.h"
 #include "audit/verdict_internal.h"
 
 #include "base/assert.h"
@@ -426,6 +425,12 @@ static double capacity_most(const struct sk_rate *capacity)
     return capacity->rate * exp(DOUBT_Z * (sd > CAPACITY_SD_LEAST ? sd : CAPACITY_SD_LEAST));
 }
 
+/* Its line carries at least so much: nothing is known of what it can do at most. */
+static bool is_open(const struct sk_rate *capacity)
+{
+    return !(capacity->rate > 0 && capacity->high > 0);
+}
+
 /* INFINITY where nothing is known. */
 static double allowed(const struct swarm *swarm, uint32_t index, enum sk_verdict_check check,
                       const struct window *window)
@@ -433,11 +438,21 @@ static double allowed(const struct swarm *swarm, uint32_t index, enum sk_verdict
     const struct sk_rate *capacity = &swarm->judge->timeline->peers[index].capacity;
     if (check == SK_CHECK_UPLOADED_GAINS)
         return window->seen ? window->gains : INFINITY;
-    if (!(capacity->rate > 0 && capacity->high > 0)) /* its line carries at least so much */
+    if (is_open(capacity))
         return INFINITY;
     /* Both times are the tracker's: how far its clock is off does not matter. */
     double seconds = window->until_s - window->from_s + 2 * swarm->judge->config->delay_s;
     return capacity_most(capacity) * seconds + swarm->judge->timeline->piece_size;
+}
+
+/* What it can have uploaded besides, if the announce before came late: what others gained after an
+ * announce counts anyway. */
+static double allowed_late(const struct swarm *swarm, uint32_t index, enum sk_verdict_check check)
+{
+    const struct sk_rate *capacity = &swarm->judge->timeline->peers[index].capacity;
+    return check == SK_CHECK_UPLOADED_CAPACITY && !is_open(capacity)
+               ? capacity_most(capacity) * SK_VERDICT_LATE_S
+               : 0;
 }
 
 /*
@@ -448,18 +463,22 @@ static double allowed(const struct swarm *swarm, uint32_t index, enum sk_verdict
 static bool judge_row(struct swarm *swarm, uint32_t index, enum sk_verdict_check check,
                       const struct window row[BASE_COUNT], bool last_did)
 {
-    double over[BASE_COUNT];
+    struct sk_finding *finding = &swarm->judge->peers[index].findings[check];
+    double over[BASE_COUNT], late = allowed_late(swarm, index, check);
     for (enum base base = 0; base < BASE_COUNT; base++)
         over[base] = isnan(row[base].from_s)
                          ? -INFINITY
                          : row[base].claimed - allowed(swarm, index, check, &row[base]);
-    bool near = over[BASE_BEFORE] > 0 && (!last_did || over[BASE_EARLIER] > 0);
     enum base longest = over[BASE_FIRST] < over[BASE_SECOND] ? BASE_FIRST : BASE_SECOND;
-    enum base shown = near || over[longest] <= 0 ? BASE_BEFORE : longest;
+    double near = last_did ? SK_MIN(over[BASE_BEFORE], over[BASE_EARLIER]) : over[BASE_BEFORE];
+    double most_over = SK_MAX(near, over[longest]);
+    enum base shown = near > 0 || over[longest] <= 0 ? BASE_BEFORE : longest;
     double most = allowed(swarm, index, check, &row[shown]);
-    if (isfinite(most))
-        sk_judge_note(&swarm->judge->peers[index].findings[check], near || over[longest] > 0,
-                      row[shown].claimed, most, row[shown].from_s, row[shown].until_s);
+    if (isfinite(most)) {
+        sk_judge_note(finding, most_over > 0, row[shown].claimed, most, row[shown].from_s,
+                      row[shown].until_s);
+        finding->late += most_over > 0 && most_over <= late;
+    }
     return over[BASE_BEFORE] > 0;
 }
 
@@ -558,7 +577,7 @@ static void judge_peer(struct swarm *swarm, uint32_t index)
         bool last_did = false;
         for (uint32_t i = 0; i < rows; i++)
             last_did = judge_row(swarm, index, check, swarm->windows[i], last_did);
-        finding->value = sk_evidence_counts(finding->said, finding->against, SK_VERDICT_FAULT);
+        finding->value = sk_judge_counts(finding);
     }
     sum_up(swarm, index, rows);
 }

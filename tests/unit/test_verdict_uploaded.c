@@ -72,6 +72,32 @@ static void test_capacity(void **state)
     }
 }
 
+/* A full line, known well, and an announce each minute, of which three come 15 s late (BEP 15): as
+ * if it had uploaded for a minute in 45 s. Who says twice as much is found all the same. */
+static void test_capacity_late(void **state)
+{
+    for (int times = 1; times <= 2; times++) {
+        struct world world;
+        begin_trade(&world);
+        world.config.hidden_peers = 1e6;
+        set_capacity(&world, SEED, 300000);
+        world.timeline.peers[index_of(&world, SEED)].capacity.high = 303000;
+        for (int k = 0; k < 13; k++)
+            say(&world, 5 + k * 60 + (k % 4 == 3 ? 15 : 0), SEED, (uint64_t)k * 60 * 300000 * times,
+                0, 0);
+        judge(&world, END_S);
+        const struct sk_finding *finding =
+            &verdict(&world, SEED)->findings[SK_CHECK_UPLOADED_CAPACITY];
+        assert_int_equal(finding->against, times == 1 ? 3 : 12);
+        assert_int_equal(finding->late, times == 1 ? 3 : finding->late);
+        if (times == 2)
+            assert_false_by(&world, SEED, SK_CHECK_UPLOADED_CAPACITY);
+        else
+            assert_int_not_equal(verdict(&world, SEED)->result, SK_VERDICT_FALSE_REPORT);
+        end(&world);
+    }
+}
+
 /* What its line carries at least bounds nothing. */
 static void test_capacity_at_least(void **state)
 {
@@ -431,6 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_capacity_late),
         cmocka_unit_test(test_capacity_at_least),
         cmocka_unit_test(test_lost_announce),
         cmocka_unit_test(test_restart),
