@@ -476,6 +476,7 @@ const struct sk_sim_experiment sk_sim_reports = {
                            .announce_interval_s = 300,
                            .announce_loss = 0.02,
                            .announce_late = 0.02,
+                           .audit_announces = true,
                            .clock_skew_s = 5,
                            .have_drop = 0.1,
                            .habits = {[SK_SWARM_SUPPRESSES_HAVES] = 0.05,

@@ -188,6 +188,7 @@ static int set_up(struct sk_swarm *swarm)
     for (uint32_t i = 0; i < swarm->count && !err && !swarm->err; i++)
         sk_swarm_join(swarm, swarm->nodes[i]);
     plan_join(swarm);
+    sk_swarm_own_start(swarm);
     return err ? err : swarm->err;
 }
 

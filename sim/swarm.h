@@ -96,6 +96,7 @@ struct sk_swarm_config {
     double announce_loss; /* share of announces that never reach the tracker; */
     double announce_late; /* and of those whose first datagram gets lost: the next one, 15 s later,
                              has the same counters */
+    bool audit_announces; /* the auditor does, as a leecher */
     double clock_skew_s;  /* sd of the tracker's clock against the auditor's */
     double demand;        /* what the leechers' down limits add up to, over what the uploaders
                              could give: 0 = down limits of 4 to 10 times the up limit (the swarm

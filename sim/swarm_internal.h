@@ -33,6 +33,7 @@
 #define SK_SWARM_NO_PIECE UINT32_MAX
 /* Where our clock starts: what began before the start has a time too. */
 #define SK_SWARM_START_NS (60 * SK_SECOND_NS)
+#define SK_SWARM_LATE_S 15.0 /* until an announce is sent anew (BEP 15) */
 
 struct sk_swarm_alarm {
     struct sk_timer timer;
@@ -196,6 +197,11 @@ struct sk_swarm {
     uint32_t scratch_capacity;
     struct sk_swarm_alarm join;
     double skew_s;
+    /* the auditor's announces */
+    struct sk_prng prng_own;
+    struct sk_swarm_alarm own;
+    uint64_t own_asked_ns, own_downloaded; /* asked: 0 = no answer is awaited */
+    bool own_started;
     double down_mean_bytes_s; /* of a leecher, where demand is given */
     uint8_t info_hash[20];
     uint64_t gains, givers; /* pieces gained; givers of them, each once a piece */
@@ -337,5 +343,10 @@ void sk_swarm_report_start(struct sk_swarm *swarm, struct sk_swarm_node *node);
 void sk_swarm_report_done(struct sk_swarm *swarm, struct sk_swarm_node *node);
 /* told: with `stopped`; else it crashed. */
 void sk_swarm_report_stop(struct sk_swarm *swarm, struct sk_swarm_node *node, bool told);
+
+/* ---- swarm_own.c ---- */
+
+/* The auditor's own announces begin, where it makes any. */
+void sk_swarm_own_start(struct sk_swarm *swarm);
 
 #endif

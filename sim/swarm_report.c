@@ -3,7 +3,6 @@
 
 #define START_WITHIN_S 3.0
 #define INTERVAL_JITTER 0.05
-#define LATE_S 15.0    /* BEP 15 */
 #define FAKE_MOST 0.02 /* share of the pieces that a fake seed has */
 
 const char *sk_swarm_cheat_name(enum sk_swarm_cheat cheat)
@@ -167,7 +166,8 @@ static void announce(struct sk_swarm *swarm, struct sk_swarm_node *node,
     bool late =
         config->announce_late > 0 && sk_prng_unit(&swarm->prng_tell) < config->announce_late;
     struct sk_announce said = {
-        .at_unix_s = SK_SWARM_UNIX_S + swarm->skew_s + node->half_rtt_s + (late ? LATE_S : 0) +
+        .at_unix_s = SK_SWARM_UNIX_S + swarm->skew_s + node->half_rtt_s +
+                     (late ? SK_SWARM_LATE_S : 0) +
                      (double)(swarm->now_ns - SK_SWARM_START_NS) / 1e9,
         .has_peer_id = true,
         .endpoint = node->truth.endpoint,

@@ -53,6 +53,45 @@ static void test_announces_come_late(void **state)
     run_end(&run);
 }
 
+/* The auditor's lines lie between when it asked and when it was answered, by the tracker's clock;
+ * and that it announces changes nothing else. */
+static void test_the_auditor_announces(void **state)
+{
+    struct sk_swarm_config config = run_plain;
+    config.clock_skew_s = 50;
+    config.announce_late = 0.3;
+    struct run without, run;
+    run_begin_and_run(&without, &config);
+    config.audit_announces = true;
+    run_begin_and_run(&run, &config);
+    size_t lines = 0, answers = 0, at = 0;
+    double skew_s = run.swarm->skew_s;
+    for (size_t i = 0; i < run.said_count; i++) {
+        const struct sk_announce *said = &run.said[i];
+        if (said->endpoint.family)
+            continue;
+        while (at < run.seen_count && run.seen[at].at.kind != SK_OBS_ANNOUNCED)
+            at++;
+        lines++;
+        if (at == run.seen_count)
+            continue; /* the last one is not answered yet */
+        const struct sk_observation *answer = &run.seen[at++].at;
+        double t = said->at_unix_s - SK_SWARM_UNIX_S - skew_s;
+        double answered_s = (double)answer->at_ns / 1e9;
+        assert_true(t <= answered_s && t >= answered_s - (double)answer->a / 1e6);
+        assert_int_equal(answer->b, lines == 1);
+        assert_int_equal(answer->b, said->event == SK_ANNOUNCE_STARTED);
+        assert_true(answer->c == (int64_t)said->downloaded);
+        answers++;
+    }
+    assert_in_range(lines, 4, 7);
+    assert_in_range(answers, lines - 1, lines);
+    assert_int_equal(run.said_count - lines, without.said_count);
+    assert_true(sum_up(&run) == sum_up(&without));
+    run_end(&run);
+    run_end(&without);
+}
+
 static void test_announces_get_lost(void **state)
 {
     struct sk_swarm_config config = run_plain;
@@ -312,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_honest_clients_report_what_they_did),
         cmocka_unit_test(test_announces_come_late),
+        cmocka_unit_test(test_the_auditor_announces),
         cmocka_unit_test(test_announces_get_lost),
         cmocka_unit_test(test_uploaded_times_a_factor),
         cmocka_unit_test(test_ghost_upload),
