@@ -165,6 +165,44 @@ static int course_init(struct course *course, const struct sk_timeline *timeline
     return 0;
 }
 
+/* ---- when links begin and end ---- */
+
+struct link_change {
+    uint32_t at_ms, pair;
+    bool begins;
+};
+
+static int compare_links(const void *a, const void *b)
+{
+    const struct link_change *x = a, *y = b;
+    if (x->at_ms != y->at_ms)
+        return x->at_ms < y->at_ms ? -1 : 1;
+    if (x->pair != y->pair)
+        return x->pair < y->pair ? -1 : 1;
+    return x->begins - y->begins;
+}
+
+/* Of links to those that tell what they hold, in the order of time. NULL: no memory. */
+static struct link_change *list_links(const struct sk_flow_world *world, uint32_t *ret_count)
+{
+    uint32_t spans = world->pairs[world->pairs_count].spans, count = 0;
+    struct link_change *links = sk_mem_calloc(2 * (size_t)spans + 1, sizeof *links);
+    for (uint32_t e = 0; links && e < world->pairs_count; e++) {
+        if (!world->timeline->peers[world->pairs[e].from].has_first)
+            continue;
+        for (uint32_t s = world->pairs[e].spans; s < world->pairs[e + 1].spans; s++) {
+            const struct sk_span *span = &world->spans[s];
+            links[count++] = (struct link_change){span->from_ms, e, true};
+            if (span->until_ms < world->timeline->end_ms)
+                links[count++] = (struct link_change){span->until_ms + 1, e, false};
+        }
+    }
+    if (links)
+        qsort(links, count, sizeof *links, compare_links);
+    *ret_count = count;
+    return links;
+}
+
 /* ---- who holds what ---- */
 
 #define SPEEDS 6 /* of sources: a piece takes 1, 2, 4, ... seconds */
@@ -188,8 +226,13 @@ struct scene {
     uint64_t *held, *begun; /* `words` a row */
     uint64_t holdings;      /* pieces held by all that say so */
     uint32_t holders;
-    bool local;       /* rarity among the receiver's neighbours; else one row for all */
-    uint16_t *rarity; /* how many hold each piece */
+    /* Rarity among those that the receiver is connected to, which is what it goes by itself; else
+     * one row for all. */
+    bool local;
+    uint16_t *rarity;          /* how many hold each piece */
+    struct link_change *links; /* where local */
+    uint32_t links_count, links_next;
+    bool *linked; /* of each pair */
     uint64_t *rare, *tied, *wanted;
     uint32_t *busy, busy_count; /* words in which anything is rare or tied */
     uint8_t *equal;             /* scratch: a byte a piece */
@@ -207,6 +250,8 @@ static void scene_deinit(struct scene *scene)
     sk_mem_free(scene->held);
     sk_mem_free(scene->begun);
     sk_mem_free(scene->rarity);
+    sk_mem_free(scene->links);
+    sk_mem_free(scene->linked);
     sk_mem_free(scene->rare);
     sk_mem_free(scene->tied);
     sk_mem_free(scene->wanted);
@@ -239,9 +284,28 @@ static void hold(struct scene *scene, uint32_t peer, uint32_t piece)
         return;
     }
     for (uint32_t k = world->outgoing[peer]; k < world->outgoing[peer + 1]; k++) {
-        uint32_t to = world->pairs[world->by_source[k]].to;
-        scene->rarity[(size_t)to * scene->pieces + piece]++;
+        uint32_t e = world->by_source[k];
+        scene->rarity[(size_t)world->pairs[e].to * scene->pieces + piece] += scene->linked[e];
     }
+}
+
+static void change_link(struct scene *scene, const struct link_change *link)
+{
+    const struct sk_flow_pair *pair = &scene->world->pairs[link->pair];
+    const uint64_t *held = words_of(scene, scene->held, pair->from);
+    uint16_t *rarity = scene->rarity + (size_t)pair->to * scene->pieces;
+    uint16_t one = link->begins ? 1 : UINT16_MAX; /* which takes one off */
+    scene->linked[link->pair] = link->begins;
+    for (uint32_t p = 0; p < scene->pieces; p++)
+        rarity[p] = (uint16_t)(rarity[p] + (held[p / 64] >> (p % 64) & 1) * one);
+}
+
+static void change_links(struct scene *scene, uint32_t until_ms)
+{
+    for (; scene->links_next < scene->links_count &&
+           scene->links[scene->links_next].at_ms <= until_ms;
+         scene->links_next++)
+        change_link(scene, &scene->links[scene->links_next]);
 }
 
 /* When a source was asked for a piece depends on how long it takes it to give one. Who got the
@@ -282,6 +346,12 @@ static int scene_init(struct scene *scene, struct sk_flow_world *world)
     scene->held = sk_mem_calloc(told * scene->words, sizeof *scene->held);
     scene->begun = sk_mem_calloc(told * scene->words, sizeof *scene->begun);
     scene->rarity = sk_mem_calloc((scene->local ? n : 1) * (size_t)pieces, sizeof *scene->rarity);
+    if (scene->local) {
+        scene->links = list_links(world, &scene->links_count);
+        scene->linked = sk_mem_calloc(world->pairs_count + 1, sizeof *scene->linked);
+        if (!scene->links || !scene->linked)
+            return SKEP_ERR_NOMEM;
+    }
     scene->rare = sk_mem_calloc(scene->words, sizeof *scene->rare);
     scene->tied = sk_mem_calloc(scene->words, sizeof *scene->tied);
     scene->wanted = sk_mem_calloc(scene->words, sizeof *scene->wanted);
@@ -489,6 +559,7 @@ static void run_course(struct scene *scene, const struct course *course,
     const struct sk_timeline *timeline = scene->world->timeline;
     uint32_t begun = 0;
     for (uint32_t b = 0; b < course->bins; b++) {
+        change_links(scene, b * course->bin_ms);
         uint32_t until = SK_MIN(b + BEGUN_MS / course->bin_ms, course->bins - 1);
         for (; begun < course->gains_to[until + 1]; begun++) {
             uint32_t i = course->gains[begun];

@@ -248,6 +248,47 @@ static void test_many_messages(void **state)
     sk_timeline_deinit(&timeline);
 }
 
+/* It holds the last half, which HAVEs tell. */
+static void tell_last(struct sk_timeline *timeline, double at_s, uint32_t n)
+{
+    tell_bits(timeline, at_s, n, 0);
+    for (uint32_t i = PIECES / 2; i < PIECES; i++)
+        tell_have(timeline, at_s, n, i);
+}
+
+/* The first half of the pieces is rare to 3 only because those that hold it have left: of 1 it
+ * would have taken that, so what it gains came from 2. 7 shows that clients take the rarest. */
+static void test_rarity_is_that_of_now(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_last(&timeline, 1, 2);
+    tell_bits(&timeline, 1, 3, 0);
+    for (uint32_t n = 4; n < 7; n++)
+        tell_bits(&timeline, 1, n, PIECES / 2);
+    tell_bits(&timeline, 1, 7, 0);
+    tell_bits(&timeline, 1, 8, PIECES);
+    tell_last(&timeline, 1, 9);
+    for (uint32_t n = 1; n < 7; n += n == 2 ? 2 : 1)
+        tell_link(&timeline, 2, 3, n);
+    tell_link(&timeline, 2, 7, 8);
+    tell_link(&timeline, 2, 7, 9);
+    for (uint32_t n = 4; n < 7; n++)
+        tell(&timeline, 62, n,
+             (struct sk_observation){
+                 .kind = SK_OBS_DROPPED, .source = SK_SOURCE_PEX, .by = address(3)});
+    for (uint32_t i = 0; i < PIECES / 2; i++) {
+        tell_have(&timeline, 200 + 5 * i, 7, i);
+        tell_have(&timeline, 200 + 5 * i, 3, PIECES / 2 + i);
+    }
+    estimate(&timeline, &usual, &flows);
+    assert_true(edge(&timeline, &flows, 2, 3).bytes > 1.5 * edge(&timeline, &flows, 1, 3).bytes);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
 /* 3 took of 1 or of 2; it gave to 1 more than 4 can have, to 2 nothing: tit for tat says who gave.
  */
 static void test_returned(void **state)
@@ -644,6 +685,7 @@ int main(void)
         cmocka_unit_test(test_no_link_no_flow),
         cmocka_unit_test(test_linked_later),
         cmocka_unit_test(test_many_messages),
+        cmocka_unit_test(test_rarity_is_that_of_now),
         cmocka_unit_test(test_returned),
         cmocka_unit_test(test_lasts),
         cmocka_unit_test(test_aliases_give_nothing),
