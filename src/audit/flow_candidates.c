@@ -20,9 +20,9 @@
 
 #define BIN_LEAST_MS 100
 #define BINS_MAX (1u << 20)
-#define BEGUN_MS 15000 /* a piece is begun so long before it is whole */
-#define KNOWER_MS 5000 /* of config.may_give: so long before it is whole a piece was under way */
-#define FRESH_MS 30000 /* how much a source has to offer is counted so often */
+#define BEGUN_MS 15000    /* a piece is begun so long before it is whole */
+#define UNDER_WAY_MS 5000 /* so long before it is whole most of a piece was asked for */
+#define FRESH_MS 30000    /* how much a source has to offer is counted so often */
 #define NEIGHBOURS_MAX                                                                             \
     128 /* on average: with more, a piece's rarity is that in the whole swarm                      \
          */
@@ -205,18 +205,20 @@ static struct link_change *list_links(const struct sk_flow_world *world, uint32_
 
 /* ---- who holds what ---- */
 
-#define SPEEDS 6 /* of sources: a piece takes 1, 2, 4, ... seconds */
-#define LOOKS (2 * SPEEDS)
-#define LOOKS_WIDTH 64.0 /* sources that cost three times what a gain does by itself */
-#define LATE_BACK 0.4    /* of the time that a piece takes: then the second look is taken */
+#define SPEEDS 6               /* of sources: a piece takes 1, 2, 4, ... seconds */
+#define LOOKS (2 * SPEEDS + 1) /* the last one is at what the receiver could take */
+#define LOOKS_WIDTH 64.0       /* sources that cost three times what a gain does by itself */
+#define LATE_BACK 0.4          /* of the time that a piece takes: then the second look is taken */
 
-/* One of the looks that are taken at each gain, for sources of one speed: `back_ms` before it was
- * whole, when they were asked for it. */
+/* One of the looks that are taken at each gain, `back_ms` before it was whole: at who held it, for
+ * sources of one speed, when they were asked for it; at how rare it was, for all sources at the
+ * same time. Were that too at a time of each source's own, what is gained in between would make the
+ * piece seem a better choice of some than of others. */
 struct look {
-    uint32_t speed, back_ms;
-    bool used;              /* there are sources of that speed */
-    uint32_t next;          /* in the order of gains */
-    struct walker *walkers; /* of each peer */
+    uint32_t speed, back_ms; /* speed SPEEDS: of all */
+    bool used;               /* there are sources of that speed */
+    uint32_t next;           /* in the order of gains */
+    struct walker *walkers;  /* of each peer */
 };
 
 struct scene {
@@ -236,6 +238,7 @@ struct scene {
     uint64_t *rare, *tied, *wanted;
     uint32_t *busy, busy_count; /* words in which anything is rare or tied */
     uint8_t *equal;             /* scratch: a byte a piece */
+    uint8_t *holds;             /* a bit for each of the world's choices: it can have given it */
     struct {
         uint32_t at_ms, count;
     } * offers;           /* by pair: when counted + 1 */
@@ -257,6 +260,7 @@ static void scene_deinit(struct scene *scene)
     sk_mem_free(scene->wanted);
     sk_mem_free(scene->busy);
     sk_mem_free(scene->equal);
+    sk_mem_free(scene->holds);
     sk_mem_free(scene->offers);
     sk_mem_free(scene->ahead);
     sk_mem_free(scene->speed);
@@ -316,7 +320,9 @@ static int set_looks(struct scene *scene)
     for (uint32_t i = 0; i < LOOKS; i++) {
         double back = i % 2 ? LATE_BACK : 1;
         scene->looks[i].speed = i / 2;
-        scene->looks[i].back_ms = (uint32_t)(1000 * back * (1u << i / 2));
+        scene->looks[i].back_ms =
+            i / 2 < SPEEDS ? (uint32_t)(1000 * back * (1u << i / 2)) : UNDER_WAY_MS;
+        scene->looks[i].used = i / 2 == SPEEDS;
         scene->looks[i].walkers = sk_mem_calloc(world->peers + 1, sizeof(struct walker));
         if (!scene->looks[i].walkers)
             return SKEP_ERR_NOMEM;
@@ -357,12 +363,13 @@ static int scene_init(struct scene *scene, struct sk_flow_world *world)
     scene->wanted = sk_mem_calloc(scene->words, sizeof *scene->wanted);
     scene->busy = sk_mem_calloc(scene->words, sizeof *scene->busy);
     scene->equal = sk_mem_calloc(scene->words, 2 * 64);
+    scene->holds = sk_mem_calloc(world->row_of[n] / 8 + 1, 1);
     scene->offers = sk_mem_calloc(world->pairs_count + 1, sizeof *scene->offers);
     scene->ahead = sk_mem_calloc(n, sizeof *scene->ahead);
     scene->speed = sk_mem_calloc(n + 1, sizeof *scene->speed);
     if (!scene->held || !scene->begun || !scene->rarity || !scene->rare || !scene->tied ||
-        !scene->wanted || !scene->busy || !scene->equal || !scene->offers || !scene->ahead ||
-        !scene->speed || set_looks(scene))
+        !scene->wanted || !scene->busy || !scene->equal || !scene->holds || !scene->offers ||
+        !scene->ahead || !scene->speed || set_looks(scene))
         return SKEP_ERR_NOMEM;
     for (uint32_t i = 0; i < n; i++) {
         const struct sk_timeline_peer *peer = &world->timeline->peers[i];
@@ -464,31 +471,40 @@ static uint8_t choose_blindly(const struct scene *scene, double share)
                        SK_MAX(1, (uint32_t)(offer * share)));
 }
 
-static void look_at(struct scene *scene, const struct look *look, uint32_t to, uint32_t gain,
-                    uint8_t *row)
+/* Who held it when it will have been asked for it; `cell` is the row's first. */
+static void look_at_holders(struct scene *scene, uint32_t speed, uint32_t to, uint32_t gain,
+                            uint64_t cell)
 {
     struct sk_flow_world *world = scene->world;
     const struct sk_flow_config *config = world->config;
     uint32_t piece = world->gains[gain].piece, at_ms = world->gains[gain].at_ms;
-    uint8_t blindly = 0;
-    bool ranked = false;
-    for (uint32_t e = world->incoming[to]; e < world->incoming[to + 1]; e++, row++) {
+    for (uint32_t e = world->incoming[to]; e < world->incoming[to + 1]; e++, cell++) {
         uint32_t from = world->pairs[e].from;
         bool held = words_of(scene, scene->held, from)[piece / 64] >> (piece % 64) & 1;
-        if (scene->speed[from] != look->speed || *row || (!held && !world->blind[from]) ||
+        if (scene->speed[from] != speed || (!held && !world->blind[from]) ||
             !sk_flow_connected(world, e, at_ms))
             continue;
-        if (config->may_give &&
-            !config->may_give(from, to, at_ms - SK_MIN(at_ms, KNOWER_MS), at_ms, config->ctx))
+        if (!config->may_give ||
+            config->may_give(from, to, at_ms - SK_MIN(at_ms, UNDER_WAY_MS), at_ms, config->ctx))
+            scene->holds[cell / 8] |= (uint8_t)(1u << (cell % 8));
+    }
+}
+
+/* What else the receiver could have taken of each, whether it is found to have held it or not. */
+static void look_at_choices(struct scene *scene, uint32_t to, uint32_t gain, uint64_t cell)
+{
+    struct sk_flow_world *world = scene->world;
+    uint32_t at_ms = world->gains[gain].at_ms;
+    double all = (double)scene->holders * scene->pieces;
+    uint8_t blindly = 0;
+    rank_pieces(scene, to, world->gains[gain].piece);
+    for (uint32_t e = world->incoming[to]; e < world->incoming[to + 1]; e++, cell++) {
+        bool blind = world->blind[world->pairs[e].from];
+        if (!sk_flow_connected(world, e, at_ms))
             continue;
-        if (!ranked)
-            rank_pieces(scene, to, piece);
-        ranked = true;
-        if (world->blind[from] && !blindly) {
-            double all = (double)scene->holders * scene->pieces;
+        if (blind && !blindly)
             blindly = choose_blindly(scene, all > 0 ? (double)scene->holdings / all : 0.5);
-        }
-        *row = world->blind[from] ? blindly : choose(scene, e, at_ms);
+        world->choices[cell] = blind ? blindly : choose(scene, e, at_ms);
     }
 }
 
@@ -550,7 +566,19 @@ static void gain(struct scene *scene, struct look *look, uint32_t to,
     if (gifts && bsearch(&key, gifts, world->config->gifts_count, sizeof *gifts, compare_gifts))
         return;
     world->gains[it].bytes = (float)sk_timeline_piece_bytes(world->timeline, key.piece);
-    look_at(scene, look, to, it, world->choices + world->row_of[to] + (uint64_t)place * width);
+    uint64_t cell = world->row_of[to] + (uint64_t)place * width;
+    if (look->speed < SPEEDS)
+        look_at_holders(scene, look->speed, to, it, cell);
+    else
+        look_at_choices(scene, to, it, cell);
+}
+
+static void drop_others(struct scene *scene)
+{
+    struct sk_flow_world *world = scene->world;
+    for (uint64_t cell = 0; cell < world->row_of[world->peers]; cell++)
+        if (!(scene->holds[cell / 8] >> (cell % 8) & 1))
+            world->choices[cell] = 0;
 }
 
 static void run_course(struct scene *scene, const struct course *course,
@@ -595,6 +623,7 @@ int sk_flow_find_candidates(struct sk_flow_world *world)
         if (gifts)
             qsort(gifts, config->gifts_count, sizeof *gifts, compare_gifts);
         run_course(&scene, &course, gifts);
+        drop_others(&scene);
         double all = (double)scene.holders * scene.pieces;
         world->blind_share = all > 0 ? (double)scene.holdings / all : 0.5;
     }
