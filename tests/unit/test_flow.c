@@ -54,6 +54,14 @@ static void tell_have(struct sk_timeline *timeline, double at_s, uint32_t n, uin
     tell(timeline, at_s, n, (struct sk_observation){.kind = SK_OBS_HAVE, .a = piece});
 }
 
+/* It holds the last half, which HAVEs tell. */
+static void tell_last(struct sk_timeline *timeline, double at_s, uint32_t n)
+{
+    tell_bits(timeline, at_s, n, 0);
+    for (uint32_t i = PIECES / 2; i < PIECES; i++)
+        tell_have(timeline, at_s, n, i);
+}
+
 static void tell_link(struct sk_timeline *timeline, double at_s, uint32_t by, uint32_t n)
 {
     tell(timeline, at_s, n,
@@ -169,6 +177,25 @@ static void test_capacity_binds(void **state)
     sk_timeline_deinit(&timeline);
 }
 
+/* 1 can give a piece in ten seconds; how much 2, which lacks what 3 has, is not known, so it gave
+ * the rest. */
+static void test_unknown_is_not_limited(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_bits(&timeline, 1, 2, PIECES / 2);
+    tell_last(&timeline, 1, 3);
+    for (uint32_t i = 0; i < PIECES / 2; i++)
+        tell_have(&timeline, 20 + i, 3, i);
+    set_capacity(&timeline, 1, PIECE / 10.0);
+    estimate(&timeline, &usual, &flows);
+    assert_true(edge(&timeline, &flows, 1, 3).bytes < 3 * PIECE);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
 static void test_no_link_no_flow(void **state)
 {
     struct sk_timeline timeline;
@@ -246,14 +273,6 @@ static void test_many_messages(void **state)
     assert_float_equal(edge(&timeline, &flows, 1, 3).bytes, 4 * PIECE, 1);
     sk_flows_deinit(&flows);
     sk_timeline_deinit(&timeline);
-}
-
-/* It holds the last half, which HAVEs tell. */
-static void tell_last(struct sk_timeline *timeline, double at_s, uint32_t n)
-{
-    tell_bits(timeline, at_s, n, 0);
-    for (uint32_t i = PIECES / 2; i < PIECES; i++)
-        tell_have(timeline, at_s, n, i);
 }
 
 /* The first half of the pieces is rare to 3 only because those that hold it have left: of 1 it
@@ -682,6 +701,7 @@ int main(void)
         cmocka_unit_test(test_only_holder),
         cmocka_unit_test(test_cannot_be_told_apart),
         cmocka_unit_test(test_capacity_binds),
+        cmocka_unit_test(test_unknown_is_not_limited),
         cmocka_unit_test(test_no_link_no_flow),
         cmocka_unit_test(test_linked_later),
         cmocka_unit_test(test_many_messages),

@@ -139,8 +139,8 @@ static void test_a_rate_is_no_capacity(void **state)
         bool known;
     } cases[] = {
         {{40e3, 38e3, NAN}, false},
-        {{60e3, 50e3, NAN}, false}, /* near what it delivered */
-        {{80e3, 70e3, NAN}, true},
+        {{200e3, 180e3, NAN}, false}, /* five receivers' shares of what it delivered */
+        {{280e3, 270e3, NAN}, true},
         {{40e3, 38e3, 42e3}, true},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
