@@ -14,11 +14,13 @@
 #define NORMAL_95 1.96
 /* Gains of one source come in runs, while it has the receiver unchoked: an edge varies as if so
  * many of them were one. A total is wrong by more, the more so the less of the capacities is used:
- * then they say little of who gave. Set so that intervals hold in simulations (docs/MEASURING.md).
- */
-#define RUN 10.0
-#define UPLOAD_ERROR 0.1      /* where all is used, */
-#define UPLOAD_ERROR_IDLE 0.5 /* where nothing is */
+ * then they say little of who gave. What a source held that does not tell it is a guess, and so is
+ * its total. Set so that intervals hold in simulations (docs/MEASURING.md). */
+#define RUN 5.0
+#define UPLOAD_ERROR_LEAST 0.05
+#define UPLOAD_ERROR_IDLE 0.45 /* where nothing is used */
+#define UPLOAD_ERROR_POWER 1.5 /* of the share that is not used */
+#define UPLOAD_ERROR_BLIND 0.5
 
 static void world_deinit(struct sk_flow_world *world)
 {
@@ -132,8 +134,8 @@ static double upload_error(const struct sk_flow_world *world, const struct sk_fl
     for (uint32_t i = 0; i < world->peers; i++)
         if (world->outgoing[i] < world->outgoing[i + 1])
             could += world->capacity_bytes_s[i] * seconds;
-    double used = could > 0 ? SK_MIN(1, flows->gained_bytes / could) : 0;
-    return UPLOAD_ERROR_IDLE + (UPLOAD_ERROR - UPLOAD_ERROR_IDLE) * used;
+    double unused = could > 0 ? SK_MAX(0, 1 - flows->gained_bytes / could) : 1;
+    return SK_MAX(UPLOAD_ERROR_LEAST, UPLOAD_ERROR_IDLE * pow(unused, UPLOAD_ERROR_POWER));
 }
 
 static void make_uploads(const struct sk_flow_world *world, const struct sk_flow_share *shares,
@@ -150,7 +152,8 @@ static void make_uploads(const struct sk_flow_world *world, const struct sk_flow
             sure += share->sure;
             possible += share->possible;
         }
-        double doubtful = error * (upload->bytes - sure);
+        double of_it = error + (world->blind[i] ? UPLOAD_ERROR_BLIND : 0);
+        double doubtful = of_it * (upload->bytes - sure);
         double half = NORMAL_95 * sqrt(variance + doubtful * doubtful);
         upload->low = fmin(upload->bytes, fmax(sure, upload->bytes - half));
         upload->high = fmax(upload->bytes, fmin(possible, upload->bytes + half));
