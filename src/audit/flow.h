@@ -16,11 +16,11 @@
  * capacity); maximum entropy under the capacities, in slots of 10 s, relative to gravity and
  * (level) to uniform.
  *
- * Memory: SK_FLOW_CELLS_MAX bytes for the candidates of gains, as many for how rare pieces are, 200
- * bytes a pair of peers that may be connected (SK_FLOW_PAIRS_MAX where nobody told) and 13 more a
- * turn of 20 s (at most 7 SK_FLOW_CELLS_MAX), two bits a piece of each peer, 24 bytes a gain. Where
- * that does not do, one gain in `stride` is looked at, and slots get longer. Time is bounded by the
- * same.
+ * Memory: SK_FLOW_CELLS_MAX bytes and as many bits for the candidates of gains, as many bytes for
+ * how rare pieces are, 200 bytes a pair of peers that may be connected (SK_FLOW_PAIRS_MAX where
+ * nobody told) and 13 more a turn of 20 s (at most 7 SK_FLOW_CELLS_MAX), 24 a link that began and
+ * ended, two bits a piece of each peer, 24 bytes a gain. Where that does not do, one gain in
+ * `stride` is looked at, and slots get longer. Time is bounded by the same.
  */
 #ifndef SK_AUDIT_FLOW_H
 #define SK_AUDIT_FLOW_H

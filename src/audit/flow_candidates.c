@@ -3,9 +3,9 @@
  * have been connected to, whether it held the piece, and of what rank the piece was among those
  * that the receiver could have taken from it instead.
  *
- * In the order of time, with what everybody held and how many of each receiver's neighbours held
- * each piece. Pieces that the receiver gained within the next seconds are passed over: it had begun
- * them.
+ * In the order of time, with what everybody held and how many of those that each receiver was
+ * connected to held each piece. Pieces that the receiver gained within the next seconds are passed
+ * over: it had begun them.
  */
 #include "audit/flow_internal.h"
 
