@@ -41,8 +41,17 @@ void sk_judge_note(struct sk_finding *finding, bool against, double claimed, dou
     }
 }
 
-double sk_judge_counts(const struct sk_finding *finding)
+/* In which checks an announce that came late may contradict. */
+static const bool dated[SK_CHECK_COUNT] = {
+    [SK_CHECK_DOWNLOADED_LESS] = true,
+    [SK_CHECK_LEFT_MORE] = true,
+    [SK_CHECK_UPLOADED_CAPACITY] = true,
+};
+
+double sk_judge_counts(const struct sk_finding *finding, enum sk_verdict_check check)
 {
+    if (!dated[check])
+        return sk_evidence_counts(finding->said, finding->against, SK_VERDICT_FAULT);
     uint32_t sure = finding->against - finding->late;
     double faults = sk_evidence_counts(finding->said, sure, SK_VERDICT_FAULT);
     double late = sk_evidence_counts(finding->said - sure, finding->late, SK_VERDICT_LATE);

@@ -359,6 +359,6 @@ void sk_judge_downloaded(struct sk_judge *judge, uint32_t index)
     struct run run = {.judge = judge, .tally = &tally, .lines = lines, .end = lines + count};
     for (uint32_t i = 0; i < peer->watched_count && !peer->shrank; i++)
         judge_less(&run, &peer->watched[i], less);
-    less->value = sk_judge_counts(less);
+    less->value = sk_judge_counts(less, SK_CHECK_DOWNLOADED_LESS);
     judge_more(judge, index, &tally, lines, count);
 }

@@ -55,8 +55,9 @@ struct sk_judge {
 void sk_judge_note(struct sk_finding *finding, bool against, double claimed, double allowed,
                    double from_s, double until_s);
 /* The e-value of what was noted: by the announces that no delay explains, and of the others those
- * that are late, which multiply; or by all as if they were late. */
-double sk_judge_counts(const struct sk_finding *finding);
+ * that are late, which multiply; or by all as if they were late. Where no delay explains anything
+ * in this check, by all alike. */
+double sk_judge_counts(const struct sk_finding *finding, enum sk_verdict_check check);
 /* The lines of a peer: how many, from `ret_lines`. */
 uint32_t sk_judge_lines(const struct sk_judge *judge, uint32_t peer,
                         const struct sk_reports_line **ret_lines);

@@ -190,7 +190,7 @@ void sk_judge_left(struct sk_judge *judge, uint32_t index)
         next = lines[i].left;
     }
     for (enum sk_verdict_check check = SK_CHECK_LEFT_MORE; check <= SK_CHECK_LEFT_LESS; check++)
-        findings[check].value = sk_judge_counts(&findings[check]);
+        findings[check].value = sk_judge_counts(&findings[check], check);
 }
 
 static bool is_whole(const struct sk_timeline *timeline, uint64_t left)

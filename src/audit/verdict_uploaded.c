@@ -577,7 +577,7 @@ static void judge_peer(struct swarm *swarm, uint32_t index)
         bool last_did = false;
         for (uint32_t i = 0; i < rows; i++)
             last_did = judge_row(swarm, index, check, swarm->windows[i], last_did);
-        finding->value = sk_judge_counts(finding);
+        finding->value = sk_judge_counts(finding, check);
     }
     sum_up(swarm, index, rows);
 }
