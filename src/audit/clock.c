@@ -11,8 +11,10 @@
 
 /* Logs may have whole seconds, rounded either way; and in hours clocks drift. */
 #define GRAIN_S 1.0
-#define SPARE 1 /* announces by which a difference may be worse than the best */
-#define LEAST 2 /* announces that have to agree: one line may be forged */
+#define SPARE 1       /* announces by which a difference may be worse than the best */
+#define LEAST 2       /* announces that have to agree: one line may be forged */
+#define SETTINGS 8    /* times that a clock was set; of more it is not told which they were */
+#define FAR_S 86400.0 /* by so much a log in another time zone is off, at most */
 
 /* A line of the log under our peer id. What the log does not tell is the same in all. */
 struct own_line {
@@ -202,6 +204,66 @@ static struct sk_clock hull(const struct search *search, uint32_t wanted)
     return clock;
 }
 
+/* Widens the clock to the nearest differences that so many allow. */
+static void widen(const struct search *search, uint32_t wanted, struct sk_clock *clock)
+{
+    double low_s = 0, nearest_s = INFINITY;
+    struct sk_clock wider = *clock;
+    int depth = 0;
+    for (uint32_t i = 0; i < search->edges_count; i++) {
+        const struct edge *edge = &search->edges[i];
+        int before = depth;
+        depth += edge->step;
+        if (before < (int)wanted && depth >= (int)wanted)
+            low_s = edge->at_s;
+        double far_s = SK_MAX(low_s - clock->high_s, clock->low_s - edge->at_s);
+        if (before < (int)wanted || depth >= before || far_s >= nearest_s)
+            continue;
+        nearest_s = far_s;
+        wider.low_s = SK_MIN(clock->low_s, low_s);
+        wider.high_s = SK_MAX(clock->high_s, edge->at_s);
+    }
+    *clock = wider;
+}
+
+/* Of the announces to a tracker those that have lines, and none in these differences: what they
+ * allow, as edges. */
+static int collect_others(struct search *search, uint64_t tracker, const struct sk_clock *clock)
+{
+    const struct sk_timeline *timeline = search->timeline;
+    uint32_t kept = 0;
+    int err = 0;
+    for (uint32_t i = 0; i < timeline->announces_count && !err; i++) {
+        bool fits = false;
+        if (timeline->announces[i].tracker != tracker)
+            continue;
+        search->edges_count = kept;
+        err = allow(search, &timeline->announces[i]);
+        for (uint32_t k = kept; k < search->edges_count; k += 2)
+            fits |=
+                search->edges[k].at_s <= clock->high_s && clock->low_s <= search->edges[k + 1].at_s;
+        kept = fits ? kept : search->edges_count;
+    }
+    search->edges_count = kept;
+    return err;
+}
+
+/* A clock that was set while we announced had two differences, one after the other: what the
+ * announces that do not fit the first one say is allowed too. */
+static int take_others(struct search *search, uint64_t tracker, struct sk_clock *clock)
+{
+    int err = collect_others(search, tracker, clock);
+    for (int times = 0; search->edges_count && !err; times++) {
+        qsort(search->edges, search->edges_count, sizeof *search->edges, by_edge_time);
+        if (times == SETTINGS)
+            *clock = (struct sk_clock){-search->skew_max_s, search->skew_max_s, 0};
+        else
+            widen(search, most_at_once(search), clock);
+        err = collect_others(search, tracker, clock);
+    }
+    return err;
+}
+
 /* By the announces to the tracker of the one at `first`. */
 static int search_tracker(struct search *search, uint32_t first, struct sk_clock *clock)
 {
@@ -218,6 +280,9 @@ static int search_tracker(struct search *search, uint32_t first, struct sk_clock
     if (most < LEAST || most < clock->announces)
         return 0;
     struct sk_clock found = hull(search, most - SPARE);
+    err = take_others(search, timeline->announces[first].tracker, &found);
+    if (err)
+        return err == SKEP_ERR_LIMIT ? 0 : err;
     if (most == clock->announces) { /* it may be the log of either */
         found.low_s = SK_MIN(found.low_s, clock->low_s);
         found.high_s = SK_MAX(found.high_s, clock->high_s);
@@ -235,6 +300,16 @@ static bool is_first(const struct sk_timeline *timeline, uint32_t index)
     return i == index;
 }
 
+static int search_all(struct search *search, struct sk_clock *clock)
+{
+    const struct sk_timeline *timeline = search->timeline;
+    int err = 0;
+    for (uint32_t i = 0; i < timeline->announces_count && search->lines_count && !err; i++)
+        if (is_first(timeline, i))
+            err = search_tracker(search, i, clock);
+    return err;
+}
+
 int sk_clock_find(const struct sk_timeline *timeline, const struct sk_announce *announces,
                   size_t count, const uint8_t *info_hash, double began_unix_s, double skew_max_s,
                   struct sk_clock *ret_clock)
@@ -242,9 +317,15 @@ int sk_clock_find(const struct sk_timeline *timeline, const struct sk_announce *
     struct search search = {.timeline = timeline, .skew_max_s = skew_max_s};
     struct sk_clock clock = {-skew_max_s, skew_max_s, 0};
     int err = take_lines(&search, announces, count, info_hash, began_unix_s);
-    for (uint32_t i = 0; i < timeline->announces_count && search.lines_count && !err; i++)
-        if (is_first(timeline, i))
-            err = search_tracker(&search, i, &clock);
+    if (!err)
+        err = search_all(&search, &clock);
+    struct sk_clock far = {0};
+    search.skew_max_s = FAR_S;
+    if (!err && skew_max_s < FAR_S)
+        err = search_all(&search, &far);
+    if (far.announces > clock.announces) /* neither that nor what was said is relied on */
+        clock = (struct sk_clock){SK_MIN(far.low_s, -skew_max_s), SK_MAX(far.high_s, skew_max_s),
+                                  far.announces};
     sk_mem_free(search.lines);
     sk_mem_free(search.edges);
     if (!err)

@@ -2,8 +2,11 @@
 #include "audit/clock.h"
 #include "verdict_world.h"
 
+#include <stdlib.h>
+
 #define SEED 1
 #define LEECHER 2
+#define OTHER 3
 #define SELF 9
 #define SKEW_S 47.25
 #define ROUND_TRIP_S 0.3
@@ -97,8 +100,10 @@ static void test_found(void **state)
     log_own(&world, 210 + SKEW_S, false, constant(1))->event = SK_ANNOUNCE_STOPPED;
     struct sk_clock clock = find(&world);
     assert_tight(&clock, 6);
-    world.config.skew_max_s = 10; /* then it is none that we look for */
-    assert_unknown(&world);
+    world.config.skew_max_s = 40; /* less than it is: neither is relied on */
+    clock = find(&world);
+    assert_holds(&clock);
+    assert_true(clock.low_s == -40);
     end(&world);
 }
 
@@ -255,6 +260,46 @@ static void test_damaged_observations(void **state)
     end(&world);
 }
 
+/* The clock is set while we announce, after the first, the second, ..., either way. */
+static void test_a_clock_that_is_set(void **state)
+{
+    for (int before = 1; before <= 7; before++) {
+        for (int by_s = -60; by_s <= 60; by_s += 10) {
+            struct world world;
+            begin_audit(&world);
+            for (int k = 0; k < 8; k++) {
+                ask(&world, TRACKER, k * PERIOD_S, ROUND_TRIP_S, k == 0, constant(k));
+                log_own(&world, k * PERIOD_S + 0.1 + SKEW_S + (k < before ? 0 : by_s), k == 0,
+                        constant(k));
+            }
+            struct sk_clock clock = find(&world);
+            assert_holds(&clock);
+            assert_true(clock.low_s <= SKEW_S + by_s && SKEW_S + by_s <= clock.high_s);
+            assert_true(clock.high_s - clock.low_s <=
+                        abs(by_s) + 2 * GRAIN_S + ROUND_TRIP_S + 1e-6);
+            end(&world);
+        }
+    }
+}
+
+/* A log in another time zone: what we took for the most is not, and neither is relied on. */
+static void test_another_time_zone(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    announce_all(&world, 5, PERIOD_S, -1);
+    for (size_t i = 0; i < world.count; i++)
+        world.announces[i].at_unix_s += 3600;
+    struct sk_clock clock = find(&world);
+    assert_int_equal(clock.announces, 5);
+    assert_true(clock.low_s == -world.config.skew_max_s);
+    assert_true(fabs(clock.high_s - (3600 + SKEW_S)) <= 2 * GRAIN_S);
+    world.config.skew_max_s = 7200; /* who says that it may be is told */
+    clock = find(&world);
+    assert_true(clock.low_s > 3600 && clock.high_s < 3700);
+    end(&world);
+}
+
 /* ---- what verdicts make of it ---- */
 
 /* A leecher whose counters are of blocks, so that `left` says nothing of the clock. */
@@ -314,12 +359,17 @@ static void test_disagreement(void **state)
     struct world world;
     begin_audit(&world);
     join(&world, 0, SEED, PIECES);
-    join(&world, 0.5, LEECHER, 10);
-    gain(&world, LEECHER, 10, 90, 0.5, 2400.5);
+    for (int piece = 10; piece < 90; piece++)
+        for (uint8_t n = LEECHER; n <= OTHER; n++) {
+            if (piece == 10)
+                join(&world, 0.5, n, 10);
+            gain(&world, n, (uint32_t)piece, (uint32_t)piece + 1, 0, (piece - 9) * 30 + 0.5);
+        }
     for (int k = 0; k <= 8; k++) {
         double at_s = 5 + k * PERIOD_S;
         uint64_t gained = (uint64_t)((at_s - 0.5) / 30) * PIECE;
-        say(&world, at_s - 70, LEECHER, 0, gained, SIZE - 10 * (uint64_t)PIECE - gained);
+        for (uint8_t n = LEECHER; n <= OTHER; n++)
+            say(&world, at_s - 70, n, 0, gained, SIZE - 10 * (uint64_t)PIECE - gained);
     }
     announce_all(&world, 3, PERIOD_S, -1);
     judge(&world, 2500);
@@ -343,6 +393,8 @@ int main(void)
         cmocka_unit_test(test_a_flood_over_days),
         cmocka_unit_test(test_forged_by_a_peer),
         cmocka_unit_test(test_damaged_observations),
+        cmocka_unit_test(test_a_clock_that_is_set),
+        cmocka_unit_test(test_another_time_zone),
         cmocka_unit_test(test_the_clock_tells_lies),
         cmocka_unit_test(test_forged_clocks_accuse_nobody),
         cmocka_unit_test(test_disagreement),

@@ -3,6 +3,7 @@
 #include "verdict_world.h"
 
 #define LEECHER 2
+#define OTHER 3
 #define SEED 1
 #define HELD 10 /* pieces that the leecher begins with */
 #define GAINS 80
@@ -425,14 +426,24 @@ static void test_skew(void **state)
     static const double skews[] = {-70, 70};
     for (size_t i = 0; i < SK_ARRAY_LEN(skews); i++) {
         struct world world;
-        begin_trade(&world);
+        begin(&world);
+        join(&world, 0, SEED, PIECES);
+        join(&world, 0.5, LEECHER, HELD);
+        join(&world, 0.5, OTHER, HELD);
+        for (uint32_t k = 0; k < GAINS; k++)
+            for (uint8_t n = LEECHER; n <= OTHER; n++)
+                gain(&world, n, HELD + k, HELD + k + 1, 0, (k + 1) * GAIN_S + 0.5);
         REPORT(&world, LEECHER, .down_times = 1, .skew_s = skews[i]);
+        judge(&world, 2500);
+        assert_false(world.verdicts.reports.aligned); /* of one client we do not take it */
+        REPORT(&world, OTHER, .down_times = 1, .skew_s = skews[i]);
         judge(&world, 2500);
         assert_true(world.verdicts.reports.aligned);
         assert_true(fabs(world.verdicts.reports.offset_s - skews[i]) <=
                     world.verdicts.reports.accuracy_s + 1);
         assert_true(world.verdicts.reports.accuracy_s < 20);
         assert_clear(&world, LEECHER);
+        assert_clear(&world, OTHER);
         end(&world);
     }
 }
