@@ -182,9 +182,11 @@ static void arrange(struct sk_reports *reports, const struct sk_timeline *timeli
 
 /* ---- when ---- */
 
+#define ROUNDING 1e-6 /* of sums of parts of clients */
+
 struct edge {
     double at_s;
-    int step; /* +1 from here on the difference is allowed by one announce more */
+    double step; /* from here on the difference is allowed by so many clients more */
 };
 
 static int by_time(const void *a, const void *b)
@@ -192,7 +194,7 @@ static int by_time(const void *a, const void *b)
     const struct edge *x = a, *y = b;
     if (x->at_s != y->at_s)
         return x->at_s < y->at_s ? -1 : 1;
-    return y->step - x->step;
+    return (x->step < y->step) - (x->step > y->step);
 }
 
 /* Bytes of the pieces that a peer held at first. */
@@ -271,19 +273,19 @@ static bool lacked(const struct sk_tally *tally, uint64_t left, struct sk_span *
     return gain->since_ms == gain->at_ms && gain[1].since_ms == gain[1].at_ms;
 }
 
-/* The differences of the clocks that each announce allows, as edges. */
-static uint32_t collect(const struct sk_reports *reports, const struct sk_timeline *timeline,
-                        double low_s, double high_s, struct edge *edges)
+/* The differences that the announces of a peer allow, as edges at `edges`: how many. Together they
+ * are one client, however many there are. */
+static uint32_t collect_peer(const struct sk_reports *reports, const struct sk_timeline *timeline,
+                             uint32_t peer, double low_s, double high_s, struct edge *edges)
 {
-    uint32_t count = 0;
-    struct sk_tally tally = {0};
-    for (uint32_t i = 0; i < reports->count; i++) {
+    struct sk_tally tally = sk_tally(timeline, &timeline->peers[peer]);
+    uint32_t count = 0, told = 0;
+    for (uint32_t i = reports->begins[peer]; i < reports->begins[peer + 1]; i++) {
         const struct sk_reports_line *line = &reports->lines[i];
         struct sk_span span;
-        if (tally.peer != &timeline->peers[line->peer])
-            tally = sk_tally(timeline, &timeline->peers[line->peer]);
         if (!lacked(&tally, line->left, &span))
             continue;
+        told++;
         double low = SK_MAX(line->at_s - span.until_ms / 1e3, low_s);
         double high = SK_MIN(line->at_s - span.from_ms / 1e3, high_s);
         if (low > high)
@@ -291,12 +293,24 @@ static uint32_t collect(const struct sk_reports *reports, const struct sk_timeli
         edges[count++] = (struct edge){low, 1};
         edges[count++] = (struct edge){high, -1};
     }
+    for (uint32_t i = 0; i < count; i++)
+        edges[i].step /= told;
     return count;
 }
 
-/* What most announces allow. */
+static uint32_t collect(const struct sk_reports *reports, const struct sk_timeline *timeline,
+                        double low_s, double high_s, struct edge *edges)
+{
+    uint32_t count = 0;
+    for (uint32_t peer = 0; peer < timeline->peers_count; peer++)
+        if (reports->begins[peer] < reports->begins[peer + 1])
+            count += collect_peer(reports, timeline, peer, low_s, high_s, edges + count);
+    return count;
+}
+
+/* What as many clients as do anywhere allow, or all of them but one: any one may lie. */
 struct agreement {
-    int announces; /* 1: nothing is known. One alone says little: two have to agree */
+    double clients; /* 1: nothing is known */
     double low_s, high_s;
 };
 
@@ -306,11 +320,24 @@ static struct agreement agree(const struct sk_reports *reports, const struct sk_
     struct agreement most = {1, low_s, high_s};
     uint32_t count = collect(reports, timeline, low_s, high_s, edges);
     qsort(edges, count, sizeof *edges, by_time);
-    int depth = 0;
-    for (uint32_t i = 0; i + 1 < count; i++) {
-        depth += edges[i].step;
-        if (depth > most.announces)
-            most = (struct agreement){depth, edges[i].at_s, edges[i + 1].at_s};
+    double clients = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        clients += edges[i].step;
+        most.clients = SK_MAX(most.clients, clients);
+    }
+    if (most.clients <= 1 + ROUNDING)
+        return (struct agreement){1, low_s, high_s};
+    bool begun = false;
+    clients = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        double before = clients, enough = most.clients - 1 - ROUNDING;
+        clients += edges[i].step;
+        if (!begun && clients >= enough) {
+            most.low_s = edges[i].at_s;
+            begun = true;
+        }
+        if (before >= enough)
+            most.high_s = edges[i].at_s;
     }
     return most;
 }
@@ -324,11 +351,11 @@ static int align(struct sk_reports *reports, const struct sk_timeline *timeline,
     struct agreement most = agree(reports, timeline, clock->low_s, clock->high_s, edges);
     if (clock->announces) {
         struct agreement anywhere = agree(reports, timeline, -skew_max_s, skew_max_s, edges);
-        if (anywhere.announces > most.announces)
-            most = (struct agreement){anywhere.announces, SK_MIN(anywhere.low_s, clock->low_s),
+        if (anywhere.clients > most.clients + ROUNDING)
+            most = (struct agreement){anywhere.clients, SK_MIN(anywhere.low_s, clock->low_s),
                                       SK_MAX(anywhere.high_s, clock->high_s)};
     }
-    reports->aligned = most.announces > 1;
+    reports->aligned = most.clients > 1;
     reports->offset_s = (most.low_s + most.high_s) / 2;
     reports->accuracy_s = (most.high_s - most.low_s) / 2;
     for (uint32_t i = 0; i < reports->count; i++)

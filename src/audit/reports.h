@@ -10,9 +10,10 @@
  *
  * When: the tracker's clock may differ from ours. Our own announces bound the difference
  * (audit/clock.h). `left` of a client that counts whole pieces says how many it held, and its HAVEs
- * say from when until when that was so: each such announce gives an interval for the difference,
- * and within those bounds the difference that most of them allow is taken. Where more of them agree
- * on one beyond the bounds, both are allowed.
+ * say from when until when that was so: each such announce gives an interval for the difference.
+ * Each client has one vote, shared by its announces; within those bounds the differences are
+ * allowed that have as many votes as any, or all but one: no one client makes the clock wrong.
+ * Where more agree on one beyond the bounds, both are allowed.
  *
  * Memory: 48 bytes an announce, at most SK_REPORTS_MAX of them, SK_REPORTS_PEER_MAX a peer.
  */

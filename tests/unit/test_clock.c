@@ -380,6 +380,28 @@ static void test_disagreement(void **state)
     end(&world);
 }
 
+/* Who tells as many pieces too few or too many each time moves all of its announces alike: by one
+ * client, however much it says, no clock is set. */
+static void test_one_liar_sets_no_clock(void **state)
+{
+    for (int pieces = -3; pieces <= 3; pieces++) {
+        struct world world;
+        begin_trade(&world, 0);
+        world.config.skew_max_s = 120;
+        join(&world, 2500, OTHER, 10);
+        gain(&world, OTHER, 10, 90, 2500.5, 4900.5);
+        for (int k = 0; k <= 7; k++) {
+            uint64_t held = 10 + (uint64_t)(5 + k * PERIOD_S) / 30;
+            say(&world, 2505 + k * PERIOD_S + SKEW_S, OTHER, 0, 0,
+                SIZE - (held - (uint64_t)pieces) * PIECE);
+        }
+        judge(&world, 5000);
+        assert_false(world.verdicts.reports.aligned);
+        assert_clear(&world, LEECHER);
+        end(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_the_clock_tells_lies),
         cmocka_unit_test(test_forged_clocks_accuse_nobody),
         cmocka_unit_test(test_disagreement),
+        cmocka_unit_test(test_one_liar_sets_no_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,6 +147,7 @@ static void test_late_announces(void **state)
 {
     struct world world;
     begin(&world);
+    world.config.skew_max_s = 1; /* nobody else says what the clock is */
     join(&world, 0, SEED, PIECES);
     join(&world, 0.5, LEECHER, 0);
     gain(&world, LEECHER, 0, PIECES, 0.5, 2.0 * PIECES + 0.5);
