@@ -27,6 +27,33 @@ static const char *id_of(uint8_t n)
     return ids[n % SK_ARRAY_LEN(ids)];
 }
 
+/* A counter: near what pieces say, or as large as it can be. */
+static uint64_t counter(uint8_t n, uint8_t more)
+{
+    if (n == 0xff)
+        return SK_ANNOUNCE_UNKNOWN;
+    return n < 0xc0 ? n * (uint64_t)PIECE / 2 + more : (uint64_t)more << n % 64;
+}
+
+/* What is about no peer. */
+static void observe_us(struct sk_observation *it, const uint8_t data[8])
+{
+    static uint8_t pads[SK_TIMELINE_SHORT_BYTES];
+    if (it->kind < SK_OBS_SHORT_PIECES)
+        return;
+    it->peer = (struct sk_endpoint){.family = SK_FAMILY_NONE};
+    if (it->kind == SK_OBS_SELF) {
+        it->bytes = sk_bytes(id_of(data[5]), 20);
+    } else if (it->kind == SK_OBS_ANNOUNCED) {
+        it->a *= 100000; /* microseconds */
+        it->c = (int64_t)counter(data[7], data[1]);
+    } else { /* one piece has all of it */
+        sk_put_u32(pads, data[5] % PIECES);
+        sk_put_u32(pads + 4, PIECE - 5);
+        it->bytes = sk_bytes(pads, sizeof pads);
+    }
+}
+
 static void observe(struct sk_timeline *timeline, const uint8_t data[8], uint64_t *at_ns)
 {
     *at_ns += (uint64_t)data[3] << data[4] % 32;
@@ -40,15 +67,8 @@ static void observe(struct sk_timeline *timeline, const uint8_t data[8], uint64_
                                 .bytes = sk_bytes(data + 4, PIECES / 8)};
     if (it.kind == SK_OBS_OPEN)
         it.bytes = sk_bytes(id_of(data[5]), 20);
+    observe_us(&it, data);
     SK_ASSERT(sk_timeline_observe(timeline, &it) == 0);
-}
-
-/* A counter: near what pieces say, or as large as it can be. */
-static uint64_t counter(uint8_t n, uint8_t more)
-{
-    if (n == 0xff)
-        return SK_ANNOUNCE_UNKNOWN;
-    return n < 0xc0 ? n * (uint64_t)PIECE / 2 + more : (uint64_t)more << n % 64;
 }
 
 static struct sk_announce announce(const uint8_t data[16])
@@ -94,6 +114,8 @@ static void look(const struct sk_verdicts *verdicts)
         SK_ASSERT(verdict.result != SK_VERDICT_CANNOT_TELL || verdict.evidence[0]);
     }
     SK_ASSERT(reports->begins[verdicts->count] == reports->count);
+    SK_ASSERT(reports->clock.low_s <= reports->clock.high_s);
+    SK_ASSERT(isfinite(reports->offset_s) && reports->accuracy_s >= 0);
     for (uint32_t i = 1; i < reports->count; i++) {
         const struct sk_reports_line *line = &reports->lines[i];
         SK_ASSERT(line[-1].peer < line->peer ||
@@ -134,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SK_ASSERT(sk_verdicts_init(&verdicts, &timeline, announces, count, &config) == 0);
     const struct sk_reports *reports = &verdicts.reports;
     SK_ASSERT(ours == reports->count + reports->unmatched + reports->foreign + reports->malformed +
-                          reports->dropped);
+                          reports->dropped + reports->own);
     look(&verdicts);
     sk_verdicts_deinit(&verdicts);
     sk_timeline_deinit(&timeline);

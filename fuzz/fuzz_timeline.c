@@ -15,7 +15,9 @@
 
 #define PIECES 29
 #define PIECE 16384
-#define SIZE ((PIECES - 1) * PIECE + 100)
+#define PADDING (3 * PIECE - 100) /* of it files have pads, which pieces say or not */
+#define SIZE (PIECES * PIECE - PADDING)
+#define SHORT_MAX 4
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,6 +28,23 @@ static struct sk_endpoint address(uint8_t n)
     if (n % 16 == 15)
         return (struct sk_endpoint){.family = SK_FAMILY_NONE};
     return n % 4 == 3 ? sk_endpoint_v6(v6, 6881) : sk_endpoint_v4(v4, 6881);
+}
+
+/* Pieces with fewer bytes of files than others, in any order; what they lack adds up, or not. */
+static struct sk_bytes short_pieces(const uint8_t data[8])
+{
+    static uint8_t list[SHORT_MAX * SK_TIMELINE_SHORT_BYTES];
+    uint32_t rest = PADDING, piece = 0;
+    for (uint32_t i = 0; i < SHORT_MAX; i++) {
+        uint32_t lacking = i + 1 < SHORT_MAX ? PIECE / 256 * (data[4 + i] + 1u) : rest;
+        piece += data[3] >> 2 * i & 3;
+        rest -= SK_MIN(lacking, rest);
+        sk_put_u32(list + (size_t)i * SK_TIMELINE_SHORT_BYTES, piece++);
+        sk_put_u32(list + (size_t)i * SK_TIMELINE_SHORT_BYTES + 4, PIECE - lacking);
+    }
+    if (data[7] == 0xff) /* not sorted */
+        sk_put_u32(list, data[2]);
+    return sk_bytes(list, data[7] == 0xfe ? data[2] % sizeof list : sizeof list);
 }
 
 static struct sk_observation observation(const uint8_t data[8])
@@ -42,6 +61,8 @@ static struct sk_observation observation(const uint8_t data[8])
                                 .c = data[7]};
     if (it.kind == SK_OBS_BITFIELD)
         it.bytes = sk_bytes(data + 4, data[3] & 0x80 ? 3 : 4);
+    else if (it.kind == SK_OBS_SHORT_PIECES)
+        it.bytes = short_pieces(data);
     else
         it.bytes = sk_bytes_text(texts[data[7] % SK_ARRAY_LEN(texts)]);
     if (it.kind == SK_OBS_ARRIVAL)
@@ -59,6 +80,11 @@ static void look_at_peer(const struct sk_timeline *timeline, const struct sk_tim
         SK_ASSERT(sk_bitfield_has(&peer->held, gain->piece));
         SK_ASSERT(!sk_bitfield_has(&peer->first, gain->piece));
     }
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < peer->gains_count; i++) {
+        SK_ASSERT(sk_timeline_gained_bytes(timeline, peer, i) == bytes);
+        bytes += sk_timeline_piece_bytes(timeline, peer->gains[i].piece);
+    }
     for (uint32_t i = 0; i < peer->watched_count; i++) {
         const struct sk_span *span = &peer->watched[i];
         SK_ASSERT(span->from_ms <= span->until_ms && span->until_ms <= timeline->end_ms);
@@ -72,9 +98,23 @@ static void look_at_peer(const struct sk_timeline *timeline, const struct sk_tim
         SK_ASSERT(&timeline->peers[timeline->links[i - 1].a] == peer);
 }
 
+/* Of ourselves. */
+static void look_at_us(const struct sk_timeline *timeline)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; timeline->bytes && i < timeline->pieces; i++) {
+        SK_ASSERT(timeline->bytes[i] <= timeline->piece_size);
+        bytes += timeline->bytes[i];
+    }
+    SK_ASSERT(!timeline->bytes || bytes == timeline->size);
+    for (uint32_t i = 0; i < timeline->announces_count; i++)
+        SK_ASSERT(timeline->announces[i].asked_s <= timeline->announces[i].answered_s);
+}
+
 static void look(const struct sk_timeline *timeline)
 {
     uint64_t gains = 0;
+    look_at_us(timeline);
     for (uint32_t i = 0; i < timeline->peers_count; i++) {
         const struct sk_timeline_peer *peer = &timeline->peers[i];
         struct sk_download download;

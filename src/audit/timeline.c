@@ -223,6 +223,10 @@ static int gain(struct sk_timeline *timeline, struct sk_timeline_peer *peer, uin
                                                             : SKEP_ERR_LIMIT;
     if (err)
         return err;
+    /* Of connections that overlapped, what was told first may come last: the spans in which the
+     * pieces were gained are in order all the same. */
+    for (uint32_t i = peer->gains_count; i && peer->gains[i - 1].since_ms > since_ms; i--)
+        peer->gains[i - 1].since_ms = since_ms;
     peer->gains[peer->gains_count++] =
         (struct sk_gain){.at_ms = at_ms, .since_ms = since_ms, .piece = piece};
     timeline->gains_total++;
@@ -390,16 +394,6 @@ bool sk_timeline_is_gift(const struct sk_timeline *timeline, const struct sk_giv
 
 /* ---- addresses ---- */
 
-/* Of connections that overlapped, what was told first may come last: the spans in which the pieces
- * before it were gained are then told to have begun as early, so that both times keep their order.
- */
-static void widen_gains(struct sk_timeline_peer *peer)
-{
-    for (uint32_t i = peer->gains_count; i > 1; i--)
-        peer->gains[i - 2].since_ms =
-            SK_MIN(peer->gains[i - 2].since_ms, peer->gains[i - 1].since_ms);
-}
-
 /* What `from` showed in its present connection, `to` did, which was here before. */
 static int move_gains(struct sk_timeline *timeline, struct sk_timeline_peer *to,
                       const struct sk_timeline_peer *from, uint32_t since_ms)
@@ -413,7 +407,6 @@ static int move_gains(struct sk_timeline *timeline, struct sk_timeline_peer *to,
     for (uint32_t i = 0; i < from->gains_count && !err; i++)
         err = gain(timeline, to, from->gains[i].piece, from->gains[i].since_ms,
                    SK_MAX(from->gains[i].at_ms, first_ms));
-    widen_gains(to);
     to->haves += from->haves;
     to->bitfields += from->bitfields;
     to->told_ms = SK_MAX(to->told_ms, from->told_ms);
