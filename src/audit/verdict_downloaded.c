@@ -328,12 +328,24 @@ static uint32_t end_of_run(const struct sk_judge *judge, uint32_t peer,
     return end;
 }
 
+/* Whether it ever gained a piece, or lacks none. Who only lacks some may throw away what it takes,
+ * as one does that measures (skep audit), plays, or has a full disk. */
+static bool keeps(const struct sk_tally *tally, const struct sk_reports_line *lines, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (lines[i].left == 0 ||
+            (lines[i].left != SK_ANNOUNCE_UNKNOWN && lines[0].left != SK_ANNOUNCE_UNKNOWN &&
+             lines[i].left != lines[0].left))
+            return true;
+    return tally->peer->gains_count > 0;
+}
+
 static void judge_more(struct sk_judge *judge, uint32_t peer, const struct sk_tally *tally,
                        const struct sk_reports_line *lines, uint32_t count)
 {
     struct sk_finding *finding = &judge->peers[peer].findings[SK_CHECK_DOWNLOADED_MORE];
     struct excess excess[2] = {0}; /* while it lacked pieces, and once it lacked none */
-    for (uint32_t begin = 0, end; begin < count; begin = end) {
+    for (uint32_t begin = keeps(tally, lines, count) ? 0 : count, end; begin < count; begin = end) {
         end = begin + 1;
         if (!comparable(judge, peer, &lines[begin]))
             continue;

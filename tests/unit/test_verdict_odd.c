@@ -353,6 +353,21 @@ static void test_who_tells_nothing(void **state)
     end(&world);
 }
 
+/* It measures others, and keeps nothing of what it takes: it never gains a piece. */
+static void test_who_keeps_nothing(void **state)
+{
+    struct world world;
+    begin(&world);
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0.5, LEECHER, 0);
+    for (uint64_t k = 0; k <= 8; k++)
+        say(&world, 5 + (double)k * PERIOD_S, LEECHER, 0, 6 * PIECE * k, SIZE)->event =
+            k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+    judge(&world, 2500);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_nobody_gains),
         cmocka_unit_test(test_slow_receiver),
         cmocka_unit_test(test_who_tells_nothing),
+        cmocka_unit_test(test_who_keeps_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
