@@ -13,12 +13,13 @@
 #define GRAIN_S 1.0
 #define SPARE 1       /* announces by which a difference may be worse than the best */
 #define LEAST 2       /* announces that have to agree: one line may be forged */
-#define SETTINGS 8    /* times that a clock was set; of more it is not told which they were */
+#define SETTINGS 4    /* times that a clock was set; of more it is not told which they were */
 #define FAR_S 86400.0 /* by so much a log in another time zone is off, at most */
 
 /* A line of the log under our peer id. What the log does not tell is the same in all. */
 struct own_line {
     bool started;
+    bool taken; /* it is of an announce that fits */
     uint64_t downloaded;
     double at_s; /* by the tracker's clock, since the audit began by ours */
 };
@@ -33,6 +34,7 @@ struct search {
     const struct sk_timeline *timeline;
     double skew_max_s;
     bool has_events, has_downloaded; /* the log tells them */
+    bool far;                        /* beyond what the clock may differ by */
     struct own_line *lines;
     uint32_t lines_count;
     struct edge *edges;
@@ -102,8 +104,8 @@ static int take_lines(struct search *search, const struct sk_announce *announces
                 return SKEP_ERR_NOMEM;
             search->lines = grown;
         }
-        search->lines[search->lines_count++] =
-            (struct own_line){announce->event == SK_ANNOUNCE_STARTED, announce->downloaded, at_s};
+        search->lines[search->lines_count++] = (struct own_line){
+            announce->event == SK_ANNOUNCE_STARTED, false, announce->downloaded, at_s};
     }
     if (search->lines_count)
         qsort(search->lines, search->lines_count, sizeof *search->lines, compare_lines);
@@ -144,19 +146,29 @@ static int add_span(struct search *search, double low_s, double high_s)
     return 0;
 }
 
+/* What an announce would be in the log at this time of the tracker's. */
+static struct own_line line_of(const struct search *search,
+                               const struct sk_timeline_announce *announce, double at_s)
+{
+    return (struct own_line){.started = search->has_events && announce->started,
+                             .downloaded = search->has_downloaded ? announce->downloaded
+                                                                  : SK_ANNOUNCE_UNKNOWN,
+                             .at_s = at_s};
+}
+
 /* Spans of an announce that touch are one: it counts once, however many lines there are. */
 static int allow(struct search *search, const struct sk_timeline_announce *announce)
 {
     double from_s = announce->asked_s - GRAIN_S, until_s = announce->answered_s + GRAIN_S;
     double skew_s = search->skew_max_s, low_s = 0, high_s = -INFINITY;
-    const struct own_line least = {
-        search->has_events && announce->started,
-        search->has_downloaded ? announce->downloaded : SK_ANNOUNCE_UNKNOWN, from_s - skew_s};
+    const struct own_line least = line_of(search, announce, from_s - skew_s);
     int err = 0;
     for (uint32_t i = first_line(search, &least); i < search->lines_count && !err; i++) {
         const struct own_line *line = &search->lines[i];
         if (!says_the_same(line, &least) || line->at_s - until_s > skew_s)
             break;
+        if (line->taken)
+            continue;
         if (line->at_s - until_s > high_s) {
             if (high_s > -INFINITY)
                 err = add_span(search, low_s, high_s);
@@ -226,30 +238,42 @@ static void widen(const struct search *search, uint32_t wanted, struct sk_clock 
     *clock = wider;
 }
 
-/* Of the announces to a tracker those that have lines, and none in these differences: what they
- * allow, as edges. */
+/* Whether it has lines at these differences: they are taken for it. */
+static bool fits(struct search *search, const struct sk_timeline_announce *announce,
+                 const struct sk_clock *clock)
+{
+    const struct own_line least =
+        line_of(search, announce, announce->asked_s - GRAIN_S + clock->low_s);
+    bool any = false;
+    for (uint32_t i = first_line(search, &least); i < search->lines_count; i++) {
+        struct own_line *line = &search->lines[i];
+        if (!says_the_same(line, &least) ||
+            line->at_s > announce->answered_s + GRAIN_S + clock->high_s)
+            break;
+        line->taken = any = true;
+    }
+    return any;
+}
+
+/* What the announces to a tracker allow that have no line at these differences, by the lines that
+ * no other announce has. */
 static int collect_others(struct search *search, uint64_t tracker, const struct sk_clock *clock)
 {
     const struct sk_timeline *timeline = search->timeline;
-    uint32_t kept = 0;
     int err = 0;
-    for (uint32_t i = 0; i < timeline->announces_count && !err; i++) {
-        bool fits = false;
-        if (timeline->announces[i].tracker != tracker)
-            continue;
-        search->edges_count = kept;
-        err = allow(search, &timeline->announces[i]);
-        for (uint32_t k = kept; k < search->edges_count; k += 2)
-            fits |=
-                search->edges[k].at_s <= clock->high_s && clock->low_s <= search->edges[k + 1].at_s;
-        kept = fits ? kept : search->edges_count;
-    }
-    search->edges_count = kept;
+    for (uint32_t i = 0; i < timeline->announces_count; i++)
+        if (timeline->announces[i].tracker == tracker)
+            fits(search, &timeline->announces[i], clock);
+    search->edges_count = 0;
+    for (uint32_t i = 0; i < timeline->announces_count && !err; i++)
+        if (timeline->announces[i].tracker == tracker &&
+            !fits(search, &timeline->announces[i], clock))
+            err = allow(search, &timeline->announces[i]);
     return err;
 }
 
-/* A clock that was set while we announced had two differences, one after the other: what the
- * announces that do not fit the first one say is allowed too. */
+/* A clock that was set while we announced had two differences, one after the other: what the lines
+ * say that do not fit the first one is allowed too. */
 static int take_others(struct search *search, uint64_t tracker, struct sk_clock *clock)
 {
     int err = collect_others(search, tracker, clock);
@@ -261,6 +285,8 @@ static int take_others(struct search *search, uint64_t tracker, struct sk_clock 
             widen(search, most_at_once(search), clock);
         err = collect_others(search, tracker, clock);
     }
+    for (uint32_t i = 0; i < search->lines_count; i++)
+        search->lines[i].taken = false;
     return err;
 }
 
@@ -280,7 +306,8 @@ static int search_tracker(struct search *search, uint32_t first, struct sk_clock
     if (most < LEAST || most < clock->announces)
         return 0;
     struct sk_clock found = hull(search, most - SPARE);
-    err = take_others(search, timeline->announces[first].tracker, &found);
+    if (!search->far)
+        err = take_others(search, timeline->announces[first].tracker, &found);
     if (err)
         return err == SKEP_ERR_LIMIT ? 0 : err;
     if (most == clock->announces) { /* it may be the log of either */
@@ -320,6 +347,7 @@ int sk_clock_find(const struct sk_timeline *timeline, const struct sk_announce *
     if (!err)
         err = search_all(&search, &clock);
     struct sk_clock far = {0};
+    search.far = true;
     search.skew_max_s = FAR_S;
     if (!err && skew_max_s < FAR_S)
         err = search_all(&search, &far);

@@ -282,6 +282,22 @@ static void test_a_clock_that_is_set(void **state)
     }
 }
 
+/* After some every other one is not in the log: that does not look like a clock that is set. */
+static void test_a_sparse_log(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    for (int k = 0; k < 20; k++) {
+        uint64_t downloaded = (uint64_t)(k < 6 ? k : 3 + k / 2) * PIECE;
+        ask(&world, TRACKER, k * 5, ROUND_TRIP_S, k == 0, downloaded);
+        if (k < 6 || k % 2 == 0)
+            log_own(&world, k * 5 + 0.1 + SKEW_S, k == 0, downloaded);
+    }
+    struct sk_clock clock = find(&world);
+    assert_tight(&clock, 13);
+    end(&world);
+}
+
 /* A log in another time zone: what we took for the most is not, and neither is relied on. */
 static void test_another_time_zone(void **state)
 {
@@ -416,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_forged_by_a_peer),
         cmocka_unit_test(test_damaged_observations),
         cmocka_unit_test(test_a_clock_that_is_set),
+        cmocka_unit_test(test_a_sparse_log),
         cmocka_unit_test(test_another_time_zone),
         cmocka_unit_test(test_the_clock_tells_lies),
         cmocka_unit_test(test_forged_clocks_accuse_nobody),
