@@ -103,7 +103,8 @@ static int take(struct sk_reports *reports, const struct sk_timeline *timeline,
         double at_s = announce->at_unix_s - began_unix_s;
         if (!(fabs(at_s) < 1e10)) /* three hundred years; NaN */
             reports->malformed++;
-        else if (peer == UINT32_MAX && sk_clock_is_own(timeline, announce))
+        else if (sk_clock_is_own(timeline,
+                                 announce)) /* the tracker may have told us of ourselves */
             reports->own++;
         else if (peer == UINT32_MAX)
             reports->unmatched++;

@@ -352,6 +352,21 @@ static void test_the_clock_tells_lies(void **state)
     end(&world);
 }
 
+/* The tracker told us our own address, and we dialled it: that is no peer, and reports nothing. */
+static void test_we_are_no_peer(void **state)
+{
+    struct world world;
+    begin_trade(&world, 0);
+    TELL(&world, 1, SELF, .kind = SK_OBS_HEARD, .source = SK_SOURCE_TRACKER);
+    TELL(&world, 2, SELF, .kind = SK_OBS_FAILED, .bytes = sk_bytes_text("self"));
+    announce_all(&world, 8, PERIOD_S, -1);
+    judge(&world, 2500);
+    assert_int_equal(world.verdicts.reports.own, 8);
+    assert_int_equal(world.verdicts.reports.clock.announces, 8);
+    assert_int_equal(verdict(&world, SELF)->result, SK_VERDICT_NONE);
+    end(&world);
+}
+
 /* Who would have an honest peer accused announces in our name, once or as often as we do. */
 static void test_forged_clocks_accuse_nobody(void **state)
 {
@@ -435,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_a_sparse_log),
         cmocka_unit_test(test_another_time_zone),
         cmocka_unit_test(test_the_clock_tells_lies),
+        cmocka_unit_test(test_we_are_no_peer),
         cmocka_unit_test(test_forged_clocks_accuse_nobody),
         cmocka_unit_test(test_disagreement),
         cmocka_unit_test(test_one_liar_sets_no_clock),
