@@ -280,9 +280,10 @@ static int take_others(struct search *search, uint64_t tracker, struct sk_clock 
     for (int times = 0; search->edges_count && !err; times++) {
         qsort(search->edges, search->edges_count, sizeof *search->edges, by_edge_time);
         if (times == SETTINGS)
-            *clock = (struct sk_clock){-search->skew_max_s, search->skew_max_s, 0};
+            *clock = (struct sk_clock){.low_s = -search->skew_max_s, .high_s = search->skew_max_s};
         else
             widen(search, most_at_once(search), clock);
+        clock->set = true;
         err = collect_others(search, tracker, clock);
     }
     for (uint32_t i = 0; i < search->lines_count; i++)
@@ -313,6 +314,7 @@ static int search_tracker(struct search *search, uint32_t first, struct sk_clock
     if (most == clock->announces) { /* it may be the log of either */
         found.low_s = SK_MIN(found.low_s, clock->low_s);
         found.high_s = SK_MAX(found.high_s, clock->high_s);
+        found.set |= clock->set;
     }
     *clock = found;
     clock->announces = most;
@@ -342,7 +344,7 @@ int sk_clock_find(const struct sk_timeline *timeline, const struct sk_announce *
                   struct sk_clock *ret_clock)
 {
     struct search search = {.timeline = timeline, .skew_max_s = skew_max_s};
-    struct sk_clock clock = {-skew_max_s, skew_max_s, 0};
+    struct sk_clock clock = {.low_s = -skew_max_s, .high_s = skew_max_s};
     int err = take_lines(&search, announces, count, info_hash, began_unix_s);
     if (!err)
         err = search_all(&search, &clock);
@@ -353,7 +355,7 @@ int sk_clock_find(const struct sk_timeline *timeline, const struct sk_announce *
         err = search_all(&search, &far);
     if (far.announces > clock.announces) /* neither that nor what was said is relied on */
         clock = (struct sk_clock){SK_MIN(far.low_s, -skew_max_s), SK_MAX(far.high_s, skew_max_s),
-                                  far.announces};
+                                  far.announces, false};
     sk_mem_free(search.lines);
     sk_mem_free(search.edges);
     if (!err)

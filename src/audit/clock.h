@@ -31,6 +31,7 @@
 struct sk_clock {
     double low_s, high_s;
     uint32_t announces; /* of ours that agree on it; 0: nothing is known but skew_max_s */
+    bool set;           /* it was set in the middle: no one difference is the true one */
 };
 
 /*

@@ -184,6 +184,7 @@ static void arrange(struct sk_reports *reports, const struct sk_timeline *timeli
 /* ---- when ---- */
 
 #define ROUNDING 1e-6 /* of sums of parts of clients */
+#define SETTINGS 4    /* times that a clock was set; of more it is not told which they were */
 
 struct edge {
     double at_s;
@@ -274,73 +275,92 @@ static bool lacked(const struct sk_tally *tally, uint64_t left, struct sk_span *
     return gain->since_ms == gain->at_ms && gain[1].since_ms == gain[1].at_ms;
 }
 
-/* The differences that the announces of a peer allow, as edges at `edges`: how many. Together they
- * are one client, however many there are. */
-static uint32_t collect_peer(const struct sk_reports *reports, const struct sk_timeline *timeline,
-                             uint32_t peer, double low_s, double high_s, struct edge *edges)
+/* What as many clients as do anywhere allow, or some fewer. */
+struct agreement {
+    double clients; /* 1: nothing is known */
+    double low_s, high_s;
+};
+
+/* The search for it: announces that allow a difference in `but` are left out of account. */
+struct search {
+    const struct sk_reports *reports;
+    const struct sk_timeline *timeline;
+    double low_s, high_s;
+    const struct agreement *but; /* NULL: none is */
+    struct edge *edges;
+    uint32_t count;
+};
+
+/* The differences that the announces of a peer allow. Together they are one client, however many
+ * there are. */
+static void collect_peer(struct search *search, uint32_t peer)
 {
-    struct sk_tally tally = sk_tally(timeline, &timeline->peers[peer]);
-    uint32_t count = 0, told = 0;
+    const struct sk_reports *reports = search->reports;
+    const struct agreement *but = search->but;
+    struct sk_tally tally = sk_tally(search->timeline, &search->timeline->peers[peer]);
+    uint32_t first = search->count, told = 0;
     for (uint32_t i = reports->begins[peer]; i < reports->begins[peer + 1]; i++) {
         const struct sk_reports_line *line = &reports->lines[i];
         struct sk_span span;
         if (!lacked(&tally, line->left, &span))
             continue;
         told++;
-        double low = SK_MAX(line->at_s - span.until_ms / 1e3, low_s);
-        double high = SK_MIN(line->at_s - span.from_ms / 1e3, high_s);
-        if (low > high)
+        double low = SK_MAX(line->at_s - span.until_ms / 1e3, search->low_s);
+        double high = SK_MIN(line->at_s - span.from_ms / 1e3, search->high_s);
+        if (low > high || (but && low <= but->high_s && high >= but->low_s))
             continue;
-        edges[count++] = (struct edge){low, 1};
-        edges[count++] = (struct edge){high, -1};
+        search->edges[search->count++] = (struct edge){low, 1};
+        search->edges[search->count++] = (struct edge){high, -1};
     }
-    for (uint32_t i = 0; i < count; i++)
-        edges[i].step /= told;
-    return count;
+    for (uint32_t i = first; i < search->count; i++)
+        search->edges[i].step /= told;
 }
 
-static uint32_t collect(const struct sk_reports *reports, const struct sk_timeline *timeline,
-                        double low_s, double high_s, struct edge *edges)
+/* From the first to the last difference that as many clients allow as do anywhere, or up to `spare`
+ * fewer. */
+static struct agreement most_agree(struct search *search, const struct agreement *but, double spare)
 {
-    uint32_t count = 0;
-    for (uint32_t peer = 0; peer < timeline->peers_count; peer++)
-        if (reports->begins[peer] < reports->begins[peer + 1])
-            count += collect_peer(reports, timeline, peer, low_s, high_s, edges + count);
-    return count;
-}
-
-/* What as many clients as do anywhere allow, or all of them but one: any one may lie. */
-struct agreement {
-    double clients; /* 1: nothing is known */
-    double low_s, high_s;
-};
-
-static struct agreement agree(const struct sk_reports *reports, const struct sk_timeline *timeline,
-                              double low_s, double high_s, struct edge *edges)
-{
-    struct agreement most = {1, low_s, high_s};
-    uint32_t count = collect(reports, timeline, low_s, high_s, edges);
-    qsort(edges, count, sizeof *edges, by_time);
+    struct agreement most = {.low_s = NAN};
     double clients = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        clients += edges[i].step;
+    search->but = but;
+    search->count = 0;
+    for (uint32_t peer = 0; peer < search->timeline->peers_count; peer++)
+        if (search->reports->begins[peer] < search->reports->begins[peer + 1])
+            collect_peer(search, peer);
+    qsort(search->edges, search->count, sizeof *search->edges, by_time);
+    for (uint32_t i = 0; i < search->count; i++) {
+        clients += search->edges[i].step;
         most.clients = SK_MAX(most.clients, clients);
     }
-    if (most.clients <= 1 + ROUNDING)
-        return (struct agreement){1, low_s, high_s};
-    bool begun = false;
     clients = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        double before = clients, enough = most.clients - 1 - ROUNDING;
-        clients += edges[i].step;
-        if (!begun && clients >= enough) {
-            most.low_s = edges[i].at_s;
-            begun = true;
-        }
+    for (uint32_t i = 0; i < search->count; i++) {
+        double before = clients, enough = most.clients - spare - ROUNDING;
+        clients += search->edges[i].step;
+        if (isnan(most.low_s) && clients >= enough)
+            most.low_s = search->edges[i].at_s;
         if (before >= enough)
-            most.high_s = edges[i].at_s;
+            most.high_s = search->edges[i].at_s;
     }
     return most;
+}
+
+/* Any one client may lie: where all but one agree is allowed, too. Where what is said besides makes
+ * more than one client agree elsewhere, the clock was set in the middle. */
+static struct agreement agree(struct search *search, double low_s, double high_s)
+{
+    search->low_s = low_s;
+    search->high_s = high_s;
+    struct agreement most = most_agree(search, NULL, 1), other = most;
+    if (most.clients <= 1 + ROUNDING)
+        return (struct agreement){1, low_s, high_s};
+    for (int times = 0; times < SETTINGS; times++) {
+        other = most_agree(search, &most, 0);
+        if (other.clients <= 1 + ROUNDING)
+            return most;
+        most.low_s = SK_MIN(most.low_s, other.low_s);
+        most.high_s = SK_MAX(most.high_s, other.high_s);
+    }
+    return (struct agreement){most.clients, low_s, high_s};
 }
 
 static int align(struct sk_reports *reports, const struct sk_timeline *timeline, double skew_max_s)
@@ -349,12 +369,15 @@ static int align(struct sk_reports *reports, const struct sk_timeline *timeline,
     if (!edges)
         return SKEP_ERR_NOMEM;
     const struct sk_clock *clock = &reports->clock;
-    struct agreement most = agree(reports, timeline, clock->low_s, clock->high_s, edges);
+    struct search search = {.reports = reports, .timeline = timeline, .edges = edges};
+    struct agreement most = agree(&search, clock->low_s, clock->high_s);
     if (clock->announces) {
-        struct agreement anywhere = agree(reports, timeline, -skew_max_s, skew_max_s, edges);
+        struct agreement anywhere = agree(&search, -skew_max_s, skew_max_s);
         if (anywhere.clients > most.clients + ROUNDING)
             most = (struct agreement){anywhere.clients, SK_MIN(anywhere.low_s, clock->low_s),
                                       SK_MAX(anywhere.high_s, clock->high_s)};
+        else if (clock->set)
+            most = (struct agreement){1, clock->low_s, clock->high_s};
     }
     reports->aligned = most.clients > 1;
     reports->offset_s = (most.low_s + most.high_s) / 2;

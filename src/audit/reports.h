@@ -13,7 +13,8 @@
  * say from when until when that was so: each such announce gives an interval for the difference.
  * Each client has one vote, shared by its announces; within those bounds the differences are
  * allowed that have as many votes as any, or all but one: no one client makes the clock wrong.
- * Where more agree on one beyond the bounds, both are allowed.
+ * What other announces make more than one vote agree on is allowed too: the clock may have been
+ * set. Where more agree on one beyond the bounds, both are allowed.
  *
  * Memory: 48 bytes an announce, at most SK_REPORTS_MAX of them, SK_REPORTS_PEER_MAX a peer.
  */

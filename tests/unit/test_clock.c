@@ -384,24 +384,62 @@ static void test_forged_clocks_accuse_nobody(void **state)
     }
 }
 
-/* Where the pieces that clients lack say otherwise, and more of them, neither is relied on. */
-static void test_disagreement(void **state)
+/* Of the announces of two that count whole pieces those before the one of number `until` are logged
+ * before_s later, the others after_s. */
+static void log_two(struct world *world, double before_s, double after_s, int until)
 {
-    struct world world;
-    begin_audit(&world);
-    join(&world, 0, SEED, PIECES);
-    for (int piece = 10; piece < 90; piece++)
-        for (uint8_t n = LEECHER; n <= OTHER; n++) {
-            if (piece == 10)
-                join(&world, 0.5, n, 10);
-            gain(&world, n, (uint32_t)piece, (uint32_t)piece + 1, 0, (piece - 9) * 30 + 0.5);
-        }
     for (int k = 0; k <= 8; k++) {
         double at_s = 5 + k * PERIOD_S;
         uint64_t gained = (uint64_t)((at_s - 0.5) / 30) * PIECE;
         for (uint8_t n = LEECHER; n <= OTHER; n++)
-            say(&world, at_s - 70, n, 0, gained, SIZE - 10 * (uint64_t)PIECE - gained);
+            say(world, at_s + (k < until ? before_s : after_s), n, 0, gained,
+                SIZE - 10 * (uint64_t)PIECE - gained)
+                ->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
     }
+}
+
+/* They gain a piece every half minute. */
+static void begin_two(struct world *world, double before_s, double after_s, int until)
+{
+    begin_audit(world);
+    join(world, 0, SEED, PIECES);
+    for (uint32_t piece = 10; piece < 90; piece++)
+        for (uint8_t n = LEECHER; n <= OTHER; n++) {
+            if (piece == 10)
+                join(world, 0.5, n, 10);
+            gain(world, n, piece, piece + 1, 0, (piece - 9) * 30 + 0.5);
+        }
+    log_two(world, before_s, after_s, until);
+}
+
+static void test_a_clock_that_is_set_accuses_nobody(void **state)
+{
+    for (int until = 1; until <= 8; until++) {
+        for (int by_s = -110; by_s <= 110; by_s += 20) {
+            struct world world;
+            begin_two(&world, 0, by_s, until);
+            for (int k = 0; k <= 8; k++) {
+                ask(&world, TRACKER, k * PERIOD_S, ROUND_TRIP_S, k == 0, constant(k));
+                log_own(&world, k * PERIOD_S + 0.1 + (k < until ? 0 : by_s), k == 0, constant(k));
+            }
+            judge(&world, 2500);
+            assert_not_accused(&world, LEECHER);
+            assert_not_accused(&world, OTHER);
+            world.count = 0; /* nor without announces of ours, where half is by either clock */
+            log_two(&world, 0, by_s, 5);
+            judge(&world, 2500);
+            assert_not_accused(&world, LEECHER);
+            assert_not_accused(&world, OTHER);
+            end(&world);
+        }
+    }
+}
+
+/* Where the pieces that clients lack say otherwise, and more of them, neither is relied on. */
+static void test_disagreement(void **state)
+{
+    struct world world;
+    begin_two(&world, -70, -70, 0);
     announce_all(&world, 3, PERIOD_S, -1);
     judge(&world, 2500);
     const struct sk_reports *reports = &world.verdicts.reports;
@@ -452,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_the_clock_tells_lies),
         cmocka_unit_test(test_we_are_no_peer),
         cmocka_unit_test(test_forged_clocks_accuse_nobody),
+        cmocka_unit_test(test_a_clock_that_is_set_accuses_nobody),
         cmocka_unit_test(test_disagreement),
         cmocka_unit_test(test_one_liar_sets_no_clock),
     };
