@@ -5,8 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { CLASSES = 32 };
-
 static uint32_t window_of(uint64_t at_ns)
 {
     return (uint32_t)(at_ns / SK_DOWNLINK_WINDOW_NS) + 1;
@@ -66,19 +64,17 @@ static double find_level(const struct sk_downlink *downlink)
 /* Whether different numbers of peers made that level. */
 static bool is_varied(const struct sk_downlink *downlink, double level)
 {
-    uint32_t counts[CLASSES] = {0}, sure = 0;
+    double givers[SK_DOWNLINK_WINDOWS];
+    uint32_t count = 0;
     for (int i = 0; i < SK_DOWNLINK_WINDOWS; i++) {
         const struct sk_downlink_window *window = &downlink->windows[i];
-        if (!window->number || window->number == downlink->latest ||
-            fabs(window->bytes - level) > near(level))
-            continue;
-        double givers = (double)window->bytes * window->bytes / window->squares;
-        double class = log(SK_MAX(givers, 1.0)) / log(SK_DOWNLINK_CLASS);
-        counts[(int)SK_MIN(class, CLASSES - 1.0)]++;
+        if (window->number && window->number != downlink->latest &&
+            fabs(window->bytes - level) <= near(level))
+            givers[count++] = (double)window->bytes * window->bytes / window->squares;
     }
-    for (int i = 0; i < CLASSES; i++)
-        sure += counts[i] >= SK_DOWNLINK_SURE;
-    return sure >= 2;
+    qsort(givers, count, sizeof *givers, by_size);
+    return count >= 2 * SK_DOWNLINK_SURE &&
+           givers[count - SK_DOWNLINK_SURE] >= SK_DOWNLINK_VARIED * givers[SK_DOWNLINK_SURE - 1];
 }
 
 static bool is_most(const struct sk_downlink *downlink, double level)

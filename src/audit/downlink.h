@@ -8,8 +8,9 @@
  *
  *   1. these are SK_DOWNLINK_LEAST at least, and SK_DOWNLINK_SHARE of all that carried half as much
  *      or more;
- *   2. the effective number of givers differs among them: SK_DOWNLINK_SURE windows each in two
- *      classes of it, 1 to 1.5, to 2.25, and so on. A swarm's sum would follow the number;
+ *   2. the effective number of givers differs among them: SK_DOWNLINK_SURE windows have
+ *      SK_DOWNLINK_VARIED times as many as SK_DOWNLINK_SURE others. A swarm's sum would follow the
+ *      number;
  *   3. no SK_DOWNLINK_RUN windows in a row carried SK_DOWNLINK_MORE times as much. Single ones do:
  *      what a lost packet held back comes at once.
  *
@@ -30,7 +31,7 @@
 #define SK_DOWNLINK_SHARE 0.25
 #define SK_DOWNLINK_LEAST 6
 #define SK_DOWNLINK_SURE 2
-#define SK_DOWNLINK_CLASS 1.5
+#define SK_DOWNLINK_VARIED 1.5
 #define SK_DOWNLINK_RUN 12
 #define SK_DOWNLINK_MORE 1.25
 #define SK_DOWNLINK_FULL 0.75 /* of what the line carries, in the time of a probe */

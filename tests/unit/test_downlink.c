@@ -85,6 +85,17 @@ static void test_idlers(void **state)
     assert_false(is_full(6, 14));
 }
 
+/* One gives most, and small ones come and go: some 1.5 givers, by which nothing is bounded. */
+static void test_dominant(void **state)
+{
+    for (uint32_t t = 0; t < 200; t++)
+        for (uint32_t i = 0; i < 20; i++) {
+            uint64_t bytes = i ? 730 + (i + t / 20) % 3 * 50 : 65500;
+            sk_downlink_note(&downlink, &shares[i], bytes, t * SECOND / 20);
+        }
+    assert_false(is_full(1, 9));
+}
+
 /* A lost packet holds back what came after it, and all of that comes at once. */
 static void test_losses(void **state)
 {
@@ -140,7 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_full),         TEST(test_follows), TEST(test_elsewhere), TEST(test_alone),
         TEST(test_idlers),       TEST(test_losses),  TEST(test_more),      TEST(test_chance),
-        TEST(test_never_varied), TEST(test_forgets),
+        TEST(test_never_varied), TEST(test_forgets), TEST(test_dominant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
