@@ -207,9 +207,9 @@ static int load(struct sk_resume *resume, struct sk_bitfield *have, bool *ret_tr
     bool ours = pread(resume->fd, &head, sizeof head, 0) == sizeof head &&
                 memcmp(head.magic, resume->head.magic, sizeof head.magic) == 0 &&
                 memcmp(head.info_hash, resume->head.info_hash, sizeof head.info_hash) == 0;
-    if (!ours) {
+    if (!ours) { /* as long as nothing is said it stays so: the files were not looked at */
         *ret_trusted = false;
-        return begin(resume);
+        return 0;
     }
     int err = compare(resume, &head, &own, ret_trusted);
     memcpy(resume->head.files, head.files, sizeof head.files);

@@ -188,8 +188,6 @@ static void append(const struct folder *folder, const void *bytes, size_t n)
 
 static void test_round_trip(void **state)
 {
-    run(*state, "");
-    expect(*state, "", true);
     run(*state, "02");
     expect(*state, "02", true);
     expect(*state, "02", true);
@@ -220,6 +218,24 @@ static void test_killed(void **state)
     expect(*state, "02", true);
     run_killed(*state, "1");
     expect(*state, "012", true);
+}
+
+/* Files that nobody looked at, as the program ended before, are not known to hold nothing. */
+static void test_never_looked_at(void **state)
+{
+    const struct folder *folder = *state;
+    char named[PIECES + 1];
+    struct sk_resume *resume;
+    bool trusted;
+    run(folder, "");
+    assert_int_equal(begin(folder, boot, &resume, named, &trusted), 0);
+    assert_string_equal(named, "");
+    assert_false(trusted);
+    sk_resume_close(resume);
+    run_killed(folder, "");
+    assert_int_equal(begin(folder, boot, &resume, named, &trusted), 0);
+    assert_false(trusted);
+    sk_resume_close(resume);
 }
 
 static void test_torn_record(void **state)
@@ -408,6 +424,7 @@ int main(void)
         TEST(test_round_trip),
         TEST(test_reset),
         TEST(test_killed),
+        TEST(test_never_looked_at),
         TEST(test_torn_record),
         TEST(test_another_boot),
         TEST(test_untrusted_pieces_are_forgotten),
