@@ -355,6 +355,8 @@ static int with_runtime(struct sk_transfer *transfer, char **targets, size_t cou
         code = run(transfer);
     if (code)
         return code;
+    for (size_t i = 0; i < transfer->count; i++)
+        sk_transfer_why(&transfer->torrents[i], transfer->torrents[i].why);
     say_goodbye(transfer);
     code = sk_transfer_say_ends(transfer);
     return SK_MAX(code, transfer->left_out);

@@ -73,6 +73,7 @@ struct sk_transfer_torrent {
      * reached and the last one's reason, peers that were, what trackers say. */
     uint32_t known, opened, claims;
     char failure[SK_TRANSFER_TEXT_MAX], tracker_failure[SK_TRANSFER_TEXT_MAX];
+    char why[2 * SK_TRANSFER_TEXT_MAX]; /* at the end, while peers were still there */
 };
 
 struct sk_transfer_limits {

@@ -56,9 +56,9 @@ const char *sk_transfer_why(const struct sk_transfer_torrent *t,
     struct sk_downloader_status status;
     size_t size = 2 * SK_TRANSFER_TEXT_MAX;
     sk_downloader_status(t->downloader, &status);
-    bool metadata = t->stage == SK_TRANSFER_METADATA;
+    bool metadata = t->stage == SK_TRANSFER_METADATA, hashes = t->stage == SK_TRANSFER_HASHES;
     ret_text[0] = 0;
-    if (!metadata && has_web_seed(t)) {
+    if (!metadata && !hashes && has_web_seed(t)) { /* it gives neither */
         snprintf(ret_text, size, "a web seed is asked, and gives nothing yet");
         return ret_text;
     }
@@ -76,7 +76,7 @@ const char *sk_transfer_why(const struct sk_transfer_torrent *t,
         snprintf(ret_text, size, "no peer gave the metadata");
     else if (!status.peers)
         snprintf(ret_text, size, "all peers are gone");
-    else if (t->stage == SK_TRANSFER_HASHES)
+    else if (hashes)
         snprintf(ret_text, size, "no peer gave the hashes of its pieces");
     else if (!status.useful)
         snprintf(ret_text, size, "no peer has what is missing");
@@ -157,7 +157,9 @@ static void add_have(const struct sk_transfer *transfer, const struct end *end, 
 {
     char size[SK_UNITS_MAX], have[SK_UNITS_MAX], pieces[SK_UNITS_MAX], share[SK_UNITS_MAX];
     const char *is = end->status.received_bytes || transfer->limits.only_seed ? "is" : "was";
-    if (end->whole)
+    if (end->t->stage == SK_TRANSFER_HASHES || end->t->stage == SK_TRANSFER_CHECKING)
+        add(line, "what is in %.300s was not checked", transfer->directory);
+    else if (end->whole)
         add(line, "all of it (%s) %s in %.300s", sk_units_bytes((double)end->size, size), is,
             transfer->directory);
     else if (end->complete)
@@ -188,12 +190,20 @@ static const char *const stops[] = {[SK_TRANSFER_DONE] = "done",
                                     [SK_TRANSFER_INTERRUPTED] = "interrupted",
                                     [SK_TRANSFER_TIME] = "time is up"};
 
-/* Why nothing came, where nothing did. */
+/* Why nothing came, or what is there could not be looked at; NULL: no reason. */
+static const char *why(const struct end *end)
+{
+    const struct sk_transfer_torrent *t = end->t;
+    bool waits = t->stage == SK_TRANSFER_METADATA || t->stage == SK_TRANSFER_HASHES;
+    bool stuck = !end->complete && !end->status.received_bytes && t->stage != SK_TRANSFER_FAILED &&
+                 (waits || !t->transfer->limits.only_seed);
+    return stuck && *t->why ? t->why : NULL;
+}
+
 static void add_why(const struct end *end, char *line)
 {
-    char why[2 * SK_TRANSFER_TEXT_MAX];
-    if (!end->status.received_bytes && *sk_transfer_why(end->t, why))
-        add(line, "; %s", why);
+    if (why(end))
+        add(line, "; %s", why(end));
 }
 
 /* Who publishes them wants to know. */
@@ -217,8 +227,7 @@ static void say(const struct sk_transfer *transfer, const struct end *end)
     else
         add(line, "nothing came");
     add_came(end, line);
-    if (partial)
-        add_why(end, line);
+    add_why(end, line);
     sk_complain("%.200s: %s", sk_transfer_name(end->t), line);
     if (!partial || end->status.received_bytes) /* else it was said why */
         say_dropped(end);
@@ -287,10 +296,7 @@ static json_t *torrent_value(const struct end *end)
 {
     const struct sk_transfer_torrent *t = end->t;
     const struct sk_downloader_status *status = &end->status;
-    char why[2 * SK_TRANSFER_TEXT_MAX];
     bool known = skep_torrent_has_metadata(t->torrent);
-    bool stuck = !end->complete && !t->transfer->limits.only_seed && !status->received_bytes &&
-                 t->stage != SK_TRANSFER_FAILED && *sk_transfer_why(t, why);
     return json_pack(
         "{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:o, s:i, s:b, s:o, s:o}",
         "info_hash", t->hex, "name", text_value(skep_torrent_name(t->torrent)), "path",
@@ -300,8 +306,7 @@ static json_t *torrent_value(const struct end *end)
         "wasted", (json_int_t)status->wasted_bytes, "given", (json_int_t)t->given_bytes, "seconds",
         round(end->seconds * 1e6) / 1e6, "stage", sk_transfer_stages[t->stage], "pieces",
         known ? json_integer(end->pieces) : json_null(), "pieces_have", (int)end->have, "complete",
-        (int)end->complete, "reason", stuck ? text_value(why) : json_null(), "web_seeds",
-        web_seeds_value(t));
+        (int)end->complete, "reason", text_value(why(end)), "web_seeds", web_seeds_value(t));
 }
 
 static int print_json(const struct sk_transfer *transfer)

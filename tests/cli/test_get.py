@@ -163,6 +163,30 @@ def test_a_v2_link_onto_files_that_are_there():
         assert_same(source, here / "to")
 
 
+def test_stopped_before_peers_gave_the_hashes():
+    """What was not looked at is not said to be missing, nor remembered as such."""
+    with folder() as here, libtorrent(LEECH) as poor, libtorrent(SEED) as session:
+        source, torrent = make(here, "v2")
+        link = lt.make_magnet_uri(lt.torrent_info(str(torrent)))
+        shutil.copytree(source, here / "to")
+        decoded = lt.bdecode(torrent.read_bytes())
+        del decoded[b"piece layers"]
+        bare = here / "bare.torrent"
+        bare.write_bytes(lt.bencode(decoded))
+        join(poor, bare, here / "void", seed=False)
+        peer = f"--peer={LEECH}:{poor.listen_port()}"
+        for _ in range(2):
+            about = get(here, link, peer, "--time=3", code=PARTIAL)
+            assert about["stage"] == "hashes" and "was not checked" in about["stderr"], about
+            assert about["reason"] == "no peer gave the hashes of its pieces", about
+        seed = ["seed", link, here / "to", *quiet(), f"--state-dir={here}/state", "--time=3"]
+        for option, reason in (peer, "gave the hashes"), ("--no-dht", "no peer is known"):
+            assert reason in refused(NOTHING, *seed, option)
+        join(session, torrent, source, seed=True)
+        about = get(here, link, f"--peer={SEED}:{session.listen_port()}")
+        assert about["complete"] and not about["received"], about
+
+
 def test_to_libtorrent():
     with folder() as here, libtorrent(LEECH) as session:
         source, torrent = make(here)
