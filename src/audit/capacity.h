@@ -23,8 +23,11 @@
  * of ours come in a row and the mode lies at a k-th of the link. Nothing in our arrivals tells that
  * from a narrow link. And while a loss is repaired packets come in threes: the mode may lie at
  * three times the link's rate. So only where the peer paused is the interval two-sided; else `high`
- * is NAN and `low` what was delivered: the link carries at least that. A policer drops packets and
- * does not spread them: behind it the link's rate is seen, not the policer's.
+ * is NAN and `low` what was delivered: the link carries at least that. Even then `high` is that of
+ * the narrowest part of the way, which may be our line (audit/downlink.h), and too low where the
+ * peer let packets for several receivers go at once that a scheduler dealt out by turns, or where
+ * its system paces what it sends. A policer drops packets and does not spread them: behind it the
+ * link's rate is seen, not the policer's.
  */
 #ifndef SK_AUDIT_CAPACITY_H
 #define SK_AUDIT_CAPACITY_H

@@ -103,6 +103,8 @@ void sk_downlink_note(struct sk_downlink *downlink, struct sk_downlink_share *sh
     if (window->number != number) {
         *window = (struct sk_downlink_window){.number = number};
         downlink->latest = number;
+        uint32_t from = number - SK_MIN(number, (uint32_t)SK_DOWNLINK_SECOND);
+        downlink->most = SK_MAX(downlink->most, sum(downlink, from, number));
         look(downlink);
     }
     if (share->number != number)
@@ -118,4 +120,10 @@ bool sk_downlink_full(const struct sk_downlink *downlink, uint64_t from_ns, uint
     uint32_t from = window_of(from_ns) + 1, end = window_of(until_ns);
     return from < end && downlink->line_rate > 0 &&
            sum(downlink, from, end) >= SK_DOWNLINK_FULL * downlink->line_rate * (end - from);
+}
+
+bool sk_downlink_is_wider(const struct sk_downlink *downlink, double bytes_s)
+{
+    double seconds = SK_DOWNLINK_SECOND * (SK_DOWNLINK_WINDOW_NS / 1e9);
+    return downlink->most >= SK_DOWNLINK_WIDER * bytes_s * seconds;
 }

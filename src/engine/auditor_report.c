@@ -89,6 +89,8 @@ static void finish_rates(const struct sk_auditor *auditor, const struct sk_recor
         delivered.rate = capacity.rate = SK_RATE_UNKNOWN;
         delivered.how = capacity.how = "our down-link was full";
     }
+    if (!sk_downlink_is_wider(&auditor->downlink, capacity.rate.high))
+        capacity.rate.high = NAN; /* what spread its packets may have been our line */
     peer->delivered = delivered.rate;
     peer->delivered_how = delivered.how;
     peer->delivered_samples = delivered.samples;

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,6 +129,22 @@ static void test_chance(void **state)
     assert_false(is_full(0, 1));
 }
 
+/* It carries at least what came within a second; that a queue let go at once is no second. */
+static void test_is_wider(void **state)
+{
+    assert_false(sk_downlink_is_wider(&downlink, 1));
+    fill(0, 5, 1, 300000);
+    sk_downlink_note(&downlink, &shares[0], 100000, 5 * SECOND);
+    fill(6, 8, 2, 300000);
+    assert_false(sk_downlink_is_wider(&downlink, 300000));
+    assert_true(sk_downlink_is_wider(&downlink, 190000));
+    fill(8, 10, 2, 451000);
+    assert_true(sk_downlink_is_wider(&downlink, 300000));
+    fill(10, 200, 1, 1000);
+    assert_true(sk_downlink_is_wider(&downlink, 300000));
+    assert_false(sk_downlink_is_wider(&downlink, NAN));
+}
+
 static void test_never_varied(void **state)
 {
     fill(0, 20, 32, 1000000);
@@ -151,7 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_full),         TEST(test_follows), TEST(test_elsewhere), TEST(test_alone),
         TEST(test_idlers),       TEST(test_losses),  TEST(test_more),      TEST(test_chance),
-        TEST(test_never_varied), TEST(test_forgets), TEST(test_dominant),
+        TEST(test_never_varied), TEST(test_forgets), TEST(test_dominant),  TEST(test_is_wider),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
