@@ -103,7 +103,7 @@ void sk_downlink_note(struct sk_downlink *downlink, struct sk_downlink_share *sh
     if (window->number != number) {
         *window = (struct sk_downlink_window){.number = number};
         downlink->latest = number;
-        uint32_t from = number - SK_MIN(number, (uint32_t)SK_DOWNLINK_SECOND);
+        uint32_t from = number - SK_MIN(number, (uint32_t)SK_DOWNLINK_RUN);
         downlink->most = SK_MAX(downlink->most, sum(downlink, from, number));
         look(downlink);
     }
@@ -124,6 +124,6 @@ bool sk_downlink_full(const struct sk_downlink *downlink, uint64_t from_ns, uint
 
 bool sk_downlink_is_wider(const struct sk_downlink *downlink, double bytes_s)
 {
-    double seconds = SK_DOWNLINK_SECOND * (SK_DOWNLINK_WINDOW_NS / 1e9);
-    return downlink->most >= SK_DOWNLINK_WIDER * bytes_s * seconds;
+    double seconds = SK_DOWNLINK_RUN * (SK_DOWNLINK_WINDOW_NS / 1e9);
+    return downlink->most >= SK_DOWNLINK_MORE * bytes_s * seconds;
 }

@@ -14,8 +14,9 @@
  *   3. no SK_DOWNLINK_RUN windows in a row carried SK_DOWNLINK_MORE times as much. Single ones do:
  *      what a lost packet held back comes at once.
  *
- * A peer's packets may also have been spread by our line, full or not. What came within a second
- * shows that it carries so much at least, but for what a queue before it held back.
+ * A peer's packets may also have been spread by our line, full or not. What came in
+ * SK_DOWNLINK_RUN windows shows that it carries so much, but for what lost packets had held back:
+ * a peer's line is told from it where that is SK_DOWNLINK_MORE times as much.
  *
  * If the number never changes, a full line is not told from a sum of peers, and not called full.
  *
@@ -38,8 +39,6 @@
 #define SK_DOWNLINK_RUN 12
 #define SK_DOWNLINK_MORE 1.25
 #define SK_DOWNLINK_FULL 0.75 /* of what the line carries, in the time of a probe */
-#define SK_DOWNLINK_SECOND 4  /* windows, and how many times a rate comes in them where the line */
-#define SK_DOWNLINK_WIDER 1.5 /* is wider: a queue of half a second would feign that */
 
 struct sk_downlink_window {
     uint32_t number; /* of the window since time 0, + 1; 0 = none */
@@ -51,7 +50,7 @@ struct sk_downlink {
     struct sk_downlink_window windows[SK_DOWNLINK_WINDOWS];
     uint32_t latest;  /* window */
     double line_rate; /* bytes a window that the line carries; 0: never known to be full */
-    double most;      /* bytes that came in SK_DOWNLINK_SECOND windows */
+    double most;      /* bytes that came in SK_DOWNLINK_RUN windows in a row */
 };
 
 /* What one peer gave in the latest window in which it gave anything; all 0 at first. */
@@ -64,7 +63,8 @@ void sk_downlink_note(struct sk_downlink *downlink, struct sk_downlink_share *sh
                       uint64_t now_ns);
 /* Whether the line was full for most of that time; windows that have not ended do not count. */
 bool sk_downlink_full(const struct sk_downlink *downlink, uint64_t from_ns, uint64_t until_ns);
-/* Whether more has come through the line than that rate: it is not the line's. NAN: false. */
+/* Whether more than that rate has come through the line, so that it is not the line's; false for
+ * NAN. */
 bool sk_downlink_is_wider(const struct sk_downlink *downlink, double bytes_s);
 
 #endif
