@@ -211,6 +211,7 @@ static int look(struct trial *trial, double at_s, struct sk_verdicts *verdicts)
     struct sk_verdict_config config = sk_verdict_config_default();
     config.began_unix_s = SK_SWARM_UNIX_S;
     config.files = 1;
+    config.capacity_doubt = 1e-6; /* here they are those of the lines, but for an error */
     int err = grow_found(trial);
     for (size_t i = 0; i < trial->found_count && !err; i++) {
         const struct sk_swarm_client *client = sk_swarm_client(trial->truth.swarm, i);

@@ -20,9 +20,12 @@
 
 #define BIN_LEAST_MS 100
 #define BINS_MAX (1u << 20)
-#define BEGUN_MS 15000    /* a piece is begun so long before it is whole */
-#define UNDER_WAY_MS 5000 /* so long before it is whole most of a piece was asked for */
-#define FRESH_MS 30000    /* how much a source has to offer is counted so often */
+#define BEGUN_MS 15000 /* a piece is begun so long before it is whole */
+/* So long before it is whole most of a piece was asked for: for so many gains, as so many pieces
+ * are under way at a time; and 5 s at most. */
+#define UNDER_WAY_GAINS 6
+#define UNDER_WAY_MS 5000
+#define FRESH_MS 30000 /* how much a source has to offer is counted so often */
 #define NEIGHBOURS_MAX                                                                             \
     128 /* on average: with more, a piece's rarity is that in the whole swarm                      \
          */
@@ -312,16 +315,44 @@ static void change_links(struct scene *scene, uint32_t until_ms)
         change_link(scene, &scene->links[scene->links_next]);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* How long before its gains the median receiver asked for them. `scratch` is room for all peers. */
+static uint32_t under_way_ms(const struct sk_timeline *timeline, uint32_t *scratch)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < timeline->peers_count; i++) {
+        const struct sk_timeline_peer *peer = &timeline->peers[i];
+        uint32_t n = peer->gains_count;
+        if (n > UNDER_WAY_GAINS)
+            scratch[count++] = (peer->gains[n - 1].at_ms - peer->gains[0].at_ms) / (n - 1);
+    }
+    if (!count)
+        return UNDER_WAY_MS;
+    qsort(scratch, count, sizeof *scratch, by_size);
+    uint64_t ms = (uint64_t)UNDER_WAY_GAINS * scratch[count / 2];
+    return (uint32_t)SK_MIN(SK_MAX(ms, (uint64_t)BIN_LEAST_MS), (uint64_t)UNDER_WAY_MS);
+}
+
 /* When a source was asked for a piece depends on how long it takes it to give one. Who got the
  * piece itself in between may have been asked a bit later. */
 static int set_looks(struct scene *scene)
 {
     struct sk_flow_world *world = scene->world;
+    uint32_t *gaps_ms = sk_mem_alloc((world->peers + 1) * sizeof *gaps_ms);
+    if (!gaps_ms)
+        return SKEP_ERR_NOMEM;
+    uint32_t choice_ms = under_way_ms(world->timeline, gaps_ms);
+    sk_mem_free(gaps_ms);
     for (uint32_t i = 0; i < LOOKS; i++) {
         double back = i % 2 ? LATE_BACK : 1;
         scene->looks[i].speed = i / 2;
         scene->looks[i].back_ms =
-            i / 2 < SPEEDS ? (uint32_t)(1000 * back * (1u << i / 2)) : UNDER_WAY_MS;
+            i / 2 < SPEEDS ? (uint32_t)(1000 * back * (1u << i / 2)) : choice_ms;
         scene->looks[i].used = i / 2 == SPEEDS;
         scene->looks[i].walkers = sk_mem_calloc(world->peers + 1, sizeof(struct walker));
         if (!scene->looks[i].walkers)

@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* How much more than what came on average came in a turn of ours, where it was only our share of
  * the line: as a rule so many are served at a time. Set on audits of real clients
@@ -37,8 +38,10 @@ static bool *infer_downloads(const struct sk_timeline *timeline, struct sk_repor
             continue;
         seen->delivered = peer->delivered;
         /* What it gave us its line carries at least: no figure of what it can. Nor is one that is
-         * hardly more, without an upper bound: the share that a turn among many receivers left. */
-        bool least = isnan(peer->capacity.high) &&
+         * hardly more, of a peer that did not pause: the share that a turn among many receivers
+         * left. */
+        bool paused = peer->capacity_how && strcmp(peer->capacity_how, "trains") == 0;
+        bool least = !paused && isnan(peer->capacity.high) &&
                      !(peer->capacity.rate > SHARE_MOST * peer->delivered.rate);
         seen->capacity = least ? SK_RATE_UNKNOWN : peer->capacity;
         sk_download_estimate(timeline, index, &download);

@@ -21,6 +21,7 @@ struct sk_verdict_config sk_verdict_config_default(void)
         .partial_s = 900,
         .partial_pieces = 200,
         .waste_share = 0.05,
+        .capacity_doubt = SK_VERDICT_WEAK_DOUBT,
     };
 }
 
@@ -101,14 +102,25 @@ double sk_judge_under_way(const struct sk_judge *judge, const struct sk_tally *t
 
 /* ---- all checks of a peer ---- */
 
+/* How likely what a check rests on does not hold for a peer. */
+static double doubt(const struct sk_verdict_config *config, enum sk_verdict_check check)
+{
+    switch (check) {
+    case SK_CHECK_UPLOADED_CAPACITY:
+        return config->capacity_doubt;
+    case SK_CHECK_UPLOADED_FLOW:
+        return SK_VERDICT_WEAK_DOUBT;
+    default:
+        return SK_VERDICT_DOUBT;
+    }
+}
+
 /* Evidence of checks that depend on each other: their mean. */
-static double mean_value(const struct sk_verdict_peer *peer)
+static double mean_value(const struct sk_verdict_config *config, const struct sk_verdict_peer *peer)
 {
     double sum = 0;
-    for (size_t i = 0; i < SK_CHECK_COUNT; i++)
-        sum += sk_evidence_doubted(peer->findings[i].value, i == SK_CHECK_UPLOADED_FLOW
-                                                                ? SK_VERDICT_FLOW_DOUBT
-                                                                : SK_VERDICT_DOUBT);
+    for (enum sk_verdict_check check = 0; check < SK_CHECK_COUNT; check++)
+        sum += sk_evidence_doubted(peer->findings[check].value, doubt(config, check));
     return sum / SK_CHECK_COUNT;
 }
 
@@ -228,7 +240,7 @@ static int judge_all(struct sk_judge *judge, struct sk_verdict_sums *sums)
     /* Where nobody gave the metadata, no piece was seen: that is no evidence against anybody. */
     int err = judge->timeline->pieces ? check_all(judge, sums) : 0;
     for (uint32_t i = 0; i < peers; i++)
-        judge->peers[i].value = mean_value(&judge->peers[i]);
+        judge->peers[i].value = mean_value(judge->config, &judge->peers[i]);
     if (!err)
         err = discover(judge);
     for (uint32_t i = 0; i < peers && !err; i++)
@@ -240,7 +252,7 @@ static bool makes_sense(const struct sk_verdict_config *config)
 {
     return config->false_discovery > 0 && config->false_discovery < 1 && config->delay_s >= 0 &&
            config->have_delay_s >= 0 && config->partial_s >= 0 && config->waste_share > 0 &&
-           config->hidden_peers >= 0;
+           config->capacity_doubt > 0 && config->capacity_doubt < 1 && config->hidden_peers >= 0;
 }
 
 int sk_verdicts_init(struct sk_verdicts *verdicts, const struct sk_timeline *timeline,

@@ -63,6 +63,10 @@ struct sk_verdict_config {
     double waste_share;       /* of what is downloaded, twice or wrong, in an honest client */
     double hidden_peers;      /* that the audit never heard of (audit/hidden.h) */
     uint32_t files;           /* of the torrent; 0 = not known */
+    /* How likely the upper bound of a capacity is no bound of what a peer can upload. From packets
+     * that came to one receiver no more can be told than that it was bound once (a scheduler that
+     * deals out turns, a sender that paces itself): 1e-3. */
+    double capacity_doubt;
     const struct sk_upload_bound *uploads; /* by peer, from the flows; NULL = none */
 };
 struct sk_verdict_config sk_verdict_config_default(void);

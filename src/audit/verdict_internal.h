@@ -17,9 +17,9 @@
  */
 #define SK_VERDICT_LATE_S 15.0
 #define SK_VERDICT_LATE 0.03
-/* Flows err by more than their intervals say with some peers: they support a verdict, none rests on
- * them alone. */
-#define SK_VERDICT_FLOW_DOUBT 1e-3
+/* Flows err by more than their intervals say with some peers, and capacities may be none: they
+ * support a verdict, none rests on one of them alone. */
+#define SK_VERDICT_WEAK_DOUBT 1e-3
 
 /* How a client counts what it lacks: by whole pieces, or by the blocks of those under way too. */
 enum sk_counting { SK_COUNTING_UNSURE, SK_COUNTING_PIECES, SK_COUNTING_BLOCKS };

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define PATIENCE "12" /* seconds for peers that choke: a demonstration should not bore */
-#define WATCH "45"    /* seconds, where peers trade: what they gain and report comes bit by bit */
+#define WATCH "60"    /* seconds, where peers trade: what they gain and report comes bit by bit */
 #define DIRECTORY_MAX 200
 #define PATH_MAX_BYTES (DIRECTORY_MAX + 20)
 #define OUTPUT_MAX ((size_t)16 << 20)

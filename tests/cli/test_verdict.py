@@ -164,8 +164,10 @@ def test_our_own_announces_tell_the_clock():
         assert late["announces"] >= clock["announces"], (late, clock)
         nothing = run("verdict", f"--db={here}/audit.db", f"--reports={path}", "--clock-error=10",
                       "--format=json")
-        unknown = report(nothing.stdout)["clock"]
-        assert unknown == {"offset_s": 0, "error_s": 10, "announces": 0, "how": "assumed"}, unknown
+        # What our announces say is against that: nobody is judged by either.
+        wide = report(nothing.stdout)["clock"]
+        low, high = wide["offset_s"] - wide["error_s"], wide["offset_s"] + wide["error_s"]
+        assert low <= 0 and high >= 47 and wide["announces"] >= 2, wide
 
 
 def test_files_are_looked_at_before_the_audit():

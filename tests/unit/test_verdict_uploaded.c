@@ -44,8 +44,10 @@ static void say_uploads(struct world *world, uint8_t n, uint64_t bytes, int each
     }
 }
 
+/* What its line carries, surely. */
 static void set_capacity(struct world *world, uint8_t n, double rate)
 {
+    world->config.capacity_doubt = 1e-6;
     world->timeline.peers[index_of(world, n)].capacity =
         (struct sk_rate){rate, rate / 1.2, rate * 1.2};
 }
@@ -70,6 +72,23 @@ static void test_capacity(void **state)
             assert_clear(&world, SEED);
         end(&world);
     }
+}
+
+/* A peer that paced what it sent to us, or whose line was dealt out by turns, has a capacity that
+ * is too low, however often it announces: that alone accuses nobody, nor clears it. */
+static void test_capacity_doubted(void **state)
+{
+    struct world world;
+    begin_trade(&world);
+    world.config.hidden_peers = 1e6;
+    set_capacity(&world, SEED, 100000);
+    world.config.capacity_doubt = sk_verdict_config_default().capacity_doubt;
+    say_uploads(&world, SEED, (uint64_t)5 * 100000 * PERIOD_S, 1);
+    judge(&world, END_S);
+    assert_int_equal(verdict(&world, SEED)->findings[SK_CHECK_UPLOADED_CAPACITY].against, 8);
+    assert_int_equal(verdict(&world, SEED)->result, SK_VERDICT_CANNOT_TELL);
+    assert_int_equal(verdict(&world, SEED)->why, SK_WHY_WEAK);
+    end(&world);
 }
 
 /* A full line, known well, and an announce each minute, of which three come 15 s late (BEP 15): as
@@ -457,6 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_capacity_doubted),
         cmocka_unit_test(test_capacity_late),
         cmocka_unit_test(test_capacity_at_least),
         cmocka_unit_test(test_lost_announce),
