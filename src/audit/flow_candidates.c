@@ -237,7 +237,8 @@ struct scene {
     uint16_t *rarity;          /* how many hold each piece */
     struct link_change *links; /* where local */
     uint32_t links_count, links_next;
-    bool *linked; /* of each pair */
+    /* Whom each source is connected to now: as many of the places in `outgoing`. */
+    uint32_t *receivers, *receivers_count;
     uint64_t *rare, *tied, *wanted;
     uint32_t *busy, busy_count; /* words in which anything is rare or tied */
     uint8_t *equal;             /* scratch: a byte a piece */
@@ -257,7 +258,8 @@ static void scene_deinit(struct scene *scene)
     sk_mem_free(scene->begun);
     sk_mem_free(scene->rarity);
     sk_mem_free(scene->links);
-    sk_mem_free(scene->linked);
+    sk_mem_free(scene->receivers);
+    sk_mem_free(scene->receivers_count);
     sk_mem_free(scene->rare);
     sk_mem_free(scene->tied);
     sk_mem_free(scene->wanted);
@@ -290,10 +292,21 @@ static void hold(struct scene *scene, uint32_t peer, uint32_t piece)
         scene->rarity[piece] += scene->rarity[piece] < UINT16_MAX;
         return;
     }
-    for (uint32_t k = world->outgoing[peer]; k < world->outgoing[peer + 1]; k++) {
-        uint32_t e = world->by_source[k];
-        scene->rarity[(size_t)world->pairs[e].to * scene->pieces + piece] += scene->linked[e];
-    }
+    const uint32_t *receivers = scene->receivers + world->outgoing[peer];
+    for (uint32_t k = 0; k < scene->receivers_count[peer]; k++)
+        scene->rarity[(size_t)receivers[k] * scene->pieces + piece]++;
+}
+
+static void change_receivers(struct scene *scene, const struct sk_flow_pair *pair, bool begins)
+{
+    uint32_t *receivers = scene->receivers + scene->world->outgoing[pair->from], k = 0;
+    uint32_t *count = &scene->receivers_count[pair->from];
+    while (k < *count && receivers[k] != pair->to)
+        k++;
+    if (begins && k == *count)
+        receivers[(*count)++] = pair->to;
+    else if (!begins && k < *count)
+        receivers[k] = receivers[--*count];
 }
 
 static void change_link(struct scene *scene, const struct link_change *link)
@@ -302,7 +315,7 @@ static void change_link(struct scene *scene, const struct link_change *link)
     const uint64_t *held = words_of(scene, scene->held, pair->from);
     uint16_t *rarity = scene->rarity + (size_t)pair->to * scene->pieces;
     uint16_t one = link->begins ? 1 : UINT16_MAX; /* which takes one off */
-    scene->linked[link->pair] = link->begins;
+    change_receivers(scene, pair, link->begins);
     for (uint32_t p = 0; p < scene->pieces; p++)
         rarity[p] = (uint16_t)(rarity[p] + (held[p / 64] >> (p % 64) & 1) * one);
 }
@@ -385,8 +398,9 @@ static int scene_init(struct scene *scene, struct sk_flow_world *world)
     scene->rarity = sk_mem_calloc((scene->local ? n : 1) * (size_t)pieces, sizeof *scene->rarity);
     if (scene->local) {
         scene->links = list_links(world, &scene->links_count);
-        scene->linked = sk_mem_calloc(world->pairs_count + 1, sizeof *scene->linked);
-        if (!scene->links || !scene->linked)
+        scene->receivers = sk_mem_calloc(world->pairs_count + 1, sizeof *scene->receivers);
+        scene->receivers_count = sk_mem_calloc(n + 1, sizeof *scene->receivers_count);
+        if (!scene->links || !scene->receivers || !scene->receivers_count)
             return SKEP_ERR_NOMEM;
     }
     scene->rare = sk_mem_calloc(scene->words, sizeof *scene->rare);
