@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/order.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,12 +286,6 @@ static void run_searches(struct sk_sim_items *items, uint32_t count, double rate
 
 /* ---- counting ---- */
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void count_round_trips(struct sk_sim_items *items, uint64_t rtt_ns)
 {
     struct sk_sim_outcome *outcome = &items->outcome;
@@ -302,7 +297,7 @@ static void count_round_trips(struct sk_sim_items *items, uint64_t rtt_ns)
         if (search->over && search->value_ns && (search->is_true || search->is_put))
             trips[n++] = (double)(search->value_ns - search->started_ns) / (double)rtt_ns;
     }
-    qsort(trips, n, sizeof *trips, compare);
+    qsort(trips, n, sizeof *trips, sk_order_doubles);
     if (n) {
         outcome->round_trips_median = trips[n / 2];
         outcome->round_trips_99 = trips[SK_MIN(n * 99 / 100, n - 1)];

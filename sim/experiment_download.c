@@ -2,6 +2,7 @@
 #include "audit/download.h"
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "sim/experiment.h"
 
 #include <skep/err.h>
@@ -125,12 +126,6 @@ static void judge(const struct world *world, size_t i, double drop, struct resul
         download.rate.low * seconds <= truth && truth <= download.rate.high * seconds;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double percent(double part, double whole)
 {
     return whole ? 100 * part / whole : NAN;
@@ -150,7 +145,7 @@ static void print(struct sk_sim_report *report, double drop, struct result *resu
         snprintf(name, sizeof name, "%s_hid_%%", names[kind]);
         sk_sim_report_number(report, name, percent(result->hidden[kind], result->clients[kind]), 2);
     }
-    qsort(result->errors, result->rates, sizeof *result->errors, compare_doubles);
+    qsort(result->errors, result->rates, sizeof *result->errors, sk_order_doubles);
     sk_sim_report_number(report, "off_%", percent(result->off, result->moved), 2);
     sk_sim_report_number(report, "median_%",
                          result->rates ? 100 * result->errors[result->rates / 2] : NAN, 2);

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "sim/experiment.h"
 
 #include <skep/err.h>
@@ -158,12 +159,6 @@ static double truth(const struct trial *trial, uint32_t from, uint32_t to)
     return a == UNKNOWN || b == UNKNOWN ? 0 : (double)sk_swarm_flow(trial->swarm, a, b);
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Half the sum of differences over what moved; pairs that have no edge count with what they had. */
 static void score_edges(const struct trial *trial, const struct sk_flows *flows, double *given,
                         struct score *score)
@@ -206,7 +201,7 @@ static int score_flows(const struct trial *trial, const struct sk_flows *flows, 
             errors[count++] = fabs(upload->bytes - given[i]) / given[i];
             held += upload->low <= given[i] && given[i] <= upload->high;
         }
-        qsort(errors, count, sizeof *errors, compare);
+        qsort(errors, count, sizeof *errors, sk_order_doubles);
         score->upload_error = count ? 100 * errors[count / 2] : NAN;
         score->uploads_held = count ? 100.0 * held / count : NAN;
     }

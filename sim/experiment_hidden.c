@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "sim/crowd.h"
 #include "sim/experiment.h"
 
@@ -236,16 +237,10 @@ static void judge(const struct draw *draw, struct sums *sums)
     sums->width += (hidden.high - hidden.low) / peers;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void print(struct sk_sim_report *report, const char *kind, uint32_t peers, struct sums *sums)
 {
     double runs = sums->runs;
-    qsort(sums->errors, sums->runs, sizeof *sums->errors, compare);
+    qsort(sums->errors, sums->runs, sizeof *sums->errors, sk_order_doubles);
     sk_sim_report_text(report, "lists", kind);
     sk_sim_report_number(report, "peers", peers, 0);
     sk_sim_report_number(report, "runs", runs, 0);

@@ -5,6 +5,7 @@
 #include "audit/verdict.h"
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "sim/experiment.h"
 #include "sim/reports_truth.h"
 
@@ -369,12 +370,6 @@ static int run_swarm(struct trial *trial)
 
 /* ---- the table ---- */
 
-static int by_number(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double share(double part, double whole)
 {
     return whole > 0 ? 100 * part / whole : NAN;
@@ -387,7 +382,7 @@ static double quantile(const double *sorted, uint32_t count, double share)
 
 static void print_uploads(struct sk_sim_report *report, struct row *row)
 {
-    qsort(row->ratios, row->ratios_count, sizeof *row->ratios, by_number);
+    qsort(row->ratios, row->ratios_count, sizeof *row->ratios, sk_order_doubles);
     sk_sim_report_number(report, "above", row->above, 0);
     sk_sim_report_number(report, "above_in_6_%", share(row->above_few, row->above), 1);
     sk_sim_report_number(report, "above_oracle_%", share(row->above_oracle, row->above), 1);
@@ -405,7 +400,7 @@ static void print_uploads(struct sk_sim_report *report, struct row *row)
 static void print_row(struct sk_sim_report *report, const struct place *place, const char *name,
                       struct row *row)
 {
-    qsort(row->delays, row->delays_count, sizeof *row->delays, by_number);
+    qsort(row->delays, row->delays_count, sizeof *row->delays, sk_order_doubles);
     sk_sim_report_text(report, "swarm", place->name);
     sk_sim_report_text(report, "reports", name);
     sk_sim_report_number(report, "clients", row->clients, 0);

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "base/prng.h"
 
 #include <stdlib.h>
@@ -23,12 +24,6 @@ static int compare_rates(const void *a, const void *b)
 static int compare_bytes(const void *a, const void *b)
 {
     double x = ((const struct sample *)a)->bytes, y = ((const struct sample *)b)->bytes;
-    return (x > y) - (x < y);
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
@@ -135,7 +130,7 @@ static struct sk_rate bootstrap(const struct sample *samples, uint32_t n)
             weights[sk_prng_below(&prng, count)]++;
         medians[r] = median(few, count, weights);
     }
-    qsort(medians, RESAMPLES, sizeof *medians, compare_doubles);
+    qsort(medians, RESAMPLES, sizeof *medians, sk_order_doubles);
     double rate = median(samples, n, NULL), least = SK_CAPACITY_LEAST * rate;
     double low = medians[RESAMPLES / 40], high = medians[RESAMPLES - 1 - RESAMPLES / 40];
     return (struct sk_rate){.rate = rate,

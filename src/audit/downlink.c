@@ -1,6 +1,7 @@
 #include "audit/downlink.h"
 
 #include "base/assert.h"
+#include "base/order.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,12 +29,6 @@ static double sum(const struct sk_downlink *downlink, uint32_t from, uint32_t en
     return bytes;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double near(double level)
 {
     return SK_DOWNLINK_NEAR * level + SK_DOWNLINK_PACKET;
@@ -47,7 +42,7 @@ static double find_level(const struct sk_downlink *downlink)
     for (int i = 0; i < SK_DOWNLINK_WINDOWS; i++)
         if (downlink->windows[i].number && downlink->windows[i].number != downlink->latest)
             list[count++] = downlink->windows[i].bytes;
-    qsort(list, count, sizeof *list, by_size);
+    qsort(list, count, sizeof *list, sk_order_doubles);
     for (uint32_t i = 0, end = 0; i < count; i++) {
         while (end < count && list[end] <= list[i] + 2 * near(list[i]))
             end++;
@@ -72,7 +67,7 @@ static bool is_varied(const struct sk_downlink *downlink, double level)
             fabs(window->bytes - level) <= near(level))
             givers[count++] = (double)window->bytes * window->bytes / window->squares;
     }
-    qsort(givers, count, sizeof *givers, by_size);
+    qsort(givers, count, sizeof *givers, sk_order_doubles);
     return count >= 2 * SK_DOWNLINK_SURE &&
            givers[count - SK_DOWNLINK_SURE] >= SK_DOWNLINK_VARIED * givers[SK_DOWNLINK_SURE - 1];
 }

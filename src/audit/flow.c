@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 
 #include <skep/err.h>
 
@@ -39,12 +40,6 @@ static void world_deinit(struct sk_flow_world *world)
     sk_mem_free(world->choices);
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Where a capacity is not known: the middle one of those that are. */
 static int guess_capacities(struct sk_flow_world *world)
 {
@@ -59,7 +54,7 @@ static int guess_capacities(struct sk_flow_world *world)
         if (world->capacity_known[i])
             known[count++] = rate;
     }
-    qsort(known, count, sizeof *known, compare_doubles);
+    qsort(known, count, sizeof *known, sk_order_doubles);
     for (uint32_t i = 0; i < world->peers; i++)
         if (!world->capacity_known[i])
             world->capacity_bytes_s[i] = count ? known[count / 2] : CAPACITY_ANY;

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 
 #include <skep/err.h>
 
@@ -328,12 +329,6 @@ static void change_links(struct scene *scene, uint32_t until_ms)
         change_link(scene, &scene->links[scene->links_next]);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* How long before its gains the median receiver asked for them. `scratch` is room for all peers. */
 static uint32_t under_way_ms(const struct sk_timeline *timeline, uint32_t *scratch)
 {
@@ -346,7 +341,7 @@ static uint32_t under_way_ms(const struct sk_timeline *timeline, uint32_t *scrat
     }
     if (!count)
         return UNDER_WAY_MS;
-    qsort(scratch, count, sizeof *scratch, by_size);
+    qsort(scratch, count, sizeof *scratch, sk_order_u32);
     uint64_t ms = (uint64_t)UNDER_WAY_GAINS * scratch[count / 2];
     return (uint32_t)SK_MIN(SK_MAX(ms, (uint64_t)BIN_LEAST_MS), (uint64_t)UNDER_WAY_MS);
 }

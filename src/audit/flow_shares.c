@@ -98,8 +98,8 @@ static void rescale(struct scaling *scaling)
         float limit = (float)(world->capacity_bytes_s[i] * scaling->slot_ms / 1e3);
         float *factor = scaling->factor + i * (size_t)scaling->slots;
         float *sent = scaling->sent + i * (size_t)scaling->slots;
-        /* Who is not watched can seem to have held anything: the usual capacity limits it. One that
-         * is not known may be any; a seed's is more than all others'. */
+        /* A capacity that is not known may be any. But who is not watched can seem to have held
+         * anything, so that the usual one limits it. */
         bool limited = world->capacity_known[i] || world->blind[i];
         for (uint32_t s = 0; s < scaling->slots; s++) {
             float times = sent[s] > 0 ? limit / sent[s] : 1;

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 
 #include <stdlib.h>
 
@@ -163,12 +164,6 @@ static double median_slope(const struct curve *curve, const int *steps, size_t n
     return slopes[i].bytes_s;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /*
  * The slope from `start` on, in two passes. What a lost packet holds back is counted late, and so
  * is what comes in lumps; nothing is counted early. So the second pass takes the half of the steps
@@ -188,7 +183,7 @@ static double upper_slope(const struct curve *curve, int start)
     double slope = median_slope(curve, steps, n, slopes);
     for (size_t i = 0; i < n; i++)
         above[i] = sorted[i] = curve->bytes[steps[i]] - slope * (double)i * curve->step_s;
-    qsort(sorted, n, sizeof *sorted, compare_doubles);
+    qsort(sorted, n, sizeof *sorted, sk_order_doubles);
     for (size_t i = 0; i < n; i++)
         if (above[i] >= sorted[n / 2])
             steps[kept++] = steps[i];

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 
 #include <skep/err.h>
 
@@ -44,12 +45,6 @@ static struct beside compare(const struct sk_judge *judge, uint32_t peer)
     return beside;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Where most reports lie among the deviations, and how far they stray: the flows' own error, as
  * long as most peers are honest. */
 struct error {
@@ -65,12 +60,12 @@ static struct error learn(double *list, uint32_t count)
     struct error error = {.stray = 1, .most = 1};
     if (count < SWARM_LEAST)
         return error;
-    qsort(list, count, sizeof *list, by_size);
+    qsort(list, count, sizeof *list, sk_order_doubles);
     error.middle = list[count / 2];
     double high = (list[(uint32_t)(HIGH_SHARE * (count - 1))] - error.middle) / HIGH_Z;
     for (uint32_t i = 0; i < count; i++)
         list[i] = fabs(list[i] - error.middle);
-    qsort(list, count, sizeof *list, by_size);
+    qsort(list, count, sizeof *list, sk_order_doubles);
     error.stray = NORMAL_MAD * list[count / 2];
     error.most = SK_MAX(SK_MAX(high, error.stray), 1.0);
     error.learned = true;

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 
 #include <skep/err.h>
 
@@ -238,12 +239,6 @@ void sk_judge_tells(struct sk_judge *judge, uint32_t index)
     judge->tells[index] = peer->has_first && !peer->shrank && !more && speaks;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* What a client that counts blocks had of pieces under way, bytes; NAN where it cannot be said. */
 static double under_way(const struct sk_judge *judge, const struct sk_tally *tally,
                         const struct sk_reports_line *line)
@@ -271,7 +266,7 @@ int sk_judge_partial(struct sk_judge *judge)
                 sizes[count++] = size;
         }
     }
-    qsort(sizes, count, sizeof *sizes, by_size);
+    qsort(sizes, count, sizeof *sizes, sk_order_doubles);
     if (count >= UNDER_WAY_LEAST) {
         double usual = sizes[(uint32_t)(UNDER_WAY_SHARE * (count - 1))];
         judge->partial = SK_MIN(judge->partial, UNDER_WAY_TIMES * usual + timeline->piece_size);

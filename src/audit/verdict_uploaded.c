@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/order.h"
 
 #include <skep/err.h>
 
@@ -584,12 +585,6 @@ static void judge_peer(struct swarm *swarm, uint32_t index)
 
 /* ---- all peers ---- */
 
-static int by_rate(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* What one of those that gain much gains a second. */
 static int find_busy(struct swarm *swarm)
 {
@@ -607,7 +602,7 @@ static int find_busy(struct swarm *swarm)
         if (seconds > 0)
             rates[count++] = (bytes + swarm->judge->padded) / seconds;
     }
-    qsort(rates, count, sizeof *rates, by_rate);
+    qsort(rates, count, sizeof *rates, sk_order_doubles);
     swarm->busy_bytes_s = count ? rates[(uint32_t)ceil(BUSY_SHARE * (count - 1))] : INFINITY;
     sk_mem_free(rates);
     return 0;

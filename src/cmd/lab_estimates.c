@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "base/text.h"
 #include "cmd/lab_document.h"
 #include "cmd/table.h"
@@ -174,19 +175,13 @@ static void add_row(struct estimates *e, const json_t *peer, const json_t *seen)
 
 /* ---- in sum ---- */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void write_errors(const struct estimates *e, const char *what, struct errors *errors,
                          struct sk_buf *out)
 {
     char line[LINE_MAX];
     if (!errors->count)
         return;
-    qsort(errors->list, errors->count, sizeof *errors->list, compare_doubles);
+    qsort(errors->list, errors->count, sizeof *errors->list, sk_order_doubles);
     snprintf(line, sizeof line, "%s: median error %.1f %%; the truth is in %u of %u intervals",
              what, 100 * errors->list[errors->count / 2], errors->held, errors->count);
     sk_ink_wrap(e->screen, SK_INK_PLAIN, line, 0, out);

@@ -1,6 +1,7 @@
 #include "proto/dht/density.h"
 
 #include "base/assert.h"
+#include "base/order.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,21 +14,9 @@
 #define ZONES_MIN 8         /* fewer say nothing about which stand out */
 #define DISPERSION_MIN 1.25 /* a few dozen zones that differ less are no proof of evenness */
 
-static int compare_u32(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static int compare_double(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static double median_u32(uint32_t *values, uint32_t count)
 {
-    qsort(values, count, sizeof *values, compare_u32);
+    qsort(values, count, sizeof *values, sk_order_u32);
     return (values[(count - 1) / 2] + (double)values[count / 2]) / 2;
 }
 
@@ -166,7 +155,7 @@ double sk_dht_density_guess(double *distances, size_t count, unsigned k)
 {
     if (!count)
         return 0;
-    qsort(distances, count, sizeof *distances, compare_double);
+    qsort(distances, count, sizeof *distances, sk_order_doubles);
     double median = (distances[(count - 1) / 2] + distances[count / 2]) / 2;
     /* The distance times the number of nodes is gamma distributed with shape k: its median. */
     return median > 0 ? (k - 1.0 / 3) / median : 0;
