@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-#define PIECES 29
+#define PIECES 125 /* more gains than one of the sums of their bytes has */
 #define PIECE 16384
 #define PADDING (3 * PIECE - 100) /* of it files have pads, which pieces say or not */
 #define SIZE (PIECES * PIECE - PADDING)
@@ -37,7 +37,7 @@ static struct sk_bytes short_pieces(const uint8_t data[8])
     uint32_t rest = PADDING, piece = 0;
     for (uint32_t i = 0; i < SHORT_MAX; i++) {
         uint32_t lacking = i + 1 < SHORT_MAX ? PIECE / 256 * (data[4 + i] + 1u) : rest;
-        piece += data[3] >> 2 * i & 3;
+        piece += (data[3] >> 2 * i & 3) * 8;
         rest -= SK_MIN(lacking, rest);
         sk_put_u32(list + (size_t)i * SK_TIMELINE_SHORT_BYTES, piece++);
         sk_put_u32(list + (size_t)i * SK_TIMELINE_SHORT_BYTES + 4, PIECE - lacking);
@@ -45,6 +45,16 @@ static struct sk_bytes short_pieces(const uint8_t data[8])
     if (data[7] == 0xff) /* not sorted */
         sk_put_u32(list, data[2]);
     return sk_bytes(list, data[7] == 0xfe ? data[2] % sizeof list : sizeof list);
+}
+
+/* Four bytes again and again, or a size that does not fit. */
+static struct sk_bytes bitfield(const uint8_t data[8])
+{
+    static uint8_t bits[(PIECES + 7) / 8];
+    for (size_t i = 0; i < sizeof bits; i++)
+        bits[i] = data[4 + i % 4];
+    bits[sizeof bits - 1] &= data[3] & 0x40 ? 0xff : 0xf8;
+    return sk_bytes(bits, data[3] & 0x80 ? sizeof bits - 1 : sizeof bits);
 }
 
 static struct sk_observation observation(const uint8_t data[8])
@@ -60,7 +70,7 @@ static struct sk_observation observation(const uint8_t data[8])
                                 .b = data[6] & 1,
                                 .c = data[7]};
     if (it.kind == SK_OBS_BITFIELD)
-        it.bytes = sk_bytes(data + 4, data[3] & 0x80 ? 3 : 4);
+        it.bytes = bitfield(data);
     else if (it.kind == SK_OBS_SHORT_PIECES)
         it.bytes = short_pieces(data);
     else
