@@ -82,15 +82,15 @@ static void choose(struct arguments *arguments, struct argp_state *state, const 
             arguments->experiment = *list;
     if (!arguments->experiment)
         argp_error(state, "'%s': no such experiment", arg);
-    bool json = arguments->options.json;
     arguments->options = arguments->experiment->defaults;
-    arguments->options.json = json;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
     struct sk_sim_options *options = &arguments->options;
+    if (key >= KEY_NODES && key <= KEY_JSON && !arguments->experiment)
+        argp_error(state, "options follow the experiment that they are of");
     const struct {
         int key;
         double *real;

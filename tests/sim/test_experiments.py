@@ -43,5 +43,12 @@ def test_a_swarm_moves_what_its_limits_let_through():
     assert run(*small, "--join", 0.5)["peers"] > 40
 
 
+def test_an_option_that_would_change_nothing_is_refused():
+    """Defaults are those of the experiment, which is not known yet."""
+    for words in (["--seed=5", "swarm"], ["dht", "--nodes=100", "size"]):
+        done = subprocess.run([SKEP_SIM, *words], capture_output=True, timeout=60, check=False)
+        assert done.returncode == 64 and b"follow the experiment" in done.stderr, done
+
+
 if __name__ == "__main__":
     raise SystemExit(tap.main(globals()))
