@@ -18,16 +18,28 @@ double sk_evidence_counts(uint32_t said, uint32_t against, double fault)
     return sum;
 }
 
+/* The alternatives: so many times the mean. */
+static const double times[] = {1.5, 2, 4, 8, 16, 32, 64};
+
 double sk_evidence_events(double events, double mean)
 {
     /* The likelihood ratio of a larger mean is a supermartingale under any smaller one. */
-    static const double times[] = {1.5, 2, 4, 8, 16, 32, 64};
     double sum = 0;
     if (!(events > 0))
         events = 0;
     for (size_t i = 0; i < SK_ARRAY_LEN(times); i++)
         sum += exp(SK_MIN(events * log(times[i]) - (times[i] - 1) * mean, 700.0));
     return sum / SK_ARRAY_LEN(times);
+}
+
+double sk_evidence_events_most(double value, double mean)
+{
+    SK_ASSERT(value > 1);
+    /* Where no ratio is above `value`, nor is their mean. */
+    double most = INFINITY;
+    for (size_t i = 0; i < SK_ARRAY_LEN(times); i++)
+        most = SK_MIN(most, (log(value) + (times[i] - 1) * mean) / log(times[i]));
+    return most;
 }
 
 double sk_evidence_deviation(double z)

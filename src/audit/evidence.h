@@ -27,6 +27,8 @@ double sk_evidence_counts(uint32_t said, uint32_t against, double fault);
  * not be whole. Mixture of the alternatives 1.5, 2, 4, ... 64 times the mean.
  */
 double sk_evidence_events(double events, double mean);
+/* The most events whose value is below `value`, a little fewer. value > 1. */
+double sk_evidence_events_most(double value, double mean);
 
 /* A deviation of z standard errors upwards, where an honest one is normal with a mean of 0 or less:
  * mixture of the alternatives 2, 3, 4, 6, 8. */

@@ -278,13 +278,15 @@ int sk_verdicts_init(struct sk_verdicts *verdicts, const struct sk_timeline *tim
         .padded = timeline->bytes ? (double)sk_timeline_padding(timeline) : 0,
         .peers = verdicts->peers,
         .tells = sk_mem_calloc(peers, sizeof *judge.tells),
+        .keeps = sk_mem_calloc(peers, sizeof *judge.keeps),
         .counting = sk_mem_calloc(peers, sizeof *judge.counting),
         .uploads = sk_mem_calloc(peers, sizeof *judge.uploads),
     };
-    err = judge.peers && judge.tells && judge.counting && judge.uploads
+    err = judge.peers && judge.tells && judge.keeps && judge.counting && judge.uploads
               ? judge_all(&judge, &verdicts->sums)
               : SKEP_ERR_NOMEM;
     sk_mem_free(judge.tells);
+    sk_mem_free(judge.keeps);
     sk_mem_free(judge.counting);
     sk_mem_free(judge.uploads);
     if (err)

@@ -12,7 +12,7 @@
  * What cannot be seen is not held against anybody: HAVEs that are not told, super-seeding, time in
  * which we were not connected, a counter from before the audit.
  *
- * Memory: 48 bytes an announce, about 500 bytes a peer, 40 bytes a link. Time: a look at each gain
+ * Memory: 96 bytes an announce, about 500 bytes a peer, 40 bytes a link. Time: a look at each gain
  * of each peer that is linked to one that reports, and some at each of its announces, as long as
  * these are at most SK_VERDICT_LOOKS_MAX; beyond that others' gains count whatever piece they are,
  * and of many announces of a peer some are stepped over. Where thousands report and nobody tells

@@ -164,8 +164,10 @@ static void see_before(struct run *run, const struct sk_reports_line *line)
     uint32_t told = sk_tally_told(run->tally, run->from_s + run->judge->slack_s);
     double held = (double)(run->tally->first + sk_tally_bytes(run->tally, told));
     double said = (double)(run->judge->timeline->size - line->left);
-    run->bases[CONNECTED] =
-        (struct base){run->from_s, line->downloaded, begun_anew(run, line), NULL};
+    /* As far as clocks tell it may have come after we connected; where one was set, later ones not
+     * so much. */
+    double at_s = SK_MAX(run->from_s, line->at_s + run->judge->slack_s);
+    run->bases[CONNECTED] = (struct base){at_s, line->downloaded, begun_anew(run, line), NULL};
     if (held < said + run->judge->timeline->piece_size)
         run->bases[CONNECTED].line = line;
     run->began = true;
@@ -242,19 +244,6 @@ static void judge_less(struct run *run, const struct sk_span *span, struct sk_fi
     }
 }
 
-/* Bytes that the counter has too many from `base` until `line`. */
-static double surplus(const struct sk_judge *judge, const struct sk_tally *tally,
-                      const struct sk_reports_line *base, const struct sk_reports_line *line,
-                      double *ret_gained)
-{
-    double slack_s = judge->slack_s;
-    double gained = gained_most(tally, base->at_s - slack_s, line->at_s + slack_s) + judge->padded;
-    if (base->left != SK_ANNOUNCE_UNKNOWN && line->left < base->left)
-        gained = SK_MAX(gained, (double)(base->left - line->left));
-    *ret_gained = gained;
-    return sk_judge_difference(base->downloaded, line->downloaded, false) - gained;
-}
-
 /* What a client says to have downloaded too much, in pieces, and how much of it waste explains. */
 struct excess {
     double events, mean; /* of the runs so far */
@@ -278,23 +267,62 @@ static void note_rise(struct excess *excess, double rise)
     excess->rise = SK_MAX(excess->rise, rise);
 }
 
-static void judge_run(struct sk_judge *judge, const struct sk_tally *tally,
-                      const struct sk_reports_line *lines, uint32_t count,
-                      struct sk_finding *finding, struct excess *excess)
+/* How `left` went since the first line of a run, where it was told. */
+struct course {
+    uint64_t left;
+    double fell;   /* bytes, all falls: what was lost is fetched again */
+    double raised; /* bytes, in the one step where that was most: of what was lost then some may
+                      have been fetched already */
+};
+
+static void follow(struct course *course, uint64_t left)
 {
+    if (left == SK_ANNOUNCE_UNKNOWN)
+        return;
+    if (course->left != SK_ANNOUNCE_UNKNOWN && left < course->left)
+        course->fell += (double)(course->left - left);
+    if (course->left != SK_ANNOUNCE_UNKNOWN && left > course->left)
+        course->raised = SK_MAX(course->raised, (double)(left - course->left));
+    course->left = left;
+}
+
+/* Bytes of pieces under way that may be in the counter at the line, and in no gain. */
+static double unfinished(const struct sk_judge *judge, const struct sk_tally *tally,
+                         const struct sk_reports_line *line)
+{
+    /* Where left counts blocks, it has fallen by those of pieces under way. */
+    if (judge->counting[line->peer] == SK_COUNTING_BLOCKS && line->left != SK_ANNOUNCE_UNKNOWN)
+        return 0;
+    return SK_MIN(sk_judge_under_way(judge, tally, line), judge->partial);
+}
+
+/* What may be thrown away in so many seconds by who keeps nothing. */
+static double thrown_in(const struct sk_judge *judge, double seconds)
+{
+    double peers = judge->timeline->peers_count + judge->config->hidden_peers;
+    return peers * sk_judge_thrown(judge) +
+           seconds / SK_VERDICT_THROWN_AGAIN_S * SK_VERDICT_THROWN_BYTES;
+}
+
+static void judge_run(struct sk_judge *judge, const struct sk_tally *tally,
+                      const struct sk_reports_line *lines, uint32_t count, struct excess *excess)
+{
+    struct sk_finding *finding = &judge->peers[lines[0].peer].findings[SK_CHECK_DOWNLOADED_MORE];
+    struct course course = {.left = lines[0].left};
     double piece = judge->timeline->piece_size, waste = judge->config->waste_share;
-    double events = 0, mean = 0, before = 0, gained;
+    double events = 0, mean = 0, before = 0, slack_s = judge->slack_s;
     for (uint32_t i = 1; i < count; i++) {
-        double over = surplus(judge, tally, &lines[0], &lines[i], &gained), begun = 0;
+        double claimed = (double)(lines[i].downloaded - lines[0].downloaded);
+        double gained = gained_most(tally, lines[0].at_s - slack_s, lines[i].at_s + slack_s);
+        follow(&course, lines[i].left);
+        gained = SK_MAX(gained + judge->padded, course.fell) + course.raised;
+        if (!judge->keeps[lines[0].peer])
+            gained += thrown_in(judge, lines[i].at_s - lines[0].at_s);
+        double over = claimed - gained, begun = unfinished(judge, tally, &lines[i]);
         note_rise(excess, (over - before) / piece);
         before = over;
-        /* Where left counts blocks, it has fallen by those of pieces under way. */
-        if (judge->counting[lines[i].peer] != SK_COUNTING_BLOCKS ||
-            lines[i].left == SK_ANNOUNCE_UNKNOWN)
-            begun = SK_MIN(sk_judge_under_way(judge, tally, &lines[i]), judge->partial);
         mean = waste * (gained / piece + WASTED_LEAST);
         events = SK_MAX((over - begun) / piece, 0.0);
-        double claimed = (double)(lines[i].downloaded - lines[0].downloaded);
         sk_judge_note(finding,
                       sk_evidence_events(usual(excess, events), excess->mean + mean) >
                           1 / SK_VERDICT_FAULT,
@@ -314,51 +342,74 @@ static bool comparable(const struct sk_judge *judge, uint32_t peer,
             (line->left != SK_ANNOUNCE_UNKNOWN && (line->left != 0 || judge->config->files == 1)));
 }
 
-/* The end of the run that begins at a line: what is counted on, and lacked ever less of, until
- * nothing is. Who lacks more than before has lost something, and fetches it again. */
+/* From one line to the next it lacked nothing. */
+static bool is_seed(const struct sk_reports_line *line)
+{
+    return line[0].left == 0 && line[1].left == 0;
+}
+
+/* Whether the next line may be held against this one. Who lacks more than before may want more
+ * files; how much he took of them is known if he tells his gains. */
+static bool goes_on(const struct sk_judge *judge, uint32_t peer, const struct sk_reports_line *line)
+{
+    bool more = line[0].left != SK_ANNOUNCE_UNKNOWN && line[1].left > line[0].left;
+    return comparable(judge, peer, &line[1]) && !sk_judge_anew(&line[0], &line[1]) &&
+           (!more || judge->tells[peer] || judge->config->files == 1);
+}
+
+/* The end of the run that begins at a line: what is counted on, either while nothing is lacked, or
+ * until then. */
 static uint32_t end_of_run(const struct sk_judge *judge, uint32_t peer,
                            const struct sk_reports_line *lines, uint32_t begin, uint32_t count)
 {
     uint32_t end = begin + 1;
-    bool seed = lines[begin].left == 0;
-    while (end < count && comparable(judge, peer, &lines[end]) &&
-           !sk_judge_anew(&lines[end - 1], &lines[end]) && lines[end].left <= lines[end - 1].left &&
-           (seed || lines[end - 1].left != 0))
+    while (end < count && goes_on(judge, peer, &lines[end - 1]) &&
+           is_seed(&lines[end - 1]) == is_seed(&lines[begin]))
         end++;
     return end;
-}
-
-/* Whether it ever gained a piece, or lacks none. Who only lacks some may throw away what it takes,
- * as one does that measures (skep audit), plays, or has a full disk. */
-static bool keeps(const struct sk_tally *tally, const struct sk_reports_line *lines, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (lines[i].left == 0 ||
-            (lines[i].left != SK_ANNOUNCE_UNKNOWN && lines[0].left != SK_ANNOUNCE_UNKNOWN &&
-             lines[i].left != lines[0].left))
-            return true;
-    return tally->peer->gains_count > 0;
 }
 
 static void judge_more(struct sk_judge *judge, uint32_t peer, const struct sk_tally *tally,
                        const struct sk_reports_line *lines, uint32_t count)
 {
     struct sk_finding *finding = &judge->peers[peer].findings[SK_CHECK_DOWNLOADED_MORE];
-    struct excess excess[2] = {0}; /* while it lacked pieces, and once it lacked none */
-    for (uint32_t begin = keeps(tally, lines, count) ? 0 : count, end; begin < count; begin = end) {
+    struct excess excess[2] = {0}; /* while it lacked pieces, and while it lacked none */
+    for (uint32_t begin = 0, end; begin + 1 < count; begin = end) {
         end = begin + 1;
         if (!comparable(judge, peer, &lines[begin]))
             continue;
-        bool seed = lines[begin].left == 0;
         end = end_of_run(judge, peer, lines, begin, count);
-        judge_run(judge, tally, lines + begin, end - begin, finding, &excess[seed]);
-        if (!seed && lines[end - 1].left == 0)
-            end--; /* where it is complete the next one begins */
+        judge_run(judge, tally, lines + begin, end - begin, &excess[is_seed(&lines[begin])]);
+        if (end < count && goes_on(judge, peer, &lines[end - 1]))
+            end--; /* where it is complete, or no longer, the next one begins */
     }
     finding->value = 0;
     for (size_t i = 0; i < SK_ARRAY_LEN(excess); i++)
         finding->value +=
             sk_evidence_events(usual(&excess[i], 0), excess[i].mean) / SK_ARRAY_LEN(excess);
+}
+
+double sk_judge_thrown(const struct sk_judge *judge)
+{
+    double pieces = SK_VERDICT_THROWN_PIECES * judge->timeline->piece_size;
+    return SK_MAX(pieces, SK_VERDICT_THROWN_BYTES);
+}
+
+double sk_judge_surplus_most(const struct sk_judge *judge, const struct sk_tally *tally,
+                             const struct sk_reports_line *first,
+                             const struct sk_reports_line *last, double fell)
+{
+    uint32_t peer = first->peer;
+    /* Who tells nothing may choose file after file, and lack as much as before each time. */
+    if (!comparable(judge, peer, last) ||
+        (!judge->tells[peer] && judge->config->files != 1 && judge->keeps[peer]))
+        return INFINITY;
+    double piece = judge->timeline->piece_size;
+    double told = (double)sk_tally_bytes(tally, sk_tally_told(tally, last->at_s));
+    double mean = judge->config->waste_share * (SK_MAX(told, fell) / piece + WASTED_LEAST);
+    double events = sk_evidence_events_most(1 / SK_VERDICT_DOUBT, mean) + POISONED;
+    double most = events * piece + unfinished(judge, tally, last);
+    return judge->keeps[peer] ? most : most + thrown_in(judge, last->at_s - first->at_s);
 }
 
 void sk_judge_downloaded(struct sk_judge *judge, uint32_t index)

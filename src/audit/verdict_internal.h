@@ -17,6 +17,14 @@
  */
 #define SK_VERDICT_LATE_S 15.0
 #define SK_VERDICT_LATE 0.03
+/*
+ * Who measures others (skep audit takes so much of each), plays, or has a full disk throws away
+ * what it takes: so many bytes or pieces of each peer, and as many bytes again each time that it
+ * tries its disk anew (libtorrent does every ten minutes).
+ */
+#define SK_VERDICT_THROWN_BYTES 67108864.0
+#define SK_VERDICT_THROWN_PIECES 10.0
+#define SK_VERDICT_THROWN_AGAIN_S 600.0
 /* Flows err by more than their intervals say with some peers, and capacities may be none: they
  * support a verdict, none rests on one of them alone. */
 #define SK_VERDICT_WEAK_DOUBT 1e-3
@@ -49,6 +57,7 @@ struct sk_judge {
     enum sk_counting *counting;      /* of each peer */
     struct sk_judge_upload *uploads; /* of each peer */
     bool *tells; /* of each peer: what it gains can be taken from what it tells */
+    bool *keeps; /* of each peer: what it takes, as far as can be seen */
 };
 
 /* Notes one announce that could contradict: whether it does; keeps the worst for the report. */
@@ -72,6 +81,13 @@ bool sk_judge_anew(const struct sk_reports_line *from, const struct sk_reports_l
 double sk_judge_under_way(const struct sk_judge *judge, const struct sk_tally *tally,
                           const struct sk_reports_line *line);
 void sk_judge_downloaded(struct sk_judge *judge, uint32_t peer);
+/* Bytes that a client which keeps nothing may take of one peer. */
+double sk_judge_thrown(const struct sk_judge *judge);
+/* Bytes by which a peer's `downloaded` may exceed what it told to have gained, or its left fell by,
+ * from its first line to another, before that alone makes it false. INFINITY: nothing does. */
+double sk_judge_surplus_most(const struct sk_judge *judge, const struct sk_tally *tally,
+                             const struct sk_reports_line *first,
+                             const struct sk_reports_line *last, double fell);
 void sk_judge_left(struct sk_judge *judge, uint32_t peer);
 /* Learns judge->partial from the clients whose `left` counts blocks. SKEP_ERR_NOMEM. */
 int sk_judge_partial(struct sk_judge *judge);

@@ -24,11 +24,12 @@ static double held(const struct sk_tally *tally, double at_s)
     return (double)(tally->first + sk_tally_bytes(tally, sk_tally_told(tally, at_s)));
 }
 
-/* Gains that HAVEs told, from the last one back: a piece that only a bitfield told may have been
- * there for long, with its HAVE suppressed. */
+/* Gains that HAVEs told, from the last one back, as far as they were lacking all the time: a piece
+ * that only a bitfield told may have been there for long, with its HAVE suppressed. */
 struct later {
     uint32_t next; /* gains before it are not counted yet */
     double bytes;
+    const struct sk_reports_line *line; /* until which they are; NULL: none is */
 };
 
 static double gained_after(struct later *later, const struct sk_tally *tally, double at_s)
@@ -40,12 +41,26 @@ static double gained_after(struct later *later, const struct sk_tally *tally, do
     return later->bytes;
 }
 
-/* Who lacks more than before wants more, or lost some: what it gains from then on, and maybe from
- * the announce before on, it need not have lacked before. */
-static void forget(struct later *later, const struct sk_tally *tally, double at_s)
+/*
+ * Back to an announce before: of what was gained after it, it need not have lacked what it wanted
+ * later only. It lacked less by what it gained, and more by what it wanted, or lost. Of one file
+ * there is no choice; and who took what he chose says that he downloaded it.
+ */
+static void go_back(struct later *later, const struct sk_judge *judge, const struct sk_tally *tally,
+                    const struct sk_reports_line *line)
 {
-    gained_after(later, tally, at_s);
-    later->bytes = 0;
+    const struct sk_reports_line *next = later->line;
+    double before = later->bytes;
+    double gained = gained_after(later, tally, line->at_s + judge->slack_s) - before;
+    later->line = line;
+    if (!next)
+        return;
+    double down =
+        sk_judge_difference(line->downloaded, next->downloaded, sk_judge_anew(line, next));
+    double more = (double)next->left - (double)line->left;
+    if (judge->config->files != 1 && !(down * 2 < gained))
+        more += gained;
+    later->bytes = SK_MAX(later->bytes - SK_MAX(more, 0.0), 0.0);
 }
 
 /* The connection of ours within which the line falls, or NULL. */
@@ -93,11 +108,10 @@ static bool may_super_seed(const struct sk_timeline_peer *peer)
  * it downloads.
  */
 static double lacked_by_gains(const struct sk_judge *judge, const struct sk_tally *tally,
-                              struct later *later, const struct sk_reports_line *lines, uint32_t i)
+                              double after, const struct sk_reports_line *lines, uint32_t i)
 {
     const struct sk_timeline_peer *peer = tally->peer;
     const struct sk_reports_line *line = &lines[i];
-    double after = gained_after(later, tally, line->at_s + judge->slack_s);
     double before = (double)sk_tally_bytes(tally, sk_tally_told(tally, line->at_s));
     double since = 0;
     if (i) {
@@ -146,7 +160,7 @@ static bool could_lack(const struct sk_judge *judge, const struct sk_tally *tall
            left < (double)judge->timeline->size - held(tally, at_s) + judge->padding;
 }
 
-static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, struct later *later,
+static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, double after,
                        uint32_t index, const struct sk_reports_line *lines, uint32_t i)
 {
     struct sk_finding *findings = judge->peers[index].findings;
@@ -165,7 +179,7 @@ static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, str
     const struct sk_span *span = around(judge, peer, line);
     if (!span)
         return;
-    double gains = lacked_by_gains(judge, tally, later, lines, i);
+    double gains = lacked_by_gains(judge, tally, after, lines, i);
     double least = SK_MAX(gains, lacked_by_silence(judge, tally, line, span)) - judge->padding;
     if (judge->counting[index] != SK_COUNTING_PIECES)
         least -= sk_judge_under_way(judge, tally, line);
@@ -181,14 +195,11 @@ void sk_judge_left(struct sk_judge *judge, uint32_t index)
     struct sk_tally tally = sk_tally(judge->timeline, peer);
     const struct sk_reports_line *lines;
     struct later later = {.next = peer->gains_count};
-    uint64_t next = 0; /* left, in the announce after */
     for (uint32_t i = sk_judge_lines(judge, index, &lines); i-- > 0 && !peer->shrank;) {
         if (lines[i].left == SK_ANNOUNCE_UNKNOWN)
             continue;
-        if (next > lines[i].left)
-            forget(&later, &tally, lines[i].at_s + judge->slack_s);
-        judge_line(judge, &tally, &later, index, lines, i);
-        next = lines[i].left;
+        go_back(&later, judge, &tally, &lines[i]);
+        judge_line(judge, &tally, later.bytes, index, lines, i);
     }
     for (enum sk_verdict_check check = SK_CHECK_LEFT_MORE; check <= SK_CHECK_LEFT_LESS; check++)
         findings[check].value = sk_judge_counts(&findings[check], check);
@@ -215,6 +226,19 @@ static enum sk_counting counting(const struct sk_timeline *timeline,
     return whole >= WHOLE_LEAST ? SK_COUNTING_PIECES : SK_COUNTING_UNSURE;
 }
 
+/* Whether it ever gained a piece, or lacks none. Who only lacks some may throw away what it takes,
+ * as one does that measures (skep audit), plays, or has a full disk. */
+static bool keeps(const struct sk_timeline_peer *peer, const struct sk_reports_line *lines,
+                  uint32_t count)
+{
+    bool any = peer->gains_count > 0;
+    for (uint32_t i = 0; i < count && !any; i++)
+        any = lines[i].left == 0 ||
+              (lines[i].left != SK_ANNOUNCE_UNKNOWN && lines[0].left != SK_ANNOUNCE_UNKNOWN &&
+               lines[i].left != lines[0].left);
+    return any;
+}
+
 void sk_judge_tells(struct sk_judge *judge, uint32_t index)
 {
     const struct sk_timeline_peer *peer = &judge->timeline->peers[index];
@@ -223,6 +247,7 @@ void sk_judge_tells(struct sk_judge *judge, uint32_t index)
     uint32_t count = sk_judge_lines(judge, index, &lines), compared = 0, more = 0;
     double piece = judge->timeline->piece_size, size = (double)judge->timeline->size;
     judge->counting[index] = counting(judge->timeline, lines, count);
+    judge->keeps[index] = keeps(peer, lines, count);
     for (uint32_t i = 0; i < count; i++) {
         const struct sk_reports_line *line = &lines[i];
         if (line->left == SK_ANNOUNCE_UNKNOWN || !around(judge, peer, line))

@@ -22,7 +22,7 @@
 /* What others gain so soon after a step may have been given in it. Pieces that take longer make up
  * for those that had begun before. */
 #define BEGUN_S 120.0
-#define LOOKS_A_WINDOW 16  /* that two searches among gains take as long as */
+#define LOOKS_A_WINDOW 24  /* that the searches among gains and announces take as long as */
 #define ANNOUNCES_LEAST 16 /* of each peer that are looked at, however many peers, */
 #define LOOKS_TIMES 8      /* as long as that takes no more than so many times as long */
 #define BUSY_SHARE 0.9     /* of those that gain, the quantile that stands for one nobody saw */
@@ -40,6 +40,7 @@ enum base { BASE_BEFORE, BASE_EARLIER, BASE_FIRST, BASE_SECOND, BASE_COUNT };
 /* Between two announces of a peer. */
 struct window {
     double from_s, until_s; /* NAN: there is none */
+    double late_s;          /* by which the first announce may be late, and its counters older */
     double claimed;         /* bytes uploaded, as it says */
     bool anew;              /* the counter began again in between */
     bool seen;              /* others' gains were looked at: */
@@ -51,7 +52,10 @@ struct window {
 /* What a peer's announces say until one of them, from its first on. */
 struct said {
     double bytes;   /* downloaded, */
-    double seconds; /* in that time */
+    double seconds; /* in that time; */
+    double surplus; /* bytes that it did not gain meanwhile, of these: wasted, or under way */
+    double fell;    /* by which left fell */
+    double most;    /* of surplus, or of bytes beyond fell, that is believed */
 };
 
 struct swarm {
@@ -202,14 +206,23 @@ static void sum_up_said(struct swarm *swarm, uint32_t peer)
     const struct sk_reports_line *lines;
     uint32_t count = sk_judge_lines(swarm->judge, peer, &lines);
     struct said *said = swarm->said + (lines - swarm->judge->reports->lines);
+    const struct sk_tally *tally = &swarm->tallies[peer];
     for (uint32_t i = 1; i < count; i++) {
-        double grown = sk_judge_difference(lines[i - 1].downloaded, lines[i].downloaded,
-                                           sk_judge_anew(&lines[i - 1], &lines[i]));
+        bool anew = sk_judge_anew(&lines[i - 1], &lines[i]);
+        double grown = sk_judge_difference(lines[i - 1].downloaded, lines[i].downloaded, anew);
         said[i] = said[i - 1];
+        if (lines[i - 1].left != SK_ANNOUNCE_UNKNOWN && lines[i].left < lines[i - 1].left)
+            said[i].fell += (double)(lines[i - 1].left - lines[i].left);
+        /* Who says much more than that is false himself. */
+        said[i].most = sk_judge_surplus_most(swarm->judge, tally, lines, &lines[i], said[i].fell);
         if (isnan(grown))
             continue;
+        uint32_t from = sk_tally_told(tally, lines[i - 1].at_s);
+        uint32_t to = sk_tally_told(tally, lines[i].at_s);
         said[i].bytes += grown;
         said[i].seconds += lines[i].at_s - lines[i - 1].at_s;
+        double more = grown - (double)(sk_tally_bytes(tally, to) - sk_tally_bytes(tally, from));
+        said[i].surplus += anew ? SK_MAX(more, 0.0) : more; /* some is in no announce */
     }
 }
 
@@ -227,29 +240,63 @@ static uint32_t lines_until(const struct sk_reports_line *lines, uint32_t count,
     return low;
 }
 
+/* The announces around a time, by their numbers among the peer's. */
+struct around {
+    const struct sk_reports_line *lines;
+    const struct said *said;
+    uint32_t count; /* of all that it made */
+    uint32_t from, to;
+};
+
+/* False where there are none. */
+static bool find_around(const struct swarm *swarm, uint32_t peer, double from_s, double until_s,
+                        struct around *ret_around)
+{
+    struct around around;
+    around.count = sk_judge_lines(swarm->judge, peer, &around.lines);
+    around.said = swarm->said + (around.lines - swarm->judge->reports->lines);
+    if (around.count < 2 || from_s >= until_s)
+        return false;
+    around.from = lines_until(around.lines, around.count, from_s);
+    around.to = lines_until(around.lines, around.count, until_s);
+    around.from -= around.from > 0;
+    around.to -= around.to == around.count;
+    *ret_around = around;
+    return around.from < around.to;
+}
+
 /* What the peer itself says to have downloaded in the announces around the time: with how much of
  * the time they cover. */
 static double said(const struct swarm *swarm, uint32_t peer, double from_s, double until_s,
                    double *ret_covered_s)
 {
-    const struct sk_reports_line *lines;
-    uint32_t count = sk_judge_lines(swarm->judge, peer, &lines);
-    const struct said *sums = swarm->said + (lines - swarm->judge->reports->lines);
+    struct around around;
     *ret_covered_s = 0;
-    if (count < 2 || from_s >= until_s)
+    if (!find_around(swarm, peer, from_s, until_s, &around))
         return 0;
-    uint32_t from = lines_until(lines, count, from_s), to = lines_until(lines, count, until_s);
-    from -= from > 0;
-    to -= to == count;
-    if (from >= to)
-        return 0;
+    const struct sk_reports_line *lines = around.lines;
+    const struct said *sums = around.said;
+    uint32_t from = around.from, to = around.to;
     double covered_s = sums[to].seconds - sums[from].seconds;
     if (sums[from + 1].seconds > sums[from].seconds)
         covered_s -= SK_MAX(from_s - lines[from].at_s, 0.0);
     if (sums[to].seconds > sums[to - 1].seconds)
         covered_s -= SK_MAX(lines[to].at_s - until_s, 0.0);
     *ret_covered_s = SK_MAX(covered_s, 0.0);
-    return sums[to].bytes - sums[from].bytes;
+    double bytes = sums[to].bytes - sums[from].bytes, fell = sums[to].fell - sums[from].fell;
+    return SK_MIN(bytes, fell + sums[to].most);
+}
+
+/* Of one that tells what it gains: what else it says to have downloaded, as far as that is
+ * believed.
+ */
+static double surplus(const struct swarm *swarm, uint32_t peer, double from_s, double until_s)
+{
+    struct around around;
+    if (!find_around(swarm, peer, from_s, until_s, &around))
+        return 0;
+    const struct said *sums = around.said;
+    return SK_MIN(sums[around.to].surplus - sums[around.from].surplus, sums[around.to].most);
 }
 
 /* What one that nobody saw may have gained in that time. */
@@ -293,7 +340,8 @@ static double taken(const struct sk_timeline_peer *peer, double from_s, double u
 static double gains_from(const struct swarm *swarm, const struct window *window)
 {
     /* A HAVE may come late, and never comes early. */
-    return window->from_s - swarm->judge->slack_s + swarm->judge->config->have_delay_s;
+    return window->from_s - window->late_s - swarm->judge->slack_s +
+           swarm->judge->config->have_delay_s;
 }
 
 static double gains_until(const struct swarm *swarm, const struct window *window)
@@ -310,6 +358,26 @@ static bool is_done(const struct sk_tally *tally, double at_s)
     return sk_bitfield_full(&peer->held) && sk_tally_told(tally, at_s) == peer->gains_count;
 }
 
+/* What it may have taken of pieces that we never see it gain: of one; of all that were under way
+ * when it left, or the other one; and where it gains nothing at all, and tells no tracker what it
+ * takes, as much as who keeps nothing does. */
+static double unfinished(const struct swarm *swarm, const struct near *near, double until_s)
+{
+    const struct sk_judge *judge = swarm->judge;
+    const struct sk_timeline_peer *peer = &judge->timeline->peers[near->peer];
+    const struct sk_reports_line *lines;
+    double piece = judge->timeline->piece_size;
+    if (!peer->gains_count && sk_judge_lines(judge, near->peer, &lines) < 2)
+        return sk_judge_thrown(judge);
+    double whole_s = until_s + judge->config->partial_s; /* until then they would have been whole */
+    bool gone = near->until_s <= whole_s;
+    if (peer->watched_count) {
+        uint32_t end_ms = peer->watched[peer->watched_count - 1].until_ms;
+        gone |= end_ms < judge->timeline->end_ms && end_ms <= whole_s * 1e3;
+    }
+    return gone && !sk_bitfield_full(&peer->held) ? SK_MAX(piece, judge->partial) : piece;
+}
+
 static void add_gains(struct swarm *swarm, const struct near *near, struct window *window)
 {
     const struct sk_tally *tally = &swarm->tallies[near->peer];
@@ -320,7 +388,12 @@ static void add_gains(struct swarm *swarm, const struct near *near, struct windo
     double sent, dark = unseen(swarm, near->peer, from_s, until_s);
     gained(swarm, tally, from_s, until_s, &sent);
     if (sent + dark > 0 || !is_done(tally, from_s))
-        window->gains += sent + dark + swarm->judge->timeline->piece_size;
+        window->gains += sent + dark + unfinished(swarm, near, until_s);
+    /* All of its waste may be of what came from this one peer. */
+    double share = swarm->judge->config->waste_share;
+    if (swarm->judge->tells[near->peer])
+        window->gains +=
+            SK_MAX(surplus(swarm, near->peer, from_s, until_s) - share * sent, 0.0) / (1 + share);
     /* What flows are held against is what was gained in just that time. */
     from_s = SK_MAX(from_s, window->from_s);
     until_s = SK_MIN(until_s, window->until_s);
@@ -352,19 +425,23 @@ static void bound_by_gains(struct swarm *swarm, uint32_t index, uint32_t announc
         double shown_s = window->until_s - window->from_s;
         window->taken = taken(&judge->timeline->peers[index], from_s, until_s);
         window->dark += in_the_dark(swarm, config->hidden_peers * shown_s);
-        window->gains = (window->gains + hidden + window->taken) * (1 + config->waste_share);
+        /* Somebody whom we never heard of may have had a block or two. */
+        window->gains = (window->gains + hidden + window->taken) * (1 + config->waste_share) +
+                        judge->timeline->piece_size;
     }
 }
 
 /* ---- the windows ---- */
 
+/* The first and the second announce of a run have to agree: of these, one may be late. */
 static struct window window_between(const struct swarm *swarm, const struct sk_reports_line *from,
-                                    const struct sk_reports_line *until, bool anew)
+                                    const struct sk_reports_line *until, enum base base, bool anew)
 {
     double end_s = swarm->judge->timeline->end_ms / 1e3;
     return (struct window){
         .from_s = from->at_s,
         .until_s = until->at_s,
+        .late_s = base == BASE_BEFORE || base == BASE_EARLIER ? SK_VERDICT_LATE_S : 0,
         .claimed = sk_judge_difference(from->uploaded, until->uploaded, true),
         .anew = anew,
         .seen = from->at_s >= -swarm->judge->slack_s && from->at_s < end_s && swarm->by_gains,
@@ -405,8 +482,9 @@ static uint32_t make_windows(struct swarm *swarm, const struct sk_reports_line *
         }
         for (enum base base = 0; base < BASE_COUNT && before; base++) {
             bool other = bases[base] && (base == BASE_BEFORE || bases[base] != before);
-            swarm->windows[rows][base] = other ? window_between(swarm, bases[base], line, anew)
-                                               : (struct window){.from_s = NAN};
+            swarm->windows[rows][base] = other
+                                             ? window_between(swarm, bases[base], line, base, anew)
+                                             : (struct window){.from_s = NAN};
         }
         rows += before != NULL;
         bases[BASE_EARLIER] = before;

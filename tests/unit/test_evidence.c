@@ -49,6 +49,12 @@ static void test_events(void **state)
     assert_true(sk_evidence_events(60, 5) > 1e20);
     assert_true(sk_evidence_events(-3, 5) < 1);
     assert_true(isfinite(sk_evidence_events(1e9, 5)));
+    /* As many as do not make a value, and a few more that do. */
+    for (double expected = 0.5; expected < 1000; expected *= 3) {
+        double most = sk_evidence_events_most(1e6, expected);
+        assert_true(sk_evidence_events(most, expected) <= 1e6);
+        assert_true(sk_evidence_events(most + 6, expected) > 1e6);
+    }
 }
 
 static void test_deviation(void **state)
