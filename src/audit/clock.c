@@ -14,6 +14,7 @@
 #define SPARE 1       /* announces by which a difference may be worse than the best */
 #define LEAST 2       /* announces that have to agree: one line may be forged */
 #define SETTINGS 4    /* times that a clock was set; of more it is not told which they were */
+#define COPIES 4      /* lines of an announce that was sent anew, of two trackers */
 #define FAR_S 86400.0 /* by so much a log in another time zone is off, at most */
 
 /* A line of the log under our peer id. What the log does not tell is the same in all. */
@@ -35,6 +36,7 @@ struct search {
     double skew_max_s;
     bool has_events, has_downloaded; /* the log tells them */
     bool far;                        /* beyond what the clock may differ by */
+    uint64_t tracker;                /* whose log it seems to be */
     struct own_line *lines;
     uint32_t lines_count;
     struct edge *edges;
@@ -318,6 +320,7 @@ static int search_tracker(struct search *search, uint32_t first, struct sk_clock
     }
     *clock = found;
     clock->announces = most;
+    search->tracker = timeline->announces[first].tracker;
     return 0;
 }
 
@@ -339,6 +342,53 @@ static int search_all(struct search *search, struct sk_clock *clock)
     return err;
 }
 
+/* What the announces to a tracker allow that have no line at these differences, or only lines of
+ * another tracker's: where most of them agree, and two at least, that is allowed too. */
+static int take_far(struct search *search, uint64_t tracker, struct sk_clock *clock)
+{
+    const struct sk_timeline *timeline = search->timeline;
+    uint32_t count = 0;
+    int err = 0;
+    search->edges_count = 0;
+    for (uint32_t i = 0; i < timeline->announces_count && !err; i++) {
+        if (timeline->announces[i].tracker != tracker ||
+            (tracker == search->tracker && fits(search, &timeline->announces[i], clock)))
+            continue;
+        err = allow(search, &timeline->announces[i]);
+        count++;
+    }
+    if (err || !search->edges_count)
+        return err == SKEP_ERR_LIMIT ? 0 : err;
+    qsort(search->edges, search->edges_count, sizeof *search->edges, by_edge_time);
+    uint32_t most = most_at_once(search);
+    struct sk_clock wider = *clock;
+    if (most >= LEAST && 2 * most >= count)
+        widen(search, most, &wider);
+    wider.set |= wider.low_s < clock->low_s || wider.high_s > clock->high_s;
+    *clock = wider;
+    return 0;
+}
+
+/* A clock that was set by more than it may be off, or two trackers of different clocks in a log. Of
+ * a flood of lines any difference follows: who makes one is not believed. */
+static int take_all_far(struct search *search, struct sk_clock *clock)
+{
+    const struct sk_timeline *timeline = search->timeline;
+    int err = 0;
+    if (search->lines_count / COPIES > timeline->announces_count)
+        return 0;
+    search->skew_max_s = FAR_S;
+    for (uint32_t i = 0; i < timeline->announces_count; i++)
+        if (timeline->announces[i].tracker == search->tracker)
+            fits(search, &timeline->announces[i], clock);
+    for (uint32_t i = 0; i < timeline->announces_count && !err; i++)
+        if (is_first(timeline, i))
+            err = take_far(search, timeline->announces[i].tracker, clock);
+    for (uint32_t i = 0; i < search->lines_count; i++)
+        search->lines[i].taken = false;
+    return err;
+}
+
 int sk_clock_find(const struct sk_timeline *timeline, const struct sk_announce *announces,
                   size_t count, const uint8_t *info_hash, double began_unix_s, double skew_max_s,
                   struct sk_clock *ret_clock)
@@ -348,6 +398,8 @@ int sk_clock_find(const struct sk_timeline *timeline, const struct sk_announce *
     int err = take_lines(&search, announces, count, info_hash, began_unix_s);
     if (!err)
         err = search_all(&search, &clock);
+    if (!err && clock.announces)
+        err = take_all_far(&search, &clock);
     struct sk_clock far = {0};
     search.far = true;
     search.skew_max_s = FAR_S;

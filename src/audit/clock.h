@@ -13,10 +13,12 @@
  * difference look as good, never this one worse. All differences at which as many announces but
  * one have a line are allowed: one forged line, one that is missing, or one of each, make the clock
  * less well known, and not wrong. What the other announces say that have lines is allowed too: the
- * clock may have been set between. Where more agree on a difference beyond skew_max_s (a log in
- * another time zone) neither is relied on: all from the one to the other are allowed. What is at an
- * address of a peer that goes by another peer id is none of ours. The log is of one tracker: the
- * announces to each are looked at apart, and those that fit best are of it.
+ * clock may have been set between. So is, up to a day off, what two or more of those that are left
+ * over agree on, and most of them; or most of those to another tracker, by lines that no announce
+ * to the first one has: logs may have been joined. Where more agree on a difference beyond
+ * skew_max_s (a log in another time zone) neither is relied on: all from the one to the other are
+ * allowed. What is at an address of a peer that goes by another peer id is none of ours. The
+ * announces to each tracker are looked at apart, and those that fit best are of the log's.
  *
  * Memory: 24 bytes a line of ours; 32 a span of differences that an announce allows, at most
  * SK_CLOCK_SPANS_MAX.

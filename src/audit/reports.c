@@ -75,6 +75,8 @@ static uint64_t client_of(const struct sk_announce *announce)
 
 /* ---- lines ---- */
 
+#define COPY_S 50.0 /* BEP 15: an announce is sent again after 15 s, and after 30 s more */
+
 static int by_peer_and_time(const void *a, const void *b)
 {
     const struct sk_reports_line *x = a, *y = b;
@@ -139,6 +141,25 @@ static uint32_t keep_own(struct sk_reports *reports, uint32_t begin, uint32_t en
     return kept;
 }
 
+/* An announce sent anew, or exported twice, is one: what is wrong in it is wrong once. Returns how
+ * many stay. */
+static uint32_t drop_copies(struct sk_reports *reports, uint32_t begin, uint32_t count)
+{
+    struct sk_reports_line *lines = reports->lines + begin;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sk_reports_line *last = kept ? &lines[kept - 1] : NULL;
+        bool copy = last && lines[i].at_s - last->at_s < COPY_S &&
+                    lines[i].client == last->client && lines[i].event == last->event &&
+                    lines[i].uploaded == last->uploaded &&
+                    lines[i].downloaded == last->downloaded && lines[i].left == last->left;
+        if (!copy)
+            lines[kept++] = lines[i];
+    }
+    reports->copies += count - kept;
+    return kept;
+}
+
 /* Counters add up: of too many announces every second says as much. The last one stays. */
 static uint32_t thin(struct sk_reports *reports, uint32_t begin, uint32_t count)
 {
@@ -175,6 +196,7 @@ static void arrange(struct sk_reports *reports, const struct sk_timeline *timeli
         uint64_t own = own_client(&timeline->peers[peer], reports->lines, begin, end, announces);
         reports->begins[peer] = to;
         uint32_t kept = keep_own(reports, begin, end, own, to);
+        kept = drop_copies(reports, to, kept);
         to += thin(reports, to, kept);
         begin = end;
     }
@@ -183,8 +205,10 @@ static void arrange(struct sk_reports *reports, const struct sk_timeline *timeli
 
 /* ---- when ---- */
 
-#define ROUNDING 1e-6 /* of sums of parts of clients */
-#define SETTINGS 4    /* times that a clock was set; of more it is not told which they were */
+#define ROUNDING 1e-6       /* of sums of parts of clients */
+#define SETTINGS 4          /* times that a clock was set; of more it is not told which they were */
+#define FAR_S 86400.0       /* beyond what it may be off, and at most */
+#define FAR_SHARE (1 / 9.0) /* of the clients that agree, by whom that is noticed */
 
 struct edge {
     double at_s;
@@ -363,6 +387,22 @@ static struct agreement agree(struct search *search, double low_s, double high_s
     return (struct agreement){most.clients, low_s, high_s};
 }
 
+/* A clock that was set by more than it may be off, or two trackers of different clocks in one log:
+ * where more than one client, and one in so many, say so, all that lies between is allowed. */
+static void take_far(struct search *search, struct agreement *most)
+{
+    double enough = SK_MAX(1.0, most->clients * FAR_SHARE) + ROUNDING;
+    search->low_s = -FAR_S;
+    search->high_s = FAR_S;
+    for (int times = 0; times < SETTINGS; times++) {
+        struct agreement other = most_agree(search, most, 0);
+        if (!(other.clients > enough))
+            return;
+        most->low_s = SK_MIN(most->low_s, other.low_s);
+        most->high_s = SK_MAX(most->high_s, other.high_s);
+    }
+}
+
 static int align(struct sk_reports *reports, const struct sk_timeline *timeline, double skew_max_s)
 {
     struct edge *edges = sk_mem_alloc(SK_MAX(2 * (size_t)reports->count, 1u) * sizeof *edges);
@@ -379,6 +419,7 @@ static int align(struct sk_reports *reports, const struct sk_timeline *timeline,
         else if (clock->set)
             most = (struct agreement){1, clock->low_s, clock->high_s};
     }
+    take_far(&search, &most);
     reports->aligned = most.clients > 1;
     reports->offset_s = (most.low_s + most.high_s) / 2;
     reports->accuracy_s = (most.high_s - most.low_s) / 2;

@@ -6,7 +6,9 @@
  * peer that listens where it says (who restarts takes a new peer id), else, where the log has no
  * address, the only one with its peer id. A peer id alone at another address is nobody's: it is
  * told to all, and whoever takes it over must not incriminate its owner. What another client tells
- * from the same endpoint while the one we know tells too is left out for the same reason.
+ * from the same endpoint while the one we know tells too is left out for the same reason. What one
+ * client says twice within a minute, all figures the same, was said once: an announce over UDP may
+ * be sent several times, a log may be joined with itself.
  *
  * When: the tracker's clock may differ from ours. Our own announces bound the difference
  * (audit/clock.h). `left` of a client that counts whole pieces says how many it held, and its HAVEs
@@ -14,9 +16,11 @@
  * Each client has one vote, shared by its announces; within those bounds the differences are
  * allowed that have as many votes as any, or all but one: no one client makes the clock wrong.
  * What other announces make more than one vote agree on is allowed too: the clock may have been
- * set. Where more agree on one beyond the bounds, both are allowed.
+ * set. Where more agree on one beyond the bounds, both are allowed. So is, up to a day beyond them,
+ * what more than one client agree on, and a ninth of as many as agree at all: a clock that was set
+ * by more, or two trackers of different clocks in one log.
  *
- * Memory: 48 bytes an announce, at most SK_REPORTS_MAX of them, SK_REPORTS_PEER_MAX a peer.
+ * Memory: 56 bytes an announce, at most SK_REPORTS_MAX of them, SK_REPORTS_PEER_MAX a peer.
  */
 #ifndef SK_AUDIT_REPORTS_H
 #define SK_AUDIT_REPORTS_H
@@ -41,6 +45,7 @@ struct sk_reports {
     uint32_t unmatched;    /* announces of nobody that we saw */
     uint32_t foreign;      /* of another client behind a peer's endpoint */
     uint32_t malformed;    /* with a time that is none */
+    uint32_t copies;       /* of an announce that is there already */
     uint32_t dropped;      /* for want of room */
     uint32_t own;          /* of ourselves */
     bool aligned;          /* by `left` of others */

@@ -210,6 +210,16 @@ static void test_forged_logs(void **state)
         log_own(&world, i * 0.01 - 100, i % 2, i % 4 < 2 ? 0 : 5 * PIECE);
     clock = find(&world);
     assert_holds(&clock);
+    /* A flood is of no other tracker's clock either. */
+    world.count -= 30000;
+    for (int i = 0; i < 30000; i++)
+        log_own(&world, i * 0.1 - 1500, i % 2, i % 4 < 2 ? 0 : 5 * PIECE);
+    for (int k = 0; k < 5; k++)
+        ask(&world, "udp://other.example:1", k * 30, ROUND_TRIP_S, k == 0, constant(k));
+    clock = find(&world);
+    assert_holds(&clock);
+    assert_true(clock.low_s >= -world.config.skew_max_s);
+    assert_true(clock.high_s <= world.config.skew_max_s);
     end(&world);
 }
 
@@ -471,6 +481,125 @@ static void test_one_liar_sets_no_clock(void **state)
     }
 }
 
+/* ---- clocks that differ by more than they may ---- */
+
+#define OTHER_TRACKER "http://other.example/announce"
+#define LAST 7 /* of the leechers */
+
+/* Six leechers gain a piece every half minute each. */
+static void begin_six(struct world *world)
+{
+    begin_audit(world);
+    join(world, 0, SEED, PIECES);
+    for (uint8_t n = LEECHER; n <= LAST; n++)
+        join(world, 0.5, n, 10);
+    for (uint32_t piece = 10; piece < 90; piece++)
+        for (uint8_t n = LEECHER; n <= LAST; n++)
+            gain(world, n, piece, piece + 1, 0, (piece - 9) * 30 + n * 4);
+}
+
+/* What peer `n` says at a time, where the log has it `by_s` later. */
+static void log_gains(struct world *world, uint8_t n, double at_s, double by_s, bool started)
+{
+    double pieces = SK_MAX((at_s - n * 4) / 30, 0.0);
+    uint64_t gained = SK_MIN((uint64_t)pieces, 80u) * PIECE;
+    say(world, at_s + by_s, n, 0, gained, SIZE - 10 * (uint64_t)PIECE - gained)->event =
+        started ? SK_ANNOUNCE_STARTED : SK_ANNOUNCE_NONE;
+}
+
+static int by_log_time(const void *a, const void *b)
+{
+    double x = ((const struct sk_announce *)a)->at_unix_s;
+    double y = ((const struct sk_announce *)b)->at_unix_s;
+    return (x > y) - (x < y);
+}
+
+static void assert_nobody_accused(struct world *world, double by_s)
+{
+    qsort(world->announces, world->count, sizeof *world->announces, by_log_time);
+    judge(world, 2500);
+    for (uint8_t n = LEECHER; n <= LAST; n++)
+        assert_not_accused(world, n);
+    assert_true(world->verdicts.reports.accuracy_s >= fabs(by_s) / 2 - PERIOD_S / 10.0);
+}
+
+/* Two trackers' logs in one, one of them `by_s` ahead; clients announce to both at once, or one
+ * after the other. We announce to neither, to one, to both. */
+static void test_joined_logs_accuse_nobody(void **state)
+{
+    static const double bys[] = {-3600, -600, -150, -110, -60, 60, 110, 150, 300, 600, 3600};
+    for (size_t i = 0; i < 6 * SK_ARRAY_LEN(bys); i++) {
+        struct world world;
+        double by_s = bys[i / 6], apart_s = i % 2 ? 140 : 0;
+        size_t ours = i / 2 % 3;
+        begin_six(&world);
+        for (int k = 0; k <= 8; k++) {
+            double at_s = k * PERIOD_S;
+            for (uint8_t n = LEECHER; n <= LAST; n++) {
+                log_gains(&world, n, at_s + n * 17, 0, !k);
+                log_gains(&world, n, at_s + n * 17 + apart_s, by_s, !k);
+            }
+            ask(&world, TRACKER, at_s, ROUND_TRIP_S, !k, constant(k));
+            if (ours == 2)
+                ask(&world, OTHER_TRACKER, at_s, ROUND_TRIP_S, !k, constant(k));
+            if (ours)
+                log_own(&world, at_s + 0.1, !k, constant(k));
+            if (ours == 2)
+                log_own(&world, at_s + 0.1 + by_s, !k, constant(k));
+        }
+        assert_nobody_accused(&world, ours == 2 || apart_s > 0 ? by_s : 0);
+        end(&world);
+    }
+}
+
+/* A clock that is set by minutes, or an hour, after the second announce of each or later. */
+static void test_a_clock_that_is_set_far_accuses_nobody(void **state)
+{
+    static const double bys[] = {-3600, -600, -300, -150, 150, 300, 600, 3600};
+    for (size_t i = 0; i < 14 * SK_ARRAY_LEN(bys); i++) {
+        struct world world;
+        int until = 2 + (int)(i / 2 % 7);
+        begin_six(&world);
+        for (int k = 0; k <= 8; k++) {
+            double at_s = k * PERIOD_S, by_s = k < until ? 0 : bys[i / 14];
+            for (uint8_t n = LEECHER; n <= LAST; n++)
+                log_gains(&world, n, at_s + n * 17, by_s, !k);
+            ask(&world, TRACKER, at_s, ROUND_TRIP_S, !k, constant(k));
+            if (i % 2)
+                log_own(&world, at_s + 0.1 + by_s, !k, constant(k));
+        }
+        assert_nobody_accused(&world, 0);
+        end(&world);
+    }
+}
+
+/* The same by our own announces alone: both differences are allowed. */
+static void test_far_differences(void **state)
+{
+    static const double bys[] = {-3700, -200, 200, 1000, 3700};
+    for (size_t i = 0; i < 2 * SK_ARRAY_LEN(bys); i++) {
+        struct world world;
+        double by_s = bys[i / 2];
+        begin_audit(&world);
+        for (int k = 0; k < 8; k++) {
+            bool joined = i % 2, second = joined || k >= 4;
+            double at_s = k * PERIOD_S + 0.1 + SKEW_S;
+            uint64_t downloaded = (uint64_t)k * PIECE;
+            ask(&world, TRACKER, k * PERIOD_S, ROUND_TRIP_S, !k, downloaded);
+            if (joined)
+                ask(&world, OTHER_TRACKER, k * PERIOD_S, ROUND_TRIP_S, !k, downloaded);
+            if (joined || !second)
+                log_own(&world, at_s, !k, downloaded);
+            if (second)
+                log_own(&world, at_s + by_s, !k, downloaded);
+        }
+        struct sk_clock clock = find(&world);
+        assert_holds(&clock);
+        assert_true(clock.low_s <= SKEW_S + by_s && SKEW_S + by_s <= clock.high_s);
+        end(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,6 +622,9 @@ int main(void)
         cmocka_unit_test(test_a_clock_that_is_set_accuses_nobody),
         cmocka_unit_test(test_disagreement),
         cmocka_unit_test(test_one_liar_sets_no_clock),
+        cmocka_unit_test(test_joined_logs_accuse_nobody),
+        cmocka_unit_test(test_a_clock_that_is_set_far_accuses_nobody),
+        cmocka_unit_test(test_far_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

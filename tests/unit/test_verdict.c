@@ -652,7 +652,7 @@ static void test_one_address(void **state)
     announce = say(&world, 2001, SEED, 0, 0, 0);
     announce->endpoint = other;
     memcpy(announce->peer_id, "-YY0000-000000000000", 20);
-    announce = say(&world, 2002, SEED, 0, 0, 0);
+    announce = say(&world, 2002, SEED, 1, 0, 0);
     announce->endpoint.family = SK_FAMILY_NONE; /* a log without addresses */
     judge(&world, 2600);
     assert_int_equal(verdict(&world, SEED)->announces, 2);

@@ -141,6 +141,24 @@ static void test_one_damaged_announce(void **state)
     }
 }
 
+/* The log has each announce three times: joined with itself, and sent anew. One is damaged. */
+static void test_copies_of_a_damaged_announce(void **state)
+{
+    for (int bad = 0; bad < REPORTS; bad++) {
+        struct world world;
+        begin_trade(&world)[bad].left = SIZE;
+        for (int k = 0; k < 2 * REPORTS; k++) {
+            world.announces[world.count] = world.announces[k % REPORTS];
+            world.announces[world.count++].at_unix_s += k < REPORTS ? 0 : 45;
+        }
+        judge(&world, 2500);
+        assert_int_equal(world.verdicts.reports.copies, 2 * REPORTS);
+        assert_int_equal(verdict(&world, LEECHER)->announces, REPORTS);
+        assert_not_accused(&world, LEECHER);
+        end(&world);
+    }
+}
+
 /* It gains a piece each two seconds; two of its announces over UDP come from a try of a quarter of
  * a minute before, with the counters of then. */
 static void test_late_announces(void **state)
@@ -154,7 +172,7 @@ static void test_late_announces(void **state)
     for (int k = 0; k < 13; k++) {
         double counted_s = 5 + k * 15 - (k == 4 || k == 9 ? 15 : 0);
         uint64_t bytes = (uint64_t)((counted_s - 0.5) / 2) * PIECE;
-        say(&world, 5 + k * 15, LEECHER, 0, bytes, SIZE - bytes);
+        say(&world, 5 + k * 15, LEECHER, (uint64_t)k, bytes, SIZE - bytes);
     }
     judge(&world, 250);
     const struct sk_finding *finding = &verdict(&world, LEECHER)->findings[SK_CHECK_LEFT_MORE];
@@ -375,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_counted_padding),
         cmocka_unit_test(test_lies_beyond_padding),
         cmocka_unit_test(test_one_damaged_announce),
+        cmocka_unit_test(test_copies_of_a_damaged_announce),
         cmocka_unit_test(test_late_announces),
         cmocka_unit_test(test_waste_at_once),
         cmocka_unit_test(test_file_after_file),
