@@ -18,6 +18,7 @@
 #define DOUBT_Z 4.75
 #define HALF_Z 1.96
 #define CAPACITY_SD_LEAST 0.02
+#define STRAY 262144      /* bytes that somebody may have had whom we never heard of */
 #define TAKEN_MORE 262144 /* bytes on their way to us, counted there already */
 /* What others gain so soon after a step may have been given in it. Pieces that take longer make up
  * for those that had begun before. */
@@ -425,9 +426,7 @@ static void bound_by_gains(struct swarm *swarm, uint32_t index, uint32_t announc
         double shown_s = window->until_s - window->from_s;
         window->taken = taken(&judge->timeline->peers[index], from_s, until_s);
         window->dark += in_the_dark(swarm, config->hidden_peers * shown_s);
-        /* Somebody whom we never heard of may have had a block or two. */
-        window->gains = (window->gains + hidden + window->taken) * (1 + config->waste_share) +
-                        judge->timeline->piece_size;
+        window->gains = (window->gains + hidden + window->taken) * (1 + config->waste_share);
     }
 }
 
@@ -516,7 +515,7 @@ static double allowed(const struct swarm *swarm, uint32_t index, enum sk_verdict
 {
     const struct sk_rate *capacity = &swarm->judge->timeline->peers[index].capacity;
     if (check == SK_CHECK_UPLOADED_GAINS)
-        return window->seen ? window->gains : INFINITY;
+        return window->seen ? window->gains + STRAY : INFINITY;
     if (is_open(capacity))
         return INFINITY;
     /* Both times are the tracker's: how far its clock is off does not matter. */
@@ -564,7 +563,7 @@ static bool judge_row(struct swarm *swarm, uint32_t index, enum sk_verdict_check
 static double tightest(const struct swarm *swarm, uint32_t index, const struct window *window)
 {
     return SK_MIN(allowed(swarm, index, SK_CHECK_UPLOADED_CAPACITY, window),
-                  allowed(swarm, index, SK_CHECK_UPLOADED_GAINS, window));
+                  window->seen ? window->gains : INFINITY);
 }
 
 /* What it can have uploaded from the first row to the last, of one run, beside what it says: the
