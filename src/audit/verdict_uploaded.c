@@ -23,7 +23,7 @@
 /* What others gain so soon after a step may have been given in it. Pieces that take longer make up
  * for those that had begun before. */
 #define BEGUN_S 120.0
-#define LOOKS_A_WINDOW 24  /* that the searches among gains and announces take as long as */
+#define LOOKS_A_WINDOW 16  /* that two searches among gains take as long as */
 #define ANNOUNCES_LEAST 16 /* of each peer that are looked at, however many peers, */
 #define LOOKS_TIMES 8      /* as long as that takes no more than so many times as long */
 #define BUSY_SHARE 0.9     /* of those that gain, the quantile that stands for one nobody saw */
