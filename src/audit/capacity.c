@@ -1,11 +1,13 @@
 #include "audit/capacity.h"
 
+#include "audit/spacing.h"
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/order.h"
 #include "base/prng.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { RESAMPLES = 200, RESAMPLED_MAX = 256 };
 
@@ -176,6 +178,41 @@ static void estimate_from(struct sample *samples, uint32_t n, const struct sk_ra
     estimate->how = trains ? "trains" : drops ? "drops" : "pairs";
 }
 
+/* Where the steady part begins. */
+static uint32_t find_start(const struct sk_arrival *list, uint32_t n, double span_s)
+{
+    uint64_t span_ns = (uint64_t)(span_s * 1e9);
+    uint32_t start = 0;
+    while (start < n - 1 && list[n - 1].at_ns - list[start].at_ns > span_ns)
+        start++;
+    return start;
+}
+
+/* The rate at which bytes came before the steady part. */
+static double early_rate(const struct sk_arrival *list, uint32_t start)
+{
+    double seconds = (double)(list[start].at_ns - list[0].at_ns) / 1e9;
+    return (double)(list[start].bytes - list[0].bytes) / seconds;
+}
+
+/* What the spacing of single packets says is more exact than a mode, and needs few of them. All
+ * arrivals count, unless those before the steady part came faster than the link carries: out of a
+ * token bucket that was full. */
+static void space(const struct sk_arrival *list, uint32_t n, uint32_t start,
+                  const struct sk_rate_estimate *delivered, struct sk_capacity_estimate *estimate)
+{
+    struct sk_spacing spacing;
+    if (strcmp(estimate->how, "trains") == 0)
+        return;
+    sk_spacing_find(list + start, n - start, &spacing);
+    if (start && !(early_rate(list, start) > spacing.rate))
+        sk_spacing_find(list, n, &spacing);
+    if (!(spacing.rate > delivered->rate.rate * SK_CAPACITY_SURPLUS))
+        return;
+    estimate->rate = (struct sk_rate){spacing.rate, spacing.low, NAN};
+    estimate->how = strcmp(estimate->how, "drops") == 0 ? "drops" : "pairs";
+}
+
 void sk_capacity_estimate(const struct sk_arrivals *arrivals,
                           const struct sk_rate_estimate *delivered,
                           struct sk_capacity_estimate *ret_estimate)
@@ -185,15 +222,29 @@ void sk_capacity_estimate(const struct sk_arrivals *arrivals,
     uint32_t n = arrivals->count;
     if (n >= SK_CAPACITY_SAMPLES_MIN && !isnan(delivered->rate.low)) {
         struct sample *samples = sk_mem_alloc(n * sizeof *samples);
-        uint64_t span_ns = (uint64_t)(delivered->span_s * 1e9);
-        uint32_t start = 0;
-        while (start < n - 1 && list[n - 1].at_ns - list[start].at_ns > span_ns)
-            start++;
+        uint32_t start = find_start(list, n, delivered->span_s);
         estimate.how = samples ? estimate.how : "out of memory";
         if (samples)
             estimate_from(samples, take_samples(list + start, n - start, samples), &delivered->rate,
                           &estimate);
         sk_mem_free(samples);
+        space(list, n, start, delivered, &estimate);
     }
     *ret_estimate = estimate;
+}
+
+void sk_capacity_refine(const struct sk_arrivals *arrivals,
+                        const struct sk_rate_estimate *delivered,
+                        struct sk_capacity_estimate *estimate)
+{
+    if (arrivals->count && !isnan(delivered->rate.low))
+        space(arrivals->list, arrivals->count, 0, delivered, estimate);
+}
+
+bool sk_capacity_is_known(const struct sk_rate *capacity, const char *how)
+{
+    if (!how || !isnan(capacity->high))
+        return !isnan(capacity->high);
+    return strcmp(how, "trains") == 0 ||
+           (strcmp(how, "steady") != 0 && capacity->low > SK_CAPACITY_SURE * capacity->rate);
 }

@@ -17,6 +17,9 @@
  *      held back comes at once as well.
  *   4. The mode: the highest rate around which (SK_CAPACITY_NEAR) lie more bytes than around its
  *      neighbours, and SK_CAPACITY_MASS of all. The estimate is the median there.
+ *      Where there is none, or more is seen by it: what the spacing of single packets says
+ *      (audit/spacing.h), by all arrivals but those before the steady part that came faster than
+ *      the link carries by the others.
  *   5. The interval: percentiles over bootstrap resamples of those samples (Efron 1979).
  *
  * One receiver sees a part only: where a scheduler gives k receivers their packets by turns, no two
@@ -40,12 +43,14 @@
 #define SK_CAPACITY_SAMPLES_MIN 16
 #define SK_CAPACITY_NEAR 0.15
 #define SK_CAPACITY_MASS 0.1
-#define SK_CAPACITY_HEAVIEST 4  /* times the median sample: more of one does not weigh */
-#define SK_CAPACITY_PAUSE 16    /* times what the bytes took on the link */
-#define SK_CAPACITY_PAUSED 0.8  /* share of the time that is missing, of who pauses */
-#define SK_CAPACITY_STALLED 0.1 /* the same, of whom drops stop */
-#define SK_CAPACITY_PURE 0.75   /* of its bytes, at the mode */
-#define SK_CAPACITY_LEAST 0.01  /* half an interval, of the rate: what time stamps are good for */
+#define SK_CAPACITY_HEAVIEST 4   /* times the median sample: more of one does not weigh */
+#define SK_CAPACITY_PAUSE 16     /* times what the bytes took on the link */
+#define SK_CAPACITY_PAUSED 0.8   /* share of the time that is missing, of who pauses */
+#define SK_CAPACITY_STALLED 0.1  /* the same, of whom drops stop */
+#define SK_CAPACITY_PURE 0.75    /* of its bytes, at the mode */
+#define SK_CAPACITY_SURPLUS 1.05 /* of what was delivered: a spacing that says no more is that */
+#define SK_CAPACITY_SURE 0.9     /* of the rate: a lower bound so high was found by spacing */
+#define SK_CAPACITY_LEAST 0.01   /* half an interval, of the rate: what time stamps are good for */
 
 struct sk_capacity_estimate {
     struct sk_rate rate; /* NAN unknown; high alone NAN: at least low */
@@ -54,9 +59,9 @@ struct sk_capacity_estimate {
      * "pairs": it did not pause, and was this fast at times: its link was shared.
      * "drops": it stopped and caught up, and was this fast in between: packets were dropped, by a
      * policer (whose rate is what was delivered) or a queue that overflowed.
-     * Of these two `rate` is no bound; `low` is what was delivered.
-     * "steady": it was never faster than on average.
-     * Unknown: "trains too short", "out of memory".
+     * Of these two `low` is what was delivered, and `rate` no bound; but where the spacing of
+     * single packets tells the link, `low` is just below it. "steady": it was never faster than on
+     * average. Unknown: "trains too short", "out of memory".
      */
     const char *how;
 };
@@ -64,5 +69,14 @@ struct sk_capacity_estimate {
 void sk_capacity_estimate(const struct sk_arrivals *arrivals,
                           const struct sk_rate_estimate *delivered,
                           struct sk_capacity_estimate *ret_estimate);
+
+/* More has come since `estimate` was made: sets it anew where the spacing of all arrivals tells the
+ * link. */
+void sk_capacity_refine(const struct sk_arrivals *arrivals,
+                        const struct sk_rate_estimate *delivered,
+                        struct sk_capacity_estimate *estimate);
+/* Whether `rate` is what the link carries to all, as far as one receiver can tell, and not just
+ * what it carries at least. */
+bool sk_capacity_is_known(const struct sk_rate *capacity, const char *how);
 
 #endif

@@ -9,7 +9,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* How much more than what came on average came in a turn of ours, where it was only our share of
  * the line: as a rule so many are served at a time. Set on audits of real clients
@@ -38,12 +37,10 @@ static bool *infer_downloads(const struct sk_timeline *timeline, struct sk_repor
             continue;
         seen->delivered = peer->delivered;
         /* What it gave us its line carries at least: no figure of what it can. Nor is one that is
-         * hardly more, of a peer that did not pause: the share that a turn among many receivers
-         * left. */
-        bool paused = peer->capacity_how && strcmp(peer->capacity_how, "trains") == 0;
-        bool least = !paused && isnan(peer->capacity.high) &&
-                     !(peer->capacity.rate > SHARE_MOST * peer->delivered.rate);
-        seen->capacity = least ? SK_RATE_UNKNOWN : peer->capacity;
+         * hardly more: the share that a turn among many receivers left. */
+        bool told = sk_capacity_is_known(&peer->capacity, peer->capacity_how) ||
+                    peer->capacity.rate > SHARE_MOST * peer->delivered.rate;
+        seen->capacity = told ? peer->capacity : SK_RATE_UNKNOWN;
         sk_download_estimate(timeline, index, &download);
         peer->download = download.rate;
         peer->download_how = download.how;

@@ -136,12 +136,16 @@ static void test_a_rate_is_no_capacity(void **state)
 {
     static const struct {
         struct sk_rate capacity;
+        const char *how;
         bool known;
     } cases[] = {
-        {{40e3, 38e3, NAN}, false},
-        {{200e3, 180e3, NAN}, false}, /* five receivers' shares of what it delivered */
-        {{280e3, 270e3, NAN}, true},
-        {{40e3, 38e3, 42e3}, true},
+        {{40e3, 38e3, NAN}, "steady", false},
+        {{200e3, 38e3, NAN}, "pairs", false}, /* five receivers' shares of what it delivered */
+        {{200e3, 196e3, NAN}, "pairs", true}, /* the spacing of single packets says so */
+        {{200e3, 196e3, NAN}, "steady", false},
+        {{200e3, 38e3, NAN}, "trains", true},
+        {{280e3, 38e3, NAN}, "drops", true},
+        {{40e3, 38e3, 42e3}, "trains", true},
     };
     for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
         struct world world;
@@ -149,6 +153,7 @@ static void test_a_rate_is_no_capacity(void **state)
         end(&world);
         world.report.peers[SEED].delivered = (struct sk_rate){40e3, 38e3, 42e3};
         world.report.peers[SEED].capacity = cases[i].capacity;
+        world.report.peers[SEED].capacity_how = cases[i].how;
         assert_int_equal(0, sk_infer(&world.timeline, &world.report));
         assert_int_equal(cases[i].known, !isnan(world.timeline.peers[0].capacity.rate));
         assert_float_equal(world.report.peers[SEED].capacity.rate, cases[i].capacity.rate, 0);
