@@ -29,6 +29,39 @@ void sk_probe_interested(struct sk_probe *probe, uint64_t now_ns)
         probe->interested_ns = now_ns;
 }
 
+static bool is_known(const struct sk_probe *probe)
+{
+    return sk_capacity_is_known(&probe->capacity.rate, probe->capacity.how);
+}
+
+bool sk_probe_lacks(const struct sk_probe *probe)
+{
+    return probe->state == SK_PROBE_DONE && probe->lap < probe->laps &&
+           probe->got < probe->laps_bytes && !is_known(probe);
+}
+
+bool sk_probe_is_measured(const struct sk_probe *probe)
+{
+    return probe->lap || probe->state == SK_PROBE_DONE;
+}
+
+bool sk_probe_is_fresh(const struct sk_probe *probe)
+{
+    return probe->asked == probe->lap_asked;
+}
+
+void sk_probe_again(struct sk_probe *probe, uint64_t bytes_max)
+{
+    SK_ASSERT(probe->state == SK_PROBE_DONE);
+    probe->state = SK_PROBE_IDLE;
+    probe->lap++;
+    probe->asked = probe->lap_asked = probe->got;
+    probe->lap_ns = probe->run_ns;
+    probe->budget = probe->budget_max = probe->got + bytes_max;
+    probe->pending = 0;
+    probe->window = probe->window_first = SK_PROBE_LAP_BLOCKS;
+}
+
 double sk_probe_wanted_s(const struct sk_probe *probe, uint64_t now_ns)
 {
     return (double)(now_ns - probe->interested_ns) / 1e9;
@@ -175,12 +208,13 @@ bool sk_probe_over(const struct sk_probe *probe, double seconds_max, uint64_t no
 {
     if (probe->state != SK_PROBE_RUNNING)
         return false;
-    return sk_probe_seconds(probe, now_ns) >= seconds_max || probe->got >= probe->budget;
+    double seconds = (double)(run_ns(probe, now_ns) - probe->lap_ns) / 1e9;
+    return seconds >= seconds_max || probe->got >= probe->budget;
 }
 
 void sk_probe_put_off(struct sk_probe *probe)
 {
-    SK_ASSERT(probe->state == SK_PROBE_RUNNING && probe->got == 0);
+    SK_ASSERT(probe->state == SK_PROBE_RUNNING && probe->got == 0 && !probe->lap);
     probe->state = SK_PROBE_WAITING;
     probe->run_ns = 0;
     probe->asked = 0;
@@ -194,6 +228,13 @@ void sk_probe_judge(const struct sk_probe *probe, struct sk_rate_estimate *ret_d
     if (probe->state == SK_PROBE_DONE) {
         *ret_delivered = probe->delivered;
         *ret_capacity = probe->capacity;
+        return;
+    }
+    if (probe->lap) {
+        *ret_delivered = probe->delivered;
+        *ret_capacity = probe->capacity;
+        if (!is_known(probe))
+            sk_capacity_refine(&probe->arrivals, ret_delivered, ret_capacity);
         return;
     }
     sk_rate_estimate(&probe->arrivals, ret_delivered);
@@ -210,6 +251,7 @@ void sk_probe_end(struct sk_probe *probe, uint64_t now_ns)
 {
     stop_clock(probe, now_ns);
     sk_probe_judge(probe, &probe->delivered, &probe->capacity);
-    sk_arrivals_deinit(&probe->arrivals);
     probe->state = SK_PROBE_DONE;
+    if (!sk_probe_lacks(probe))
+        sk_arrivals_deinit(&probe->arrivals);
 }

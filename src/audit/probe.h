@@ -2,7 +2,8 @@
  * The probe of one peer: takes blocks from it to see what it delivers. Layer: audit; pure.
  *
  *   IDLE -> WAITING (interested, choked) -> READY (may ask, waits for a slot) -> RUNNING -> DONE
- *                         ^------------------- choked again -------------------'
+ *    ^                    ^------------------- choked again -------------------'           |
+ *    '------------------------------------- another lap ----------------------------------'
  *
  * The pipeline starts as deep as the first budget, so that no slow peer waits for us, and grows by
  * one with every block that comes, up to what the peer takes and to what it gives in
@@ -12,6 +13,10 @@
  * and of time ends the probe. The bytes double while the peer is fast (they are gone in no time)
  * and the interval of its rate still wide. Choked during the whole audit the probe stays WAITING:
  * the rate is unknown, not 0.
+ *
+ * What the budget leaves is for laps: a few blocks more, now and then, while the capacity is not
+ * known. Where many share a queue, two packets of ours follow each other when a peer begins to
+ * send, and hardly later. What was delivered is what the first lap says.
  */
 #ifndef SK_AUDIT_PROBE_H
 #define SK_AUDIT_PROBE_H
@@ -23,6 +28,8 @@
 #define SK_PROBE_SECONDS 10.0
 #define SK_PROBE_WINDOW_FIRST (SK_PROBE_BYTES / SK_BLOCK_SIZE)
 #define SK_PROBE_WINDOW_SHALLOW 8
+#define SK_PROBE_LAPS 24
+#define SK_PROBE_LAP_BLOCKS 2
 #define SK_PROBE_QUEUE_S 4.0        /* what is asked for should not take a peer longer */
 #define SK_PROBE_WINDOW_LEAST 8     /* of one that refuses */
 #define SK_PROBE_FAST_BYTES_S 2.5e6 /* 20 Mbit/s */
@@ -47,8 +54,12 @@ struct sk_probe {
     bool fast;           /* it gave most of its first budget in no time */
     uint64_t looked;     /* bytes that had come when it was last seen whether it must */
     uint64_t asked, got; /* bytes of blocks asked for (taken back ones not counted), and come */
-    uint32_t pending;    /* blocks on their way */
-    uint32_t window;     /* how many may be, and how many at first */
+    uint32_t laps;       /* that may follow, and to how many bytes got in all */
+    uint64_t laps_bytes;
+    uint32_t lap;               /* 0: the first */
+    uint64_t lap_asked, lap_ns; /* `asked` and `run_ns` when it began */
+    uint32_t pending;           /* blocks on their way */
+    uint32_t window;            /* how many may be, and how many at first */
     uint32_t window_first;
     uint64_t interested_ns; /* when interest was first shown; 0 never */
     uint64_t run_ns;        /* time spent RUNNING before `since_ns` */
@@ -70,6 +81,14 @@ void sk_probe_deinit(struct sk_probe *probe);
 /* Before anything is asked for: what the peer tells meanwhile matters. */
 void sk_probe_shallow(struct sk_probe *probe);
 void sk_probe_interested(struct sk_probe *probe, uint64_t now_ns);
+/* Another lap, of so many bytes at most: DONE becomes IDLE. */
+void sk_probe_again(struct sk_probe *probe, uint64_t bytes_max);
+/* It is over, laps and bytes for them are left, and the capacity is not known. */
+bool sk_probe_lacks(const struct sk_probe *probe);
+/* A rate was measured, or tried to: this is another lap, or all are over. */
+bool sk_probe_is_measured(const struct sk_probe *probe);
+/* Nothing was asked for in this lap. */
+bool sk_probe_is_fresh(const struct sk_probe *probe);
 /* Seconds since interest was first shown. */
 double sk_probe_wanted_s(const struct sk_probe *probe, uint64_t now_ns);
 /* The peer lets us ask (unchoked, or allowed-fast pieces). */

@@ -109,7 +109,7 @@ static bool is_settled(const struct sk_auditor *auditor, const struct sk_record 
         return open_s >= auditor->config.patience_s;
     if (!seen->has_share)
         return open_s >= SK_AUDITOR_SETTLE_S;
-    if (auditor->config.no_probe || probe->state == SK_PROBE_DONE)
+    if (auditor->config.no_probe || sk_probe_is_measured(probe))
         return true;
     if (probe->state == SK_PROBE_IDLE)
         return open_s >= SK_AUDITOR_SETTLE_S;
@@ -369,10 +369,31 @@ static void on_closed(const struct skep_event *event, void *ctx)
     record->left = strcmp(event->reason, "local") != 0;
     if (record->left)
         record->seen.reason = event->reason;
+    record->hangs_up |= record->left && record->probe.state == SK_PROBE_DONE;
     record->peer = NULL;
-    record->final = event->final || record->probe.state == SK_PROBE_DONE;
+    record->final = event->final || sk_probe_is_measured(&record->probe);
     sk_auditor_update(auditor, record, event->now_ns);
     sk_auditor_fill_slots(auditor, event->now_ns);
+}
+
+/* `moved` takes the place of `record`. One who was probed is not probed anew because it has come
+ * back from another port. */
+static void keep_probe(struct sk_record *moved, struct sk_record *record)
+{
+    if (!sk_probe_is_measured(&record->probe)) {
+        sk_probe_deinit(&record->probe);
+        return;
+    }
+    sk_probe_deinit(&moved->probe);
+    moved->probe = record->probe;
+    moved->probed_from_ns = record->probed_from_ns;
+    moved->probed_ns = record->probed_ns;
+    moved->lap_ns = record->lap_ns;
+    moved->hangs_up = record->hangs_up;
+    moved->kept = record->kept;
+    moved->crowded = record->crowded;
+    if (moved->peer)
+        (void)skep_peer_interest(moved->peer, false);
 }
 
 /* An incoming peer is known by the address that it listens on from now on. */
@@ -404,7 +425,7 @@ static void on_address(const struct skep_event *event, void *ctx)
     moved.settled = record->settled;
     moved.in_ready = record->in_ready; /* places in the queue stay where they are */
     moved.ready_next = record->ready_next;
-    sk_probe_deinit(&record->probe);
+    keep_probe(&moved, record);
     sk_bitfield_deinit(&record->last);
     sk_bitfield_deinit(&record->taken);
     struct sk_endpoint old_endpoint = old->seen.endpoint;
@@ -490,6 +511,9 @@ static void on_have(const struct skep_event *event, void *ctx)
                        event->now_ns);
     if (auditor->has_assembly)
         sk_auditor_set_share(auditor, record, false, event->now_ns);
+    /* It may be one of those that it gives although it chokes us. */
+    if (auditor->has_assembly && skep_peer_allowed_fast(event->peer, event->message.index))
+        sk_auditor_allowed(auditor, record, event->now_ns);
 }
 
 static void on_dont_have(const struct skep_event *event, void *ctx)

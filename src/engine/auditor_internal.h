@@ -40,8 +40,12 @@ struct sk_record {
     uint64_t payload_seen; /* block bytes of this connection, up to the last arrival */
     struct sk_downlink_share share;
     struct sk_probe probe;
-    uint64_t probed_ns;           /* when the probe ended; 0 = it has not */
-    bool crowded;                 /* our line was full while it was probed, as was known then */
+    uint64_t probed_from_ns; /* when the first lap began, and ended; 0 = it has not */
+    uint64_t probed_ns;
+    uint64_t lap_ns;              /* when the last lap ended */
+    bool hangs_up;                /* it ended a connection in which we wanted nothing any more */
+    uint32_t kept;                /* blocks that were taken so that it does not */
+    bool crowded;                 /* our line was full in the first, as was known then */
     struct sk_bitfield taken;     /* pieces that were begun with it; empty before and after */
     struct sk_bitfield last;      /* what it held when the connection ended; else empty */
     struct sk_record *ready_next; /* queue of those that wait for a probing slot */
@@ -109,6 +113,8 @@ void sk_auditor_trace(struct sk_auditor *auditor, uint64_t now_ns);
 
 /* auditor_probe.c */
 void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
+/* Begins another lap of its probe, where it is time for one and one is of use. */
+void sk_auditor_again(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
 void sk_auditor_allowed(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
 void sk_auditor_choked(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
 void sk_auditor_on_block(struct sk_auditor *auditor, struct sk_record *record,

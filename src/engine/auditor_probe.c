@@ -8,7 +8,10 @@
 #include <string.h>
 
 #define HASHES_WAIT_S 15.0
-#define CHOKES_MAX 6 /* more than any rechoke interval fits into an audit's patience */
+#define CHOKES_MAX 6      /* more than any rechoke interval fits into an audit's patience */
+#define LAP_AFTER_S 4.0   /* a sender's window is forgotten, and it begins with several packets */
+#define KEEP_AFTER_S 20.0 /* aria2 waits for 30 */
+#define KEEP_GAINED 200   /* blocks that it gained, for one that is taken so */
 
 static bool may_ask(const struct sk_record *record)
 {
@@ -107,7 +110,7 @@ static struct sk_assembly_copy *choose_copy(struct sk_auditor *auditor, struct s
         return copy;
     if (!choose_piece(auditor, record, left, &piece)) {
         copy = choose_shared(auditor, record);
-        if (copy || record->probe.asked ||
+        if (copy || !sk_probe_is_fresh(&record->probe) ||
             !(choose_failed(auditor, record, &piece) ||
               choose_piece(auditor, record, UINT64_MAX, &piece)))
             return copy;
@@ -170,8 +173,12 @@ static void finish(struct sk_auditor *auditor, struct sk_record *record, uint64_
 {
     if (record->probe.state == SK_PROBE_RUNNING)
         auditor->running--;
-    record->crowded = sk_downlink_full(&auditor->downlink, record->probe.since_ns, now_ns);
-    record->probed_ns = now_ns;
+    if (!sk_probe_is_measured(&record->probe)) {
+        record->crowded = sk_downlink_full(&auditor->downlink, record->probe.since_ns, now_ns);
+        record->probed_from_ns = record->probe.since_ns;
+        record->probed_ns = now_ns;
+    }
+    record->lap_ns = now_ns;
     sk_probe_end(&record->probe, now_ns);
     sk_assembly_leave(&auditor->assembly, record->number);
     sk_bitfield_deinit(&record->taken);
@@ -213,6 +220,19 @@ void sk_auditor_fill_slots(struct sk_auditor *auditor, uint64_t now_ns)
 
 /* ---- what happens to a peer ---- */
 
+/* More than it holds cannot be taken without taking the same again. */
+static void set_budget(const struct sk_auditor *auditor, struct sk_record *record)
+{
+    uint64_t held = (uint64_t)record->seen.pieces * skep_torrent_piece_size(auditor->torrent);
+    record->probe.budget = SK_MIN(auditor->config.probe_bytes, held);
+    record->probe.budget_max = SK_MIN(auditor->config.probe_bytes_max, held);
+    bool tells = record->seen.pieces < skep_torrent_pieces(auditor->torrent);
+    record->probe.laps = auditor->config.watch_s > 0 ? SK_PROBE_LAPS : 0;
+    record->probe.laps_bytes = auditor->config.probe_bytes;
+    if (tells && auditor->config.watch_s > 0)
+        sk_probe_shallow(&record->probe);
+}
+
 void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
 {
     if (!record->peer || auditor->config.no_probe || !auditor->has_assembly ||
@@ -220,16 +240,43 @@ void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint6
         return;
     if (skep_peer_interest(record->peer, true))
         return;
-    /* More than it holds cannot be taken without taking the same again. */
-    uint64_t held = (uint64_t)record->seen.pieces * skep_torrent_piece_size(auditor->torrent);
-    record->probe.budget = SK_MIN(auditor->config.probe_bytes, held);
-    record->probe.budget_max = SK_MIN(auditor->config.probe_bytes_max, held);
-    bool tells = record->seen.pieces < skep_torrent_pieces(auditor->torrent);
-    if (tells && auditor->config.watch_s > 0)
-        sk_probe_shallow(&record->probe);
+    if (!sk_probe_is_measured(&record->probe))
+        set_budget(auditor, record);
     sk_probe_interested(&record->probe, now_ns);
     if (may_ask(record) || skep_peer_offers(record->peer))
         sk_auditor_allowed(auditor, record, now_ns);
+}
+
+/* Of one that ends connections in which nobody wants anything a block is taken now and then: else
+ * it tells the pieces that it gained all at once, when it is back. */
+static bool must_keep(const struct sk_auditor *auditor, const struct sk_record *record)
+{
+    uint64_t pieces = record->seen.pieces - SK_MIN(record->seen.pieces, record->seen.pieces_first);
+    uint64_t gained = pieces * skep_torrent_piece_size(auditor->torrent);
+    return record->hangs_up && record->probe.state == SK_PROBE_DONE &&
+           gained > KEEP_GAINED * (record->kept + UINT64_C(1)) * SK_BLOCK_SIZE;
+}
+
+/* Laps take half of the slots at most, and none that a first one waits for. */
+static bool spares_slot(const struct sk_auditor *auditor)
+{
+    return !auditor->ready_first && 2 * auditor->running < auditor->config.probes_max;
+}
+
+void sk_auditor_again(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
+{
+    struct sk_probe *probe = &record->probe;
+    double since_s = (double)(now_ns - record->lap_ns) / 1e9;
+    if (!record->peer || !(auditor->config.watch_s > 0) || !spares_slot(auditor))
+        return;
+    if (sk_probe_lacks(probe) && since_s >= LAP_AFTER_S) {
+        sk_probe_again(probe, SK_MIN(probe->laps_bytes - probe->got,
+                                     (uint64_t)SK_PROBE_LAP_BLOCKS * SK_BLOCK_SIZE));
+    } else if (must_keep(auditor, record) && since_s >= KEEP_AFTER_S) {
+        sk_probe_again(probe, SK_BLOCK_SIZE);
+        record->kept++;
+    }
+    sk_auditor_want(auditor, record, now_ns);
 }
 
 void sk_auditor_allowed(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns)
@@ -271,7 +318,9 @@ void sk_auditor_leave(struct sk_auditor *auditor, struct sk_record *record, uint
         drop_copies(auditor, record);
     if (probe->state == SK_PROBE_RUNNING)
         auditor->running--;
-    if (probe->state != SK_PROBE_DONE && probe->state != SK_PROBE_IDLE) {
+    if (sk_probe_is_measured(probe) && probe->state != SK_PROBE_DONE) {
+        sk_probe_end(probe, now_ns);
+    } else if (probe->state != SK_PROBE_DONE && probe->state != SK_PROBE_IDLE) {
         /* What was measured stands; a new connection would go on where this one ended. */
         sk_probe_choked(probe, now_ns);
         probe->state = SK_PROBE_IDLE;
@@ -396,7 +445,7 @@ void sk_auditor_pump(struct sk_auditor *auditor, struct sk_record *record, uint6
     }
     if (probe->pending)
         take_back(auditor, record);
-    if (probe->got == 0 && skep_peer_choked(record->peer)) {
+    if (!sk_probe_is_measured(probe) && probe->got == 0 && skep_peer_choked(record->peer)) {
         /* What it offered although it chokes us did not come: it may yet unchoke us. */
         drop_copies(auditor, record);
         auditor->running--;

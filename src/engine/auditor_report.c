@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LINES_ALIKE 0.95
+#define LINES_ALIKE_MIN 3
+
 /* What a reason, as the engine words it, comes to. Reasons that are not here name a rule of the
  * protocol that the peer broke. */
 static const struct {
@@ -85,7 +88,7 @@ static void finish_rates(const struct sk_auditor *auditor, const struct sk_recor
     /* Probes that came later may have shown that the line was full then. */
     if (record->crowded ||
         (record->probed_ns &&
-         sk_downlink_full(&auditor->downlink, record->probe.since_ns, record->probed_ns))) {
+         sk_downlink_full(&auditor->downlink, record->probed_from_ns, record->probed_ns))) {
         delivered.rate = capacity.rate = SK_RATE_UNKNOWN;
         delivered.how = capacity.how = "our down-link was full";
     }
@@ -100,6 +103,35 @@ static void finish_rates(const struct sk_auditor *auditor, const struct sk_recor
     peer->capacity_how = measured ? capacity.how : NULL;
     if (peer->outcome == SK_OUTCOME_CHOKED)
         peer->delivered_how = peer->capacity_how = "choked";
+}
+
+/* Told by the spacing of packets, on the way to us: at least that. */
+static bool is_spaced(const struct sk_report_peer *peer)
+{
+    return isnan(peer->capacity.high) && peer->capacity_how &&
+           strcmp(peer->capacity_how, "trains") != 0 &&
+           sk_capacity_is_known(&peer->capacity, peer->capacity_how) &&
+           peer->capacity.low > peer->delivered.low;
+}
+
+/* Several lines seem as wide, and none wider: that may be ours, unless more has come through it. */
+static void doubt_lines(const struct sk_auditor *auditor, struct sk_report *report)
+{
+    double most = 0;
+    uint32_t alike = 0;
+    for (size_t i = 0; i < report->peers_count; i++)
+        if (sk_capacity_is_known(&report->peers[i].capacity, report->peers[i].capacity_how))
+            most = fmax(most, report->peers[i].capacity.rate);
+    for (size_t i = 0; i < report->peers_count; i++)
+        alike +=
+            is_spaced(&report->peers[i]) && report->peers[i].capacity.rate >= most * LINES_ALIKE;
+    if (alike < LINES_ALIKE_MIN || sk_downlink_is_wider(&auditor->downlink, most))
+        return;
+    for (size_t i = 0; i < report->peers_count; i++) {
+        struct sk_report_peer *peer = &report->peers[i];
+        if (is_spaced(peer) && peer->capacity.rate >= most * LINES_ALIKE)
+            peer->capacity.low = peer->delivered.low;
+    }
 }
 
 static void finish_peer(const struct sk_auditor *auditor, const struct sk_record *record,
@@ -210,6 +242,7 @@ static int fill(struct sk_auditor *auditor, uint64_t now_ns, struct sk_report *r
         report->delivered_bytes += report->peers[i].delivered_bytes;
     }
     report->peers_count = auditor->count;
+    doubt_lines(auditor, report);
     fill_hidden(auditor, now_ns, report);
     uint32_t *availability = report->has_metadata ? count_availability(auditor) : NULL;
     err = report->has_metadata && !availability ? SKEP_ERR_NOMEM

@@ -107,6 +107,7 @@ void sk_auditor_tick(struct sk_auditor *auditor, uint64_t now_ns)
         struct sk_record *record = auditor->records[i];
         assume_empty(auditor, record, now_ns);
         sk_auditor_pump(auditor, record, now_ns);
+        sk_auditor_again(auditor, record, now_ns);
         sk_auditor_update(auditor, record, now_ns);
     }
     sk_auditor_fill_slots(auditor, now_ns);

@@ -297,6 +297,94 @@ static void test_judged_at_the_end(void **state)
     assert_ptr_equal(capacity_before.how, capacity_after.how);
 }
 
+#define PACKET 1448
+#define PACKET_NS 10000000u /* a link of 144,800 bytes a second, */
+
+/* of which others take most: one packet of ours in 30. */
+static void come_by_turns(uint64_t *now_ns, uint32_t packets)
+{
+    for (uint32_t i = 0; i < packets; i++)
+        sk_probe_arrived(&probe, PACKET, *now_ns += PACKET_NS * (28 + i % 5));
+}
+
+/* Two blocks, the first two packets of which come one after the other. */
+static void run_lap(uint64_t *now_ns)
+{
+    sk_probe_again(&probe, 2 * SK_BLOCK_SIZE);
+    assert_int_equal(probe.state, SK_PROBE_IDLE);
+    assert_true(sk_probe_is_measured(&probe) && sk_probe_is_fresh(&probe));
+    start(*now_ns += 10 * SECOND);
+    assert_int_equal(sk_probe_may_ask(&probe, 250), SK_PROBE_LAP_BLOCKS);
+    for (int i = 0; i < 2; i++)
+        sk_probe_asked(&probe, SK_BLOCK_SIZE);
+    assert_false(sk_probe_is_fresh(&probe));
+    assert_int_equal(sk_probe_left(&probe), 0);
+    assert_false(sk_probe_over(&probe, 10, *now_ns + 9 * SECOND));
+    assert_true(sk_probe_over(&probe, 10, *now_ns + 11 * SECOND));
+    come_by_turns(now_ns, 1);
+    sk_probe_arrived(&probe, PACKET, *now_ns += PACKET_NS);
+    come_by_turns(now_ns, 20);
+    for (int i = 0; i < 2; i++)
+        sk_probe_came(&probe, SK_BLOCK_SIZE, 250, *now_ns);
+    assert_true(sk_probe_over(&probe, 10, *now_ns));
+    sk_probe_end(&probe, *now_ns);
+}
+
+/* What one lap does not tell, several do; what was delivered is as it was. */
+static void test_laps(void **state)
+{
+    uint64_t now = SECOND;
+    probe.laps = 6;
+    probe.laps_bytes = 1000000;
+    start(now);
+    come_by_turns(&now, 30);
+    sk_probe_end(&probe, now);
+    assert_true(sk_probe_lacks(&probe));
+    assert_string_equal(probe.capacity.how, "steady");
+    double rate = probe.delivered.rate.rate;
+    uint32_t laps = 0;
+    for (; sk_probe_lacks(&probe); laps++)
+        run_lap(&now);
+    assert_in_range(laps, 2, 5);
+    assert_string_equal(probe.capacity.how, "pairs");
+    assert_float_equal(probe.capacity.rate.rate, PACKET * 1e9 / PACKET_NS, 2000);
+    assert_float_equal(probe.delivered.rate.rate, rate, 0);
+    assert_null(probe.arrivals.list); /* no more is needed */
+}
+
+/* Nothing is left of the bytes: no arrivals are kept for more. */
+static void test_no_bytes_for_laps(void **state)
+{
+    uint64_t now = SECOND;
+    probe.laps = 2;
+    probe.laps_bytes = 1000000;
+    start(now);
+    take(1e6, &now, 0);
+    sk_probe_end(&probe, now);
+    assert_string_equal(probe.capacity.how, "steady");
+    assert_false(sk_probe_lacks(&probe));
+    assert_null(probe.arrivals.list);
+}
+
+static void test_laps_end(void **state)
+{
+    uint64_t now = SECOND;
+    probe.laps = 2;
+    probe.laps_bytes = 1000000;
+    start(now);
+    come_by_turns(&now, 30);
+    sk_probe_end(&probe, now);
+    for (int i = 0; i < 2; i++) {
+        assert_true(sk_probe_lacks(&probe));
+        sk_probe_again(&probe, SK_BLOCK_SIZE);
+        sk_probe_interested(&probe, now);
+        sk_probe_end(&probe, now);
+    }
+    assert_false(sk_probe_lacks(&probe));
+    assert_null(probe.arrivals.list);
+    assert_string_equal(probe.capacity.how, "steady");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -318,6 +406,9 @@ int main(void)
         TEST(test_its_queue_was_the_limit),
         TEST(test_pauses_are_its_own),
         TEST(test_judged_at_the_end),
+        TEST(test_laps),
+        TEST(test_laps_end),
+        TEST(test_no_bytes_for_laps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
