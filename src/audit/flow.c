@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/order.h"
+#include "swarm/source.h"
 
 #include <skep/err.h>
 
@@ -62,6 +63,48 @@ static int guess_capacities(struct sk_flow_world *world)
     return 0;
 }
 
+/* ---- addresses that nobody listens at ---- */
+
+/* A peer that was connected from each host, + 1. */
+static int find_hosts(const struct sk_timeline *timeline, struct sk_map *ret_hosts)
+{
+    int err = 0;
+    sk_map_init(ret_hosts, sizeof(struct sk_endpoint), SK_TIMELINE_PEERS_MAX, timeline->begin_ns);
+    for (uint32_t i = 0; i < timeline->peers_count && !err; i++) {
+        const struct sk_timeline_peer *peer = &timeline->peers[i];
+        struct sk_endpoint host = peer->endpoint;
+        host.port = 0;
+        if (peer->watched_count && !peer->alias)
+            err = sk_map_put(ret_hosts, &host, (void *)(uintptr_t)(i + 1));
+    }
+    return err;
+}
+
+/* Told by peer exchange alone, never to be reached, at a host where a peer is: it is the port from
+ * which that one came to the one who tells, and nobody of its own who may have had what we did not
+ * see. */
+static bool is_echo(const struct sk_timeline_peer *peer, const struct sk_map *hosts)
+{
+    struct sk_endpoint host = peer->endpoint;
+    host.port = 0;
+    return !peer->watched_count && peer->sources == SK_SOURCE_PEX && sk_map_get(hosts, &host);
+}
+
+static int find_blind(struct sk_flow_world *world)
+{
+    const struct sk_timeline *timeline = world->timeline;
+    const bool *hides = world->config->unobservable;
+    struct sk_map hosts;
+    int err = find_hosts(timeline, &hosts);
+    for (uint32_t i = 0; i < world->peers && !err; i++) {
+        const struct sk_timeline_peer *peer = &timeline->peers[i];
+        world->blind[i] = !peer->alias && /* nobody of its own */
+                          !is_echo(peer, &hosts) && (!peer->has_first || (hides && hides[i]));
+    }
+    sk_map_deinit(&hosts);
+    return err;
+}
+
 static int world_init(struct sk_flow_world *world, const struct sk_timeline *timeline,
                       const struct sk_flow_config *config)
 {
@@ -74,11 +117,9 @@ static int world_init(struct sk_flow_world *world, const struct sk_timeline *tim
     world->fanout = sk_mem_calloc(n + 1, sizeof *world->fanout);
     if (!world->capacity_bytes_s || !world->capacity_known || !world->blind || !world->fanout)
         return SKEP_ERR_NOMEM;
-    for (uint32_t i = 0; i < n; i++)
-        world->blind[i] =
-            !timeline->peers[i].alias && /* nobody of its own */
-            (!timeline->peers[i].has_first || (config->unobservable && config->unobservable[i]));
-    int err = guess_capacities(world);
+    int err = find_blind(world);
+    if (!err)
+        err = guess_capacities(world);
     if (err)
         return err;
     sk_flow_find_fanouts(world);

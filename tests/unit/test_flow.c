@@ -229,6 +229,37 @@ static void test_aliases_give_nothing(void **state)
     sk_timeline_deinit(&timeline);
 }
 
+/* 3 told of a port of the host of 1 that nobody reached: 1 came from it. Of another host's it may
+ * be somebody's, and where other sources tell it too. */
+static void test_ports_of_a_peer_give_nothing(void **state)
+{
+    static const struct {
+        uint8_t host;
+        unsigned source;
+        bool gives;
+    } cases[] = {{1, SK_SOURCE_PEX, false}, {9, SK_SOURCE_PEX, true}, {1, SK_SOURCE_TRACKER, true}};
+    for (size_t i = 0; i < 3; i++) {
+        struct sk_timeline timeline;
+        struct sk_flows flows;
+        two_sources(&timeline, 4);
+        struct sk_observation heard = {.at_ns = UINT64_C(20000000000),
+                                       .kind = SK_OBS_HEARD,
+                                       .source = cases[i].source,
+                                       .peer = address(cases[i].host),
+                                       .by = address(3)};
+        heard.peer.port = 50000;
+        assert_int_equal(sk_timeline_observe(&timeline, &heard), 0);
+        estimate(&timeline, &usual, &flows);
+        uint32_t from = sk_timeline_find(&timeline, &heard.peer);
+        double bytes = 0;
+        for (size_t e = 0; e < flows.edges_count; e++)
+            bytes += flows.edges[e].from == from ? flows.edges[e].bytes : 0;
+        assert_int_equal(cases[i].gives, bytes > 0);
+        sk_flows_deinit(&flows);
+        sk_timeline_deinit(&timeline);
+    }
+}
+
 /* 2 told twice, and only the second time of 3: they met after the first. */
 static void test_linked_later(void **state)
 {
@@ -709,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_returned),
         cmocka_unit_test(test_lasts),
         cmocka_unit_test(test_aliases_give_nothing),
+        cmocka_unit_test(test_ports_of_a_peer_give_nothing),
         cmocka_unit_test(test_unobservable),
         cmocka_unit_test(test_gifts_are_no_flow),
         cmocka_unit_test(test_told_late),
