@@ -33,6 +33,14 @@ static bool was_watched(const struct sk_timeline_peer *peer, const struct sk_gai
     return gain->since_ms == gain->at_ms || sk_timeline_watched(peer, gain->since_ms);
 }
 
+/* Of the end of a connection, for how long what was gained then may only have been told in the next
+ * one. */
+static double gathered_s(const struct sk_timeline_peer *peer, const struct sk_span *span)
+{
+    uint32_t from = SK_MAX(span->from_ms, peer->first_ms);
+    return span->until_ms > from ? fmin((span->until_ms - from) / 1e3, SK_DOWNLOAD_GATHERED_S) : 0;
+}
+
 static struct tally add_up(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer)
 {
     struct tally tally = {.follows = true};
@@ -50,7 +58,7 @@ static struct tally add_up(const struct sk_timeline *timeline, const struct sk_t
         uint32_t from = SK_MAX(span->from_ms, peer->first_ms), end = end_of(timeline, span);
         tally.watched_s += end > from ? (end - from) / 1e3 : 0;
         if (i && span->from_ms > peer->first_ms)
-            tally.away_s += (span->from_ms - span[-1].until_ms) / 1e3;
+            tally.away_s += (span->from_ms - span[-1].until_ms) / 1e3 + gathered_s(peer, &span[-1]);
     }
     return tally;
 }

@@ -24,6 +24,7 @@
 #include "audit/timeline.h"
 
 #define SK_DOWNLOAD_CHANCE 1e-4                /* of what is taken for impossible */
+#define SK_DOWNLOAD_GATHERED_S 10.0            /* for so long clients gather HAVEs */
 #define SK_DOWNLOAD_UNEVEN 3.0                 /* times as fast a peer may be while we are away */
 #define SK_DOWNLOAD_SILENT_S 60.0              /* and no gain */
 #define SK_DOWNLOAD_WATCH_MS 20000             /* least time for a rate, */

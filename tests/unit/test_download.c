@@ -245,6 +245,22 @@ static void test_dropper_comes_back(void **state)
     is_hidden("suppresses haves");
 }
 
+/* What it had gathered when it went it tells when it is back at once. */
+static void test_gatherer_comes_back(void **state)
+{
+    opens(10);
+    shows(10, 100, 0);
+    for (uint32_t k = 0; k < 9; k++)
+        for (uint32_t i = 0; i < 20; i++)
+            has(20 + 10 * k, 100 + 20 * k + i);
+    closes(109.999);
+    opens(110);
+    shows(110, 300, 0);
+    judge(140);
+    assert_string_equal(download.how, "haves and bitfields");
+    assert_int_equal(download.bytes, 200 * PIECE);
+}
+
 /* It was away for long: what it has then it gained at its own rate. */
 static void test_honest_comes_back(void **state)
 {
@@ -317,6 +333,7 @@ int main(void)
         TEST(test_super_seeder),
         TEST(test_no_super_seeder),
         TEST(test_suppressor_comes_back),
+        TEST(test_gatherer_comes_back),
         TEST(test_dropper_comes_back),
         TEST(test_honest_comes_back),
         TEST(test_done_with_holes),
