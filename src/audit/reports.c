@@ -423,8 +423,11 @@ static int align(struct sk_reports *reports, const struct sk_timeline *timeline,
     reports->aligned = most.clients > 1;
     reports->offset_s = (most.low_s + most.high_s) / 2;
     reports->accuracy_s = (most.high_s - most.low_s) / 2;
-    for (uint32_t i = 0; i < reports->count; i++)
+    reports->from_s = INFINITY;
+    for (uint32_t i = 0; i < reports->count; i++) {
         reports->lines[i].at_s -= reports->offset_s;
+        reports->from_s = SK_MIN(reports->from_s, reports->lines[i].at_s);
+    }
     sk_mem_free(edges);
     return 0;
 }

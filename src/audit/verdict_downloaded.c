@@ -11,6 +11,7 @@
 #define COMPARED_LEAST 2 /* announces that show how much a client has under way, */
 #define BEGUN_TIMES 2.0  /* and so many times as much it may have had when it stopped */
 #define STARTED_S 60.0   /* who started so long before we connected has not restarted in between */
+#define AWAY_S 900.0     /* a log that goes back so far has who only restarts */
 
 /* From where a counter is held against gains. */
 struct base {
@@ -83,8 +84,9 @@ static double begun(const struct run *run, const struct sk_reports_line *line)
 
 /*
  * The same where a client starts. Who has no more than it downloaded since then began with nothing,
- * unless it was here before. Who was: no more than when it said that it stops, if it lacks as much
- * as then; else not many times what it had before.
+ * unless it was here before: with nothing whole it may yet have blocks, which only a log that has
+ * no earlier announce of it rules out. Who was: no more than when it said that it stops, if it
+ * lacks as much as then; else not many times what it had before.
  */
 static double begun_anew(const struct run *run, const struct sk_reports_line *line)
 {
@@ -93,10 +95,9 @@ static double begun_anew(const struct run *run, const struct sk_reports_line *li
     if (line->event != SK_ANNOUNCE_STARTED || line->left > size || counts_blocks(run))
         return most;
     double has = (double)(size - line->left), came = (double)line->downloaded;
-    if (line == run->lines && has <= came)
-        return SK_MIN(most, came - has);
+    bool new = line->at_s - run->judge->reports->from_s >= AWAY_S;
     if (line == run->lines)
-        return most;
+        return new &&has <= came ? SK_MIN(most, came - has) : most;
     if (run->stopped == line - 1 && run->stopped->left == line->left)
         most = SK_MIN(most, run->stopped_begun);
     if (run->compared >= COMPARED_LEAST)

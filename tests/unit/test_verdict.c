@@ -255,11 +255,13 @@ static void allow_many(struct world *world)
     world->config.skew_max_s = 0;
 }
 
-/* It lacks all and starts; ten seconds later we connect. `found`: pieces that are on its disk. */
-static void start_from_nothing(struct world *world, double down_times, uint32_t found)
+/* It lacks all and starts; ten seconds later we connect. `found`: pieces that are on its disk. The
+ * log began `log_s` before. */
+static void start_from_nothing(struct world *world, double down_times, uint32_t found, double log_s)
 {
     begin(world);
     allow_many(world);
+    say(world, -log_s, SEED, 0, 0, 0);
     join(world, 0, SEED, PIECES);
     join(world, 10, LEECHER, found);
     gain(world, LEECHER, found, 80, 10, 2410);
@@ -277,10 +279,19 @@ static void start_from_nothing(struct world *world, double down_times, uint32_t 
 static void test_started_before_we_connected(void **state)
 {
     struct world world;
-    start_from_nothing(&world, 0.8, 0);
+    start_from_nothing(&world, 0.8, 0, 1000);
     assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
     end(&world);
-    start_from_nothing(&world, 1, 0);
+    start_from_nothing(&world, 1, 0, 1000);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+/* It may have been stopped before the log began, with blocks of many pieces. */
+static void test_started_with_blocks(void **state)
+{
+    struct world world;
+    start_from_nothing(&world, 0.8, 0, 100);
     assert_clear(&world, LEECHER);
     end(&world);
 }
@@ -289,7 +300,7 @@ static void test_started_before_we_connected(void **state)
 static void test_found_on_disk(void **state)
 {
     struct world world;
-    start_from_nothing(&world, 1, 40);
+    start_from_nothing(&world, 1, 40, 1000);
     assert_clear(&world, LEECHER);
     end(&world);
 }
@@ -304,6 +315,7 @@ static void restart(struct world *world, uint64_t less, bool crash)
 {
     begin(world);
     allow_many(world);
+    say(world, -1000, SEED, 0, 0, 0); /* the log goes back: the leecher is new */
     join(world, 0, SEED, PIECES);
     join(world, 1, LEECHER, 0);
     gain(world, LEECHER, 0, 30, 1, RUN_S);
@@ -772,6 +784,7 @@ int main(void)
         cmocka_unit_test(test_lost_pieces),
         cmocka_unit_test(test_nothing_known),
         cmocka_unit_test(test_started_before_we_connected),
+        cmocka_unit_test(test_started_with_blocks),
         cmocka_unit_test(test_found_on_disk),
         cmocka_unit_test(test_resumed_run),
         cmocka_unit_test(test_silent_newcomer),
