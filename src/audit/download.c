@@ -4,61 +4,98 @@
 
 #include <math.h>
 
+/* Pieces told while we watched, and by bitfields after we had been away; and these times. */
+struct split {
+    uint32_t told, away;
+    double watched_s, away_s;
+};
+
 /* What a peer's gains come to. */
 struct tally {
     uint64_t bytes;
-    uint32_t told, away; /* gained while we watched, and while we were not connected */
-    uint32_t batched;    /* of `told`: by a bitfield in place of HAVEs */
-    double watched_s, away_s;
-    bool follows; /* no gain but after something that we took */
+    /* Renewed connections apart: we went because it was silent, so what it tells afterwards, and
+     * not what it told before, shows whether it tells. `all` has what all told, and other times
+     * away. */
+    struct split all, renewed;
+    uint32_t batched; /* of those told: by a bitfield in place of HAVEs */
+    bool follows;     /* no gain but when we came, or after something that we took */
 };
 
-static uint32_t end_of(const struct sk_timeline *timeline, const struct sk_span *span)
+static uint32_t end_of(const struct sk_timeline *timeline, const struct sk_watch *watch)
 {
-    return SK_MIN(span->until_ms, timeline->end_ms);
+    return SK_MIN(watch->until_ms, timeline->end_ms);
 }
 
-static bool follows_taking(const struct sk_timeline_peer *peer, uint32_t at_ms)
+/* A super-seeder shows a piece when we took one, and when we come. */
+static bool follows(const struct sk_timeline_peer *peer, uint32_t at_ms)
 {
     for (uint32_t i = 0; i < peer->taken_count; i++)
         if (at_ms >= peer->taken[i].from_ms &&
             at_ms <= peer->taken[i].until_ms + SK_DOWNLOAD_FOLLOWS_MS)
             return true;
+    for (uint32_t i = 1; i < peer->watched_count; i++)
+        if (at_ms >= peer->watched[i].from_ms &&
+            at_ms <= peer->watched[i].from_ms + SK_DOWNLOAD_FOLLOWS_MS)
+            return true;
     return false;
 }
 
-/* Whether we were connected through all of the time in which the piece can have been gained. */
+/* Whether one connection lasted through all of the time in which the piece can have been gained. */
 static bool was_watched(const struct sk_timeline_peer *peer, const struct sk_gain *gain)
 {
+    for (uint32_t i = 0; i < peer->watched_count && gain->since_ms < gain->at_ms; i++)
+        if (gain->since_ms < peer->watched[i].from_ms && gain->at_ms >= peer->watched[i].from_ms)
+            return false;
     return gain->since_ms == gain->at_ms || sk_timeline_watched(peer, gain->since_ms);
 }
 
 /* Of the end of a connection, for how long what was gained then may only have been told in the next
  * one. */
-static double gathered_s(const struct sk_timeline_peer *peer, const struct sk_span *span)
+static double gathered_s(const struct sk_timeline_peer *peer, const struct sk_watch *watch)
 {
-    uint32_t from = SK_MAX(span->from_ms, peer->first_ms);
-    return span->until_ms > from ? fmin((span->until_ms - from) / 1e3, SK_DOWNLOAD_GATHERED_S) : 0;
+    uint32_t from = SK_MAX(watch->from_ms, peer->first_ms);
+    return watch->until_ms > from ? fmin((watch->until_ms - from) / 1e3, SK_DOWNLOAD_GATHERED_S) : 0;
+}
+
+/* The connection in which something was told then. */
+static const struct sk_watch *watch_at(const struct sk_timeline_peer *peer, uint32_t at_ms)
+{
+    const struct sk_watch *watch = &peer->watched[peer->watched_count - 1];
+    while (watch > peer->watched && watch->from_ms > at_ms)
+        watch--;
+    return watch;
+}
+
+static void add_gain(const struct sk_timeline_peer *peer, const struct sk_gain *gain,
+                     struct tally *tally)
+{
+    bool renewed = watch_at(peer, gain->at_ms)->renewed;
+    if (!was_watched(peer, gain)) {
+        *(renewed ? &tally->renewed.away : &tally->all.away) += 1;
+        return;
+    }
+    tally->all.told++;
+    tally->renewed.told += renewed;
+    tally->batched += gain->since_ms < gain->at_ms;
 }
 
 static struct tally add_up(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer)
 {
     struct tally tally = {.follows = true};
     for (uint32_t i = 0; i < peer->gains_count; i++) {
-        const struct sk_gain *gain = &peer->gains[i];
-        bool watched = was_watched(peer, gain);
-        tally.bytes += sk_timeline_piece_bytes(timeline, gain->piece);
-        tally.told += watched;
-        tally.away += !watched;
-        tally.batched += watched && gain->since_ms < gain->at_ms;
-        tally.follows = tally.follows && follows_taking(peer, gain->at_ms);
+        tally.bytes += sk_timeline_piece_bytes(timeline, peer->gains[i].piece);
+        tally.follows = tally.follows && follows(peer, peer->gains[i].at_ms);
+        add_gain(peer, &peer->gains[i], &tally);
     }
     for (uint32_t i = 0; i < peer->watched_count; i++) {
-        const struct sk_span *span = &peer->watched[i];
-        uint32_t from = SK_MAX(span->from_ms, peer->first_ms), end = end_of(timeline, span);
-        tally.watched_s += end > from ? (end - from) / 1e3 : 0;
-        if (i && span->from_ms > peer->first_ms)
-            tally.away_s += (span->from_ms - span[-1].until_ms) / 1e3 + gathered_s(peer, &span[-1]);
+        const struct sk_watch *watch = &peer->watched[i];
+        uint32_t from = SK_MAX(watch->from_ms, peer->first_ms), end = end_of(timeline, watch);
+        double watched_s = end > from ? (end - from) / 1e3 : 0;
+        tally.all.watched_s += watched_s;
+        tally.renewed.watched_s += watch->renewed ? watched_s : 0;
+        if (i && watch->from_ms > peer->first_ms)
+            *(watch->renewed ? &tally.renewed.away_s : &tally.all.away_s) +=
+                (watch->from_ms - watch[-1].until_ms) / 1e3 + gathered_s(peer, &watch[-1]);
     }
     return tally;
 }
@@ -66,11 +103,11 @@ static struct tally add_up(const struct sk_timeline *timeline, const struct sk_t
 /* ---- who cannot be observed ---- */
 
 /* The chance that so few of all gains fall into the time watched, if they come evenly. */
-static double chance_of_few(const struct tally *tally)
+static double chance_of_few(const struct split *split)
 {
-    double all = tally->told + tally->away, sum = 0;
-    double share = tally->watched_s / (tally->watched_s + tally->away_s);
-    for (double k = 0; k <= tally->told; k++)
+    double all = split->told + split->away, sum = 0;
+    double share = split->watched_s / (split->watched_s + split->away_s);
+    for (double k = 0; k <= split->told; k++)
         sum += exp(lgamma(all + 1) - lgamma(k + 1) - lgamma(all - k + 1) + k * log(share) +
                    (all - k) * log1p(-share));
     return sum;
@@ -78,10 +115,10 @@ static double chance_of_few(const struct tally *tally)
 
 /* More came while we were away than can be, if the rest came while we watched. Rates vary: being
  * unlikely at an even rate is not enough. */
-static bool gained_away(const struct tally *tally)
+static bool gained_away(const struct split *split)
 {
-    return tally->away * tally->watched_s > SK_DOWNLOAD_UNEVEN * tally->told * tally->away_s &&
-           chance_of_few(tally) < SK_DOWNLOAD_CHANCE;
+    return split->away * split->watched_s > SK_DOWNLOAD_UNEVEN * split->told * split->away_s &&
+           chance_of_few(split) < SK_DOWNLOAD_CHANCE;
 }
 
 static bool has_all(const struct sk_timeline *timeline, const struct sk_timeline_peer *peer)
@@ -108,7 +145,10 @@ static bool super_seeds(const struct sk_timeline *timeline, const struct sk_time
     for (uint32_t i = 0; i < peer->taken_count; i++)
         taken += peer->taken[i].bytes;
     uint64_t pieces = taken / timeline->piece_size;
-    return pieces && tally->follows && peer->held.set <= pieces + SK_DOWNLOAD_SHOWN_MAX;
+    /* What it showed in one connection it does not show in the next. */
+    uint64_t shown = SK_DOWNLOAD_SHOWN_MAX * (uint64_t)(peer->shrank ? peer->watched_count : 1);
+    return (pieces || (peer->shrank && peer->gains_count)) && tally->follows &&
+           peer->held.set <= pieces + shown;
 }
 
 static const char super_seeding[] = "super-seeds", suppressing[] = "suppresses haves";
@@ -126,10 +166,12 @@ static const char *find_reason(const struct sk_timeline *timeline,
         return "lost pieces";
     if (super_seeds(timeline, peer, tally))
         return super_seeding;
-    if ((!tally->batched && lacks_at_random(timeline, peer)) || gained_away(tally))
+    if ((!tally->batched && lacks_at_random(timeline, peer)) || gained_away(&tally->all) ||
+        gained_away(&tally->renewed))
         return suppressing;
     if (!peer->gains_count)
-        return tally->watched_s < SK_DOWNLOAD_SILENT_S ? "watched too short" : "told of no gain";
+        return tally->all.watched_s < SK_DOWNLOAD_SILENT_S ? "watched too short"
+                                                           : "told of no gain";
     if (peer->gains_count < SK_DOWNLOAD_GAINS_MIN || ms < SK_DOWNLOAD_WATCH_MS)
         return "watched too short";
     return NULL;
@@ -193,7 +235,8 @@ void sk_download_estimate(const struct sk_timeline *timeline, uint32_t index,
     download.hides = download.how == super_seeding || download.how == suppressing;
     if (!download.how) {
         fill_rate(timeline, peer, &tally, &download);
-        download.how = tally.batched || tally.away ? "haves and bitfields" : "haves";
+        download.how =
+            tally.batched || tally.all.away || tally.renewed.away ? "haves and bitfields" : "haves";
     }
     *ret_download = download;
 }

@@ -9,10 +9,12 @@
  * Recognised as unobservable, in this order:
  *   seeds, and who told nothing;
  *   who lost pieces that it had (what is gained twice looks like a gain);
- *   super-seeders (BEP 16): all that they told is what we had just taken, and one or two pieces;
+ *   super-seeders (BEP 16): all that they told is what we had just taken, and one or two pieces,
+ * others in each connection;
  *   who suppresses HAVEs: a bitfield at a reconnection shows more pieces than could have been
  * gained while we were away, if those of the time before are all that were gained then (binomial
- * test at SK_DOWNLOAD_CHANCE), or it says that it is done and lacks pieces here and there (a
+ * test at SK_DOWNLOAD_CHANCE; where we went because it was silent, by what it told afterwards: it
+ * may have stood still until then), or it says that it is done and lacks pieces here and there (a
  * download of some files lacks them in a few runs); who told of no gain in SK_DOWNLOAD_SILENT_S: it
  * stands still or is silent, which cannot be told; who was watched for too short a time. One that
  * drops some of its HAVEs, never comes back and never ends is not recognised: its rate is then too

@@ -112,8 +112,9 @@ static int take(struct sk_reports *reports, const struct sk_timeline *timeline,
             reports->unmatched++;
         else
             reports->lines[reports->count++] = (struct sk_reports_line){
-                at_s, announce->uploaded, announce->downloaded, announce->left, client_of(announce),
-                peer, (uint32_t)i,        announce->event};
+                at_s,           announce->uploaded,  announce->downloaded,
+                announce->left, client_of(announce), peer,
+                (uint32_t)i,    announce->event,     announce->has_peer_id};
     }
     sk_map_deinit(&map);
     return err;
@@ -205,7 +206,7 @@ static void arrange(struct sk_reports *reports, const struct sk_timeline *timeli
 
 /* ---- when ---- */
 
-#define ROUNDING 1e-6       /* of sums of parts of clients */
+#define ROUNDING 1e-6       /* of sums of parts of clients, of milliseconds */
 #define SETTINGS 4          /* times that a clock was set; of more it is not told which they were */
 #define FAR_S 86400.0       /* beyond what it may be off, and at most */
 #define FAR_SHARE (1 / 9.0) /* of the clients that agree, by whom that is noticed */
@@ -256,13 +257,20 @@ uint64_t sk_tally_bytes(const struct sk_tally *tally, uint32_t n)
     return bytes;
 }
 
+static bool may_have_been(const struct sk_gain *gain, double until_ms)
+{
+    return gain->since_ms < gain->at_ms ? gain->since_ms < until_ms - ROUNDING
+                                        : gain->at_ms <= until_ms + ROUNDING;
+}
+
 static uint32_t gains_until(const struct sk_tally *tally, double until_s, bool possible)
 {
+    double until_ms = until_s * 1e3;
     uint32_t low = 0, high = tally->peer->gains_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         const struct sk_gain *gain = &tally->peer->gains[middle];
-        if ((possible ? gain->since_ms : gain->at_ms) <= until_s * 1e3)
+        if (possible ? may_have_been(gain, until_ms) : gain->at_ms <= until_ms + ROUNDING)
             low = middle + 1;
         else
             high = middle;

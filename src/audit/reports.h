@@ -36,6 +36,7 @@ struct sk_reports_line {
     uint32_t peer;   /* of the timeline */
     uint32_t number; /* in the log: of one time, the later one comes last */
     enum sk_announce_event event;
+    bool named; /* it has a peer id */
 };
 
 struct sk_reports {
@@ -78,7 +79,8 @@ struct sk_tally sk_tally(const struct sk_timeline *timeline, const struct sk_tim
 /* Bytes of its first `n` gains. n <= gains_count. */
 uint64_t sk_tally_bytes(const struct sk_tally *tally, uint32_t n);
 /* How many of its gains were told by this time (seconds since the audit began); how many may have
- * been made by then. Both at_ms and since_ms never decrease from gain to gain. */
+ * been made by then: of those that a bitfield told, the ones that were last not held before it.
+ * Both at_ms and since_ms never decrease from gain to gain. */
 uint32_t sk_tally_told(const struct sk_tally *tally, double until_s);
 uint32_t sk_tally_possible(const struct sk_tally *tally, double until_s);
 

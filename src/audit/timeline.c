@@ -137,9 +137,23 @@ static int open_span(struct sk_timeline_peer *peer, uint32_t at_ms)
     int err = GROW(peer, watched, SK_TIMELINE_SPANS_MAX);
     if (err)
         return err;
-    peer->watched[peer->watched_count++] = (struct sk_span){at_ms, SK_TIME_OPEN};
+    peer->watched[peer->watched_count++] =
+        (struct sk_watch){.from_ms = at_ms, .until_ms = SK_TIME_OPEN};
     peer->connection_bytes = 0;
     return 0;
+}
+
+/* Which client answers in the connection that is open. */
+static void on_open(struct sk_timeline_peer *peer, struct sk_bytes id)
+{
+    if (id.n != sizeof peer->peer_id)
+        return;
+    struct sk_watch *watch = &peer->watched[peer->watched_count - 1];
+    watch->same_id = peer->has_peer_id && memcmp(peer->peer_id, id.p, sizeof peer->peer_id) == 0;
+    watch->renewed = peer->we_closed && peer->watched_count > 1 &&
+                     watch->from_ms - watch[-1].until_ms <= SK_TIMELINE_RENEWAL_MS;
+    peer->has_peer_id = true;
+    memcpy(peer->peer_id, id.p, sizeof peer->peer_id);
 }
 
 /* ---- links ---- */
@@ -233,13 +247,19 @@ static int gain(struct sk_timeline *timeline, struct sk_timeline_peer *peer, uin
     return 0;
 }
 
-/* When the peer was last known to hold no more than we know of: it tells while it is connected. */
+/* Until when a connection told all that was gained: to its end, where it told anything. */
+static uint32_t known_after(const struct sk_timeline_peer *peer, const struct sk_watch *watch)
+{
+    return watch->tells ? SK_MAX(peer->told_ms, watch->until_ms) : peer->told_ms;
+}
+
+/* When the peer was last known to hold no more than we know of. */
 static uint32_t known_ms(const struct sk_timeline_peer *peer)
 {
-    const struct sk_span *span = &peer->watched[peer->watched_count - 1];
-    if (peer->told_ms >= span->from_ms || peer->watched_count < 2)
+    const struct sk_watch *watch = &peer->watched[peer->watched_count - 1];
+    if (peer->told_ms >= watch->from_ms || peer->watched_count < 2)
         return peer->told_ms;
-    return SK_MAX(peer->told_ms, span[-1].until_ms);
+    return known_after(peer, watch - 1);
 }
 
 /* Many pieces told at once. */
@@ -285,12 +305,12 @@ static int on_have(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
         return 0;
     uint32_t piece = (uint32_t)observation->a;
     /* Who has something says so first: until now it had nothing. */
-    const struct sk_span *span = &peer->watched[peer->watched_count - 1];
-    int err = begin_pieces(timeline, peer, span->from_ms);
+    struct sk_watch *watch = &peer->watched[peer->watched_count - 1];
+    int err = begin_pieces(timeline, peer, watch->from_ms);
     if (err)
         return err;
     peer->haves++;
-    bool lazy = peer->bitfields && peer->set_ms >= span->from_ms && at_ms - peer->set_ms < LAZY_MS;
+    bool lazy = peer->bitfields && peer->set_ms >= watch->from_ms && at_ms - peer->set_ms < LAZY_MS;
     if (lazy && peer->bitfields == 1 && !peer->gains_count) {
         peer->first_ms = peer->told_ms = at_ms;
         sk_bitfield_add(&peer->first, piece);
@@ -306,7 +326,9 @@ static int on_have(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
     bool batch = observation->b || lazy;
     if (!batch) /* what comes with more after this was gained after this */
         peer->batch_ms = SK_TIME_OPEN;
+    uint32_t before = peer->gains_count;
     err = gain(timeline, peer, piece, batch ? peer->batch_since_ms : at_ms, at_ms);
+    watch->tells |= !batch && peer->gains_count > before;
     peer->told_ms = at_ms;
     return err;
 }
@@ -421,13 +443,16 @@ static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_i
     uint32_t from_ms = at_ms, since_ms = to->told_ms;
     if (from->watched_count)
         from_ms = from->watched[from->watched_count - 1].from_ms;
-    const struct sk_span *last = &to->watched[to->watched_count - 1];
+    const struct sk_watch *last = &to->watched[to->watched_count - 1];
     if (last->until_ms != SK_TIME_OPEN) {
-        since_ms = SK_MAX(since_ms, last->until_ms);
+        since_ms = known_after(to, last);
         int err = open_span(to, SK_MAX(from_ms, last->until_ms));
         if (err)
             return err;
     }
+    on_open(to, sk_bytes(from->peer_id, from->has_peer_id ? sizeof from->peer_id : 0));
+    if (from->watched_count)
+        to->watched[to->watched_count - 1].tells |= from->watched[from->watched_count - 1].tells;
     timeline->gains_total -= from->gains_count;
     int err = from->has_first ? move_gains(timeline, to, from, since_ms) : 0;
     timeline->given_total -= from->given_count;
@@ -505,14 +530,6 @@ static void on_failed(struct sk_timeline *timeline, uint32_t index,
         peer->same_as = same + 1;
 }
 
-static void on_open(struct sk_timeline_peer *peer, struct sk_bytes id)
-{
-    if (id.n != sizeof peer->peer_id)
-        return;
-    peer->has_peer_id = true;
-    memcpy(peer->peer_id, id.p, sizeof peer->peer_id);
-}
-
 static int on_heard(struct sk_timeline *timeline, uint32_t index,
                     const struct sk_observation *observation, uint32_t at_ms)
 {
@@ -564,6 +581,7 @@ static int take(struct sk_timeline *timeline, uint32_t index,
         on_failed(timeline, index, observation);
         return 0;
     case SK_OBS_CLOSED:
+        peer->we_closed = sk_bytes_equal(observation->bytes, sk_bytes_text("local"));
         end_span(timeline, index, at_ms);
         return 0;
     case SK_OBS_BITFIELD:

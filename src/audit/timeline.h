@@ -8,8 +8,10 @@
  *
  * Times are milliseconds since the audit began. A piece that a HAVE told was gained at that time.
  * One that a later bitfield told (after a reconnection, or from a client that sends bitfields in
- * place of HAVEs) was gained at some time since we last knew that it was not held: since_ms. What a
- * HAVE tells within two seconds of a bitfield belongs to the bitfield (lazy bitfields).
+ * place of HAVEs) was gained at some time since we last knew that it was not held: since_ms. That
+ * is the end of the connection before only if HAVEs told of gains in it: who is silent may hide
+ * them, and is known as of what he last told. What a HAVE tells within two seconds of a bitfield
+ * belongs to the bitfield (lazy bitfields).
  *
  * Memory: about 400 bytes a peer, two bits a piece of each, 12 bytes a gain, 20 bytes a link, 16 a
  * piece that we gave, 40 an announce of ours, 4 a piece where they are of many sizes, all of it
@@ -36,6 +38,14 @@ struct sk_gain {
 
 struct sk_span {
     uint32_t from_ms, until_ms;
+};
+
+/* While we were connected to a peer. */
+struct sk_watch {
+    uint32_t from_ms, until_ms; /* SK_TIME_OPEN: we still are */
+    bool tells;                 /* HAVEs told of gains */
+    bool renewed;               /* we ended the one before, a moment ago; the peer did not */
+    bool same_id;               /* as in the one before */
 };
 
 /* Bytes of blocks that a peer gave us in one go, without a second of silence. */
@@ -67,8 +77,9 @@ struct sk_timeline_peer {
     bool alias;       /* another address of a peer that is here, or of ourselves */
     uint32_t same_as; /* an alias of that peer, + 1; 0 = not known, or ourselves */
 
-    struct sk_span *watched; /* while connected to us; the last one may be open */
+    struct sk_watch *watched; /* the last one may be open */
     uint32_t watched_count, watched_capacity;
+    bool we_closed; /* the latest that ended */
 
     bool has_first;           /* it told what it has */
     uint32_t first_ms;        /* when it did */

@@ -83,6 +83,59 @@ bool sk_judge_anew(const struct sk_reports_line *from, const struct sk_reports_l
            to->uploaded < from->uploaded || to->downloaded < from->downloaded;
 }
 
+/* Whether all of a peer's announces have a peer id. */
+static bool are_named(const struct sk_reports_line *lines, uint32_t count)
+{
+    while (count && lines[count - 1].named)
+        count--;
+    return !count;
+}
+
+/* Whether an announce about the time between two connections, or the next one after it, tells of
+ * the end or the begin of a run. */
+static bool tells_restart(const struct sk_judge *judge, const struct sk_reports_line *lines,
+                          uint32_t count, const struct sk_watch *watch)
+{
+    double from_s = watch[-1].until_ms / 1e3 - judge->slack_s;
+    double until_s = watch->from_ms / 1e3 + judge->slack_s;
+    for (uint32_t i = 0; i < count; i++) {
+        if (lines[i].at_s < from_s)
+            continue;
+        if (lines[i].event == SK_ANNOUNCE_STOPPED || lines[i].event == SK_ANNOUNCE_STARTED ||
+            (i && sk_judge_anew(&lines[i - 1], &lines[i])))
+            return true;
+        if (lines[i].at_s > until_s)
+            break;
+    }
+    return false;
+}
+
+_Static_assert(SK_TIMELINE_SPANS_MAX <= 64, "a bit each");
+
+static uint64_t find_runs(const struct sk_judge *judge, uint32_t peer)
+{
+    const struct sk_timeline_peer *it = &judge->timeline->peers[peer];
+    const struct sk_reports_line *lines;
+    uint32_t count = sk_judge_lines(judge, peer, &lines);
+    bool named = are_named(lines, count);
+    uint64_t runs = 0;
+    for (uint32_t i = 1; i < it->watched_count; i++) {
+        const struct sk_watch *watch = &it->watched[i];
+        if (watch->renewed && (watch->same_id || named) &&
+            !tells_restart(judge, lines, count, watch))
+            runs |= UINT64_C(1) << i;
+    }
+    return runs;
+}
+
+uint32_t sk_judge_run_end(const struct sk_judge *judge, uint32_t peer, uint32_t first)
+{
+    uint32_t end = first + 1, count = judge->timeline->peers[peer].watched_count;
+    while (end < count && judge->same_run[peer] >> end & 1)
+        end++;
+    return end;
+}
+
 double sk_judge_under_way(const struct sk_judge *judge, const struct sk_tally *tally,
                           const struct sk_reports_line *line)
 {
@@ -212,8 +265,10 @@ static void add_sums(const struct sk_judge *judge, uint32_t index, struct sk_ver
 static int check_all(struct sk_judge *judge, struct sk_verdict_sums *sums)
 {
     uint32_t peers = judge->timeline->peers_count;
-    for (uint32_t i = 0; i < peers; i++)
+    for (uint32_t i = 0; i < peers; i++) {
+        judge->same_run[i] = find_runs(judge, i);
         sk_judge_tells(judge, i);
+    }
     int err = sk_judge_partial(judge);
     for (uint32_t i = 0; i < peers && !err; i++) {
         sk_judge_downloaded(judge, i);
@@ -277,14 +332,17 @@ int sk_verdicts_init(struct sk_verdicts *verdicts, const struct sk_timeline *tim
         .padding = (timeline->bytes ? 1 : 2) * (double)sk_timeline_padding(timeline),
         .padded = timeline->bytes ? (double)sk_timeline_padding(timeline) : 0,
         .peers = verdicts->peers,
+        .same_run = sk_mem_calloc(peers, sizeof *judge.same_run),
         .tells = sk_mem_calloc(peers, sizeof *judge.tells),
         .keeps = sk_mem_calloc(peers, sizeof *judge.keeps),
         .counting = sk_mem_calloc(peers, sizeof *judge.counting),
         .uploads = sk_mem_calloc(peers, sizeof *judge.uploads),
     };
-    err = judge.peers && judge.tells && judge.keeps && judge.counting && judge.uploads
+    err = judge.peers && judge.same_run && judge.tells && judge.keeps && judge.counting &&
+                  judge.uploads
               ? judge_all(&judge, &verdicts->sums)
               : SKEP_ERR_NOMEM;
+    sk_mem_free(judge.same_run);
     sk_mem_free(judge.tells);
     sk_mem_free(judge.keeps);
     sk_mem_free(judge.counting);

@@ -10,6 +10,7 @@
 #define POISONED 10.0    /* pieces that come wrong before the one who sends them is banned */
 #define COMPARED_LEAST 2 /* announces that show how much a client has under way, */
 #define BEGUN_TIMES 2.0  /* and so many times as much it may have had when it stopped */
+#define MOMENT_S 1e-3    /* of the timeline */
 #define STARTED_S 60.0   /* who started so long before we connected has not restarted in between */
 #define AWAY_S 900.0     /* a log that goes back so far has who only restarts */
 
@@ -22,9 +23,9 @@ struct base {
 };
 
 /*
- * A client within one connection of ours, where it did not restart: its counter, whenever that
- * began, has all that it gained since we connected, and what it grew by has what it gained since
- * its first announce.
+ * A client where it did not restart, within one connection of ours or several: its counter,
+ * whenever that began, has all that it gained since we connected, and what it grew by has what it
+ * gained since its first announce.
  */
 enum { CONNECTED, FIRST, BASES };
 
@@ -32,7 +33,9 @@ struct run {
     const struct sk_judge *judge;
     const struct sk_tally *tally;
     const struct sk_reports_line *lines, *end; /* of the peer */
-    double from_s, until_s;                    /* our connection */
+    const struct sk_watch *watched;            /* our connections, */
+    uint32_t watched_count;
+    double from_s, until_s; /* from the begin of the first to the end of the last */
     struct base bases[BASES];
     bool began, seed; /* it has announced; it lacked nothing then */
     /* By how much left fell more than was downloaded, in the one step where that was most: some of
@@ -51,12 +54,28 @@ static double between(const struct sk_tally *tally, uint32_t from, uint32_t to)
     return from < to ? (double)(sk_tally_bytes(tally, to) - sk_tally_bytes(tally, from)) : 0;
 }
 
-/* Bytes of the gains that certainly fall into the time; and of those that may. */
-static double gained_least(const struct sk_tally *tally, double from_s, double until_s)
+/*
+ * Bytes of the gains that certainly fall into the time. What the bitfield shows that begins the
+ * next connection may have been gained at any time of the one before: who tells of gains may yet
+ * drop some of his HAVEs.
+ */
+static double gained_least(const struct run *run, double from_s, double until_s)
 {
-    return between(tally, sk_tally_possible(tally, from_s), sk_tally_told(tally, until_s));
+    const struct sk_tally *tally = run->tally;
+    uint32_t from = sk_tally_possible(tally, from_s), to = sk_tally_told(tally, until_s);
+    double bytes = between(tally, from, to);
+    for (uint32_t i = 0; i + 1 < run->watched_count; i++) {
+        double closed_s = run->watched[i].until_ms / 1e3;
+        if (from_s <= run->watched[i].from_ms / 1e3 || from_s >= closed_s)
+            continue;
+        uint32_t told = sk_tally_told(tally, closed_s),
+                 shown = sk_tally_possible(tally, closed_s + MOMENT_S);
+        bytes -= between(tally, SK_MAX(told, from), SK_MIN(shown, to));
+    }
+    return bytes;
 }
 
+/* And of those that may. */
 static double gained_most(const struct sk_tally *tally, double from_s, double until_s)
 {
     return between(tally, sk_tally_told(tally, from_s), sk_tally_possible(tally, until_s));
@@ -111,8 +130,7 @@ static double begun_anew(const struct run *run, const struct sk_reports_line *li
 static double least(const struct run *run, const struct base *base,
                     const struct sk_reports_line *line, double until_s)
 {
-    double floor =
-        gained_least(run->tally, base->at_s, until_s) - base->begun - run->judge->padding;
+    double floor = gained_least(run, base->at_s, until_s) - base->begun - run->judge->padding;
     if (!base->line || line->left > base->line->left) /* unknown: the largest */
         return floor;
     /* Where left counts blocks, it fell by what came and by nothing else but padding. */
@@ -228,10 +246,11 @@ static void see_within(struct run *run, const struct sk_reports_line *line,
     note_room(run, line, &room);
 }
 
-static void judge_less(struct run *run, const struct sk_span *span, struct sk_finding *finding)
+static void judge_less(struct run *run, struct sk_finding *finding)
 {
-    run->from_s = span->from_ms / 1e3;
-    run->until_s = SK_MIN(span->until_ms, run->judge->timeline->end_ms) / 1e3;
+    uint32_t end_ms = run->watched[run->watched_count - 1].until_ms;
+    run->from_s = run->watched->from_ms / 1e3;
+    run->until_s = SK_MIN(end_ms, run->judge->timeline->end_ms) / 1e3;
     begin_run(run);
     for (const struct sk_reports_line *line = run->lines; line < run->end; line++) {
         /* Who stops closes the connection, too. */
@@ -421,8 +440,12 @@ void sk_judge_downloaded(struct sk_judge *judge, uint32_t index)
     const struct sk_reports_line *lines;
     uint32_t count = sk_judge_lines(judge, index, &lines);
     struct run run = {.judge = judge, .tally = &tally, .lines = lines, .end = lines + count};
-    for (uint32_t i = 0; i < peer->watched_count && !peer->shrank; i++)
-        judge_less(&run, &peer->watched[i], less);
+    for (uint32_t i = 0, end; i < peer->watched_count && !peer->shrank; i = end) {
+        end = sk_judge_run_end(judge, index, i);
+        run.watched = &peer->watched[i];
+        run.watched_count = end - i;
+        judge_less(&run, less);
+    }
     less->value = sk_judge_counts(less, SK_CHECK_DOWNLOADED_LESS);
     judge_more(judge, index, &tally, lines, count);
 }

@@ -56,8 +56,9 @@ struct sk_judge {
     struct sk_verdict_peer *peers;
     enum sk_counting *counting;      /* of each peer */
     struct sk_judge_upload *uploads; /* of each peer */
-    bool *tells; /* of each peer: what it gains can be taken from what it tells */
-    bool *keeps; /* of each peer: what it takes, as far as can be seen */
+    uint64_t *same_run; /* of each peer, a bit each: connections that go on with a run */
+    bool *tells;        /* of each peer: what it gains can be taken from what it tells */
+    bool *keeps;        /* of each peer: what it takes, as far as can be seen */
 };
 
 /* Notes one announce that could contradict: whether it does; keeps the worst for the report. */
@@ -75,6 +76,15 @@ uint32_t sk_judge_lines(const struct sk_judge *judge, uint32_t peer,
 double sk_judge_difference(uint64_t from, uint64_t to, bool anew);
 /* Whether the client began anew between two lines, as far as they tell. */
 bool sk_judge_anew(const struct sk_reports_line *from, const struct sk_reports_line *to);
+
+/*
+ * The index behind the last connection in which the same run of the client answered as in
+ * connection `first` (< watched_count). It ends a connection itself when it restarts. So where we
+ * ended it, for a moment, it did so in that moment or not at all; and then it has another peer id,
+ * as a rule: in its announces, where these have one, for some clients take a new one for each
+ * connection (libtorrent); and the announces about that time say so, or their counters do.
+ */
+uint32_t sk_judge_run_end(const struct sk_judge *judge, uint32_t peer, uint32_t first);
 
 /* Bytes that may have been there at the line of pieces that were under way: what was gained soon
  * after, at most config->partial_pieces. */

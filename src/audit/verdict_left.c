@@ -24,8 +24,23 @@ static double held(const struct sk_tally *tally, double at_s)
     return (double)(tally->first + sk_tally_bytes(tally, sk_tally_told(tally, at_s)));
 }
 
-/* Gains that HAVEs told, from the last one back, as far as they were lacking all the time: a piece
- * that only a bitfield told may have been there for long, with its HAVE suppressed. */
+/*
+ * Whether the piece certainly was not held at since_ms. HAVEs tell when a piece was gained. One
+ * that only a bitfield told may have been there for long, with its HAVE suppressed; unless what it
+ * was known not to hold before was said by a bitfield, too: no HAVEs came in that connection.
+ */
+static bool was_lacking(const struct sk_timeline_peer *peer, const struct sk_gain *gain)
+{
+    if (gain->since_ms == gain->at_ms)
+        return true;
+    for (uint32_t i = 0; i < peer->watched_count; i++)
+        if (gain->since_ms >= peer->watched[i].from_ms &&
+            gain->since_ms < peer->watched[i].until_ms)
+            return !peer->watched[i].tells;
+    return false;
+}
+
+/* Gains of what was lacking, from the last one back, as far as it was lacking all the time. */
 struct later {
     uint32_t next; /* gains before it are not counted yet */
     double bytes;
@@ -35,8 +50,8 @@ struct later {
 static double gained_after(struct later *later, const struct sk_tally *tally, double at_s)
 {
     const struct sk_gain *gains = tally->peer->gains;
-    for (; later->next && gains[later->next - 1].at_ms > at_s * 1e3; later->next--)
-        if (gains[later->next - 1].since_ms == gains[later->next - 1].at_ms)
+    for (; later->next && gains[later->next - 1].since_ms > at_s * 1e3; later->next--)
+        if (was_lacking(tally->peer, &gains[later->next - 1]))
             later->bytes += sk_timeline_piece_bytes(tally->timeline, gains[later->next - 1].piece);
     return later->bytes;
 }
@@ -63,19 +78,26 @@ static void go_back(struct later *later, const struct sk_judge *judge, const str
     later->bytes = SK_MAX(later->bytes - SK_MAX(more, 0.0), 0.0);
 }
 
-/* The connection of ours within which the line falls, or NULL. */
-static const struct sk_span *around(const struct sk_judge *judge,
-                                    const struct sk_timeline_peer *peer,
-                                    const struct sk_reports_line *line)
+/*
+ * Whether the peer's i-th line falls into a connection of ours, or into several with one run of the
+ * client: from the begin of the first to the end of the last. Of a line that begins a run: into
+ * one.
+ */
+static bool around(const struct sk_judge *judge, uint32_t index,
+                   const struct sk_reports_line *lines, uint32_t i, struct sk_span *ret_span)
 {
-    for (uint32_t i = 0; i < peer->watched_count; i++) {
-        const struct sk_span *span = &peer->watched[i];
-        double until_s = SK_MIN(span->until_ms, judge->timeline->end_ms) / 1e3;
-        if (line->at_s - judge->slack_s >= span->from_ms / 1e3 &&
-            line->at_s + judge->slack_s <= until_s)
-            return span;
+    const struct sk_timeline_peer *peer = &judge->timeline->peers[index];
+    const struct sk_reports_line *line = &lines[i];
+    bool anew = line->event == SK_ANNOUNCE_STARTED || (i && sk_judge_anew(line - 1, line));
+    for (uint32_t first = 0, end; first < peer->watched_count; first = end) {
+        end = anew ? first + 1 : sk_judge_run_end(judge, index, first);
+        uint32_t until_ms = SK_MIN(peer->watched[end - 1].until_ms, judge->timeline->end_ms);
+        *ret_span = (struct sk_span){peer->watched[first].from_ms, until_ms};
+        if (line->at_s - judge->slack_s >= ret_span->from_ms / 1e3 &&
+            line->at_s + judge->slack_s <= until_ms / 1e3)
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 /* Whether the pieces lie about as chance has them: nobody chose them by files. */
@@ -168,19 +190,20 @@ static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, dou
     const struct sk_timeline_peer *peer = tally->peer;
     double left = (double)line->left, piece = judge->timeline->piece_size;
     double known_s = line->at_s - judge->slack_s;
+    struct sk_span span;
+    bool in_run = around(judge, index, lines, i, &span);
     if (peer->has_first && peer->first_ms <= known_s * 1e3 &&
-        (line->event != SK_ANNOUNCE_STARTED || around(judge, peer, line))) {
+        (line->event != SK_ANNOUNCE_STARTED || in_run)) {
         double most = (double)judge->timeline->size - held(tally, known_s) + judge->padding;
         bool against = left >= most + piece;
         sk_judge_note(&findings[SK_CHECK_LEFT_MORE], against, left, most, known_s, line->at_s);
         findings[SK_CHECK_LEFT_MORE].late +=
             against && could_lack(judge, tally, left - piece, known_s - SK_VERDICT_LATE_S);
     }
-    const struct sk_span *span = around(judge, peer, line);
-    if (!span)
+    if (!in_run)
         return;
     double gains = lacked_by_gains(judge, tally, after, lines, i);
-    double least = SK_MAX(gains, lacked_by_silence(judge, tally, line, span)) - judge->padding;
+    double least = SK_MAX(gains, lacked_by_silence(judge, tally, line, &span)) - judge->padding;
     if (judge->counting[index] != SK_COUNTING_PIECES)
         least -= sk_judge_under_way(judge, tally, line);
     if (least > 0 || judge->tells[index])
@@ -250,7 +273,8 @@ void sk_judge_tells(struct sk_judge *judge, uint32_t index)
     judge->keeps[index] = keeps(peer, lines, count);
     for (uint32_t i = 0; i < count; i++) {
         const struct sk_reports_line *line = &lines[i];
-        if (line->left == SK_ANNOUNCE_UNKNOWN || !around(judge, peer, line))
+        struct sk_span span;
+        if (line->left == SK_ANNOUNCE_UNKNOWN || !around(judge, index, lines, i, &span))
             continue;
         double allowed = held(&tally, line->at_s + judge->slack_s) + 2 * piece;
         /* Where it has told whole numbers only, so far, it is taken for one that counts pieces:
@@ -266,11 +290,13 @@ void sk_judge_tells(struct sk_judge *judge, uint32_t index)
 
 /* What a client that counts blocks had of pieces under way, bytes; NAN where it cannot be said. */
 static double under_way(const struct sk_judge *judge, const struct sk_tally *tally,
-                        const struct sk_reports_line *line)
+                        const struct sk_reports_line *lines, uint32_t i)
 {
-    if (line->left >= judge->timeline->size || !around(judge, tally->peer, line))
+    uint32_t index = (uint32_t)(tally->peer - judge->timeline->peers);
+    struct sk_span span;
+    if (lines[i].left >= judge->timeline->size || !around(judge, index, lines, i, &span))
         return NAN;
-    return (double)(judge->timeline->size - line->left) - held(tally, line->at_s);
+    return (double)(judge->timeline->size - lines[i].left) - held(tally, lines[i].at_s);
 }
 
 int sk_judge_partial(struct sk_judge *judge)
@@ -286,7 +312,7 @@ int sk_judge_partial(struct sk_judge *judge)
         uint32_t lines_count = sk_judge_lines(judge, i, &lines);
         bool blocks = judge->counting[i] == SK_COUNTING_BLOCKS;
         for (uint32_t k = 0; k < lines_count && judge->tells[i] && blocks; k++) {
-            double size = under_way(judge, &tally, &lines[k]);
+            double size = under_way(judge, &tally, lines, k);
             if (size >= 0)
                 sizes[count++] = size;
         }

@@ -15,10 +15,11 @@ struct words {
 };
 
 static const struct words checks[] = {
-    [SK_CHECK_DOWNLOADED_LESS] =
-        {"downloaded-less", "downloaded", "at least, of pieces that it told to have gained",
-         "a restart that nobody reported (our connection held), pieces under way, clocks, "
-         "announces sent again, waste (would add)"},
+    [SK_CHECK_DOWNLOADED_LESS] = {"downloaded-less", "downloaded",
+                                  "at least, of pieces that it told to have gained",
+                                  "a restart that nobody reported (it ended no connection of "
+                                  "ours), pieces under way, clocks, "
+                                  "announces sent again, waste (would add)"},
     [SK_CHECK_DOWNLOADED_MORE] =
         {"downloaded-more", "downloaded",
          "at most: the pieces gained, by what it told and by what it says to lack, and waste",

@@ -316,7 +316,7 @@ static double unseen(const struct swarm *swarm, uint32_t index, double from_s, d
         return 0;
     double blind_s = until_s - from_s;
     if (judge->tells[index]) {
-        const struct sk_span *last = &peer->watched[peer->watched_count - 1];
+        const struct sk_watch *last = &peer->watched[peer->watched_count - 1];
         double end_s = SK_MIN(last->until_ms, judge->timeline->end_ms) / 1e3;
         double full = peer->held.set == peer->held.count;
         blind_s = SK_MAX(SK_MIN(peer->first_ms / 1e3, until_s) - from_s, 0.0);

@@ -104,6 +104,15 @@
 #define SK_SUSPECTS_MAX 64                 /* wrong pieces of several givers remembered */
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
 
+/* Connections to silent peers that are renewed (audit/renewal.h) */
+#define SK_RENEWAL_SILENCE_NS (180 * SK_SECOND_NS) /* before the first time */
+#define SK_RENEWAL_DOUBLINGS 4                     /* of that, later */
+#define SK_RENEWAL_ROUND 8                         /* so many are followed by less frequent ones */
+#define SK_RENEWALS_MAX 48                         /* of one peer */
+#define SK_RENEWAL_PAUSE_NS (3 * SK_SECOND_NS)     /* from one peer to the next */
+#define SK_RENEWAL_AWAY_NS (10 * SK_SECOND_NS) /* clients refuse whom they still hold for there */
+#define SK_RENEWAL_END_NS (30 * SK_SECOND_NS)  /* before the end of a watch none is begun */
+
 /* What an audit remembers to infer from (audit/timeline.h) */
 #define SK_TIMELINE_PEERS_MAX 50000             /* addresses */
 #define SK_TIMELINE_GAINS_MAX (16u << 20)       /* pieces that were gained, all peers */
@@ -112,6 +121,7 @@
 #define SK_TIMELINE_SPANS_MAX 64                /* connections to one peer */
 #define SK_TIMELINE_TAKEN_MAX 64                /* stretches in which one gave us something */
 #define SK_TIMELINE_GIVEN_MAX (1u << 20)        /* pieces that we gave or offered, all peers */
+#define SK_TIMELINE_RENEWAL_MS 60000            /* so soon we are there again, if we want to be */
 #define SK_TIMELINE_ANNOUNCES_MAX 4096          /* of ours, to all trackers; the first ones */
 
 /* What peers reported to trackers, to be judged (audit/reports.h, audit/verdict.h) */

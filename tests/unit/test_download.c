@@ -231,6 +231,55 @@ static void test_suppressor_comes_back(void **state)
 }
 
 /* It tells two in three. */
+/* We went because it was silent. */
+static void renews(double at_s)
+{
+    tell(at_s, (struct sk_observation){.kind = SK_OBS_CLOSED, .bytes = sk_bytes_text("local")});
+    tell(at_s + 10, (struct sk_observation){.kind = SK_OBS_OPEN,
+                                            .a = 1,
+                                            .bytes = sk_bytes_text("-XX0000-123456789012")});
+}
+
+static void test_suppressor_is_asked(void **state)
+{
+    opens(0);
+    shows(1, 100, 0);
+    renews(180);
+    shows(190, 150, 0);
+    judge(240);
+    is_hidden("suppresses haves");
+    assert_true(download.hides);
+}
+
+/* It stood still, and went on just when we were away: nothing is strange in that. */
+static void test_no_suppressor(void **state)
+{
+    opens(0);
+    shows(1, 100, 0);
+    renews(180);
+    shows(190, 110, 0);
+    gains(193, 110, 150);
+    judge(240);
+    assert_string_equal(download.how, "haves and bitfields");
+    assert_int_equal(download.bytes, 50 * PIECE);
+}
+
+/* Another piece each time, and nothing of what it showed before. */
+static void test_super_seeder_is_asked(void **state)
+{
+    opens(0);
+    shows(1, 0, 0);
+    has(1.1, 7);
+    for (uint32_t i = 0; i < 5; i++) {
+        renews(180 * (i + 1));
+        shows(180 * (i + 1) + 10, 0, 0);
+        has(180 * (i + 1) + 10.1, 20 + i);
+    }
+    judge(1200);
+    is_hidden("super-seeds");
+    assert_true(download.hides);
+}
+
 static void test_dropper_comes_back(void **state)
 {
     opens(10);
@@ -334,6 +383,9 @@ int main(void)
         TEST(test_no_super_seeder),
         TEST(test_suppressor_comes_back),
         TEST(test_gatherer_comes_back),
+        TEST(test_suppressor_is_asked),
+        TEST(test_no_suppressor),
+        TEST(test_super_seeder_is_asked),
         TEST(test_dropper_comes_back),
         TEST(test_honest_comes_back),
         TEST(test_done_with_holes),

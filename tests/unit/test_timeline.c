@@ -1,5 +1,6 @@
 /* What a timeline makes of observations: gains and their times, links, stretches, bounds. */
 #include "audit/timeline.h"
+#include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "swarm/source.h"
@@ -204,27 +205,59 @@ static void test_batch(void **state)
     sk_timeline_deinit(&world.timeline);
 }
 
-/* What was gained while we were away. */
+/* What was gained while we were away; or, of who told of no gain, since it told what it holds. */
 static void test_reconnection(void **state)
 {
-    struct world world;
-    begin(&world);
-    TELL(&world, 1, 1, .kind = SK_OBS_OPEN);
-    tell_bits(&world, 1, 1, 0x80);
-    TELL(&world, 40, 1, .kind = SK_OBS_CLOSED);
-    TELL(&world, 60, 1, .kind = SK_OBS_OPEN);
-    tell_bits(&world, 60.1, 1, 0x60);                 /* and lost piece 0 */
-    TELL(&world, 61, 1, .kind = SK_OBS_HAVE, .a = 8); /* lazy */
-    TELL(&world, 70, 1, .kind = SK_OBS_HAVE, .a = 0); /* regained: no gain */
-    struct sk_timeline_peer *p = peer(&world, 1);
-    assert_true(p->shrank);
-    assert_int_equal(p->gains_count, 3);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(p->gains[i].since_ms, 40000);
-    assert_int_equal(p->gains[2].at_ms, 61000);
-    assert_int_equal(p->watched_count, 2);
-    assert_false(sk_timeline_watched(p, 50000));
-    sk_timeline_deinit(&world.timeline);
+    for (int tells = 0; tells <= 1; tells++) {
+        struct world world;
+        begin(&world);
+        TELL(&world, 1, 1, .kind = SK_OBS_OPEN);
+        tell_bits(&world, 1, 1, 0x80);
+        if (tells)
+            TELL(&world, 10, 1, .kind = SK_OBS_HAVE, .a = 9);
+        TELL(&world, 40, 1, .kind = SK_OBS_CLOSED);
+        TELL(&world, 60, 1, .kind = SK_OBS_OPEN);
+        tell_bits(&world, 60.1, 1, 0x60);                 /* and lost piece 0 */
+        TELL(&world, 61, 1, .kind = SK_OBS_HAVE, .a = 8); /* lazy */
+        TELL(&world, 70, 1, .kind = SK_OBS_HAVE, .a = 0); /* regained: no gain */
+        struct sk_timeline_peer *p = peer(&world, 1);
+        assert_true(p->shrank);
+        assert_int_equal(p->gains_count, 3 + tells);
+        for (int i = tells; i < 3 + tells; i++)
+            assert_int_equal(p->gains[i].since_ms, tells ? 40000 : 1000);
+        assert_int_equal(p->gains[2 + tells].at_ms, 61000);
+        assert_int_equal(p->watched_count, 2);
+        assert_int_equal(p->watched[0].tells, tells);
+        assert_false(p->watched[1].tells);
+        assert_false(sk_timeline_watched(p, 50000));
+        sk_timeline_deinit(&world.timeline);
+    }
+}
+
+/* It was us who went, for a moment; and who answers then. */
+static void test_renewal(void **state)
+{
+    static const struct {
+        const char *reason, *id;
+        double again_s;
+        bool renewed, same_id;
+    } cases[] = {
+        {"local", "-XX0000-123456789012", 50, true, true},
+        {"local", "-XX0000-210987654321", 50, true, false},
+        {"local", "-XX0000-123456789012", 101, false, true},
+        {"closed", "-XX0000-123456789012", 41, false, true},
+    };
+    for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
+        struct world world;
+        begin(&world);
+        TELL(&world, 1, 1, .kind = SK_OBS_OPEN, .bytes = sk_bytes_text("-XX0000-123456789012"));
+        TELL(&world, 40, 1, .kind = SK_OBS_CLOSED, .bytes = sk_bytes_text(cases[i].reason));
+        TELL(&world, cases[i].again_s, 1, .kind = SK_OBS_OPEN, .bytes = sk_bytes_text(cases[i].id));
+        assert_false(peer(&world, 1)->watched[0].renewed);
+        assert_int_equal(peer(&world, 1)->watched[1].renewed, cases[i].renewed);
+        assert_int_equal(peer(&world, 1)->watched[1].same_id, cases[i].same_id);
+        sk_timeline_deinit(&world.timeline);
+    }
 }
 
 /* A bitfield that leaves pieces out, and HAVEs of these: nothing was lost. */
@@ -451,14 +484,23 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_gains),
-        cmocka_unit_test(test_batch),         cmocka_unit_test(test_reconnection),
-        cmocka_unit_test(test_links),         cmocka_unit_test(test_lazy_reconnection),
-        cmocka_unit_test(test_no_bitfield),   cmocka_unit_test(test_address),
-        cmocka_unit_test(test_address_again), cmocka_unit_test(test_links_to_aliases),
-        cmocka_unit_test(test_taken),         cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_memory),        cmocka_unit_test(test_short_pieces),
-        cmocka_unit_test(test_gained_bytes),  cmocka_unit_test(test_short_pieces_without_memory),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_gains),
+        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_reconnection),
+        cmocka_unit_test(test_renewal),
+        cmocka_unit_test(test_links),
+        cmocka_unit_test(test_lazy_reconnection),
+        cmocka_unit_test(test_no_bitfield),
+        cmocka_unit_test(test_address),
+        cmocka_unit_test(test_address_again),
+        cmocka_unit_test(test_links_to_aliases),
+        cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_short_pieces),
+        cmocka_unit_test(test_gained_bytes),
+        cmocka_unit_test(test_short_pieces_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
