@@ -96,9 +96,9 @@ static void look_at_peer(const struct sk_timeline *timeline, const struct sk_tim
         bytes += sk_timeline_piece_bytes(timeline, peer->gains[i].piece);
     }
     for (uint32_t i = 0; i < peer->watched_count; i++) {
-        const struct sk_span *span = &peer->watched[i];
-        SK_ASSERT(span->from_ms <= span->until_ms && span->until_ms <= timeline->end_ms);
-        SK_ASSERT(!i || span[-1].until_ms <= span->from_ms);
+        const struct sk_watch *watch = &peer->watched[i];
+        SK_ASSERT(watch->from_ms <= watch->until_ms && watch->until_ms <= timeline->end_ms);
+        SK_ASSERT(!i || watch[-1].until_ms <= watch->from_ms);
     }
     for (uint32_t i = 0; i < peer->taken_count; i++)
         SK_ASSERT(peer->taken[i].from_ms <= peer->taken[i].until_ms);

@@ -54,7 +54,8 @@ static bool was_watched(const struct sk_timeline_peer *peer, const struct sk_gai
 static double gathered_s(const struct sk_timeline_peer *peer, const struct sk_watch *watch)
 {
     uint32_t from = SK_MAX(watch->from_ms, peer->first_ms);
-    return watch->until_ms > from ? fmin((watch->until_ms - from) / 1e3, SK_DOWNLOAD_GATHERED_S) : 0;
+    return watch->until_ms > from ? fmin((watch->until_ms - from) / 1e3, SK_DOWNLOAD_GATHERED_S)
+                                  : 0;
 }
 
 /* The connection in which something was told then. */

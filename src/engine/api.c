@@ -293,3 +293,21 @@ void skep_peer_close(struct skep_peer *peer)
 {
     sk_conn_close(peer, "local", false);
 }
+
+int skep_peer_renew(struct skep_peer *peer, uint64_t now_ns, uint64_t wait_ns)
+{
+    struct skep_engine *engine = peer->engine;
+    if (!talking(peer) || !peer->opened || !sk_conn_owns_entry(peer))
+        return SKEP_ERR_STATE;
+    struct sk_book_entry *entry = peer->entry;
+    /* What stands before who came in, or was introduced, may not let us in. */
+    bool reachable = entry->mode_worked || entry->pex_flags & SK_PEX_REACHABLE;
+    if (!reachable || entry->punch != SK_PUNCH_NONE)
+        return SKEP_ERR_UNSUPPORTED;
+    engine->now_ns = now_ns;
+    peer->renew_ns = now_ns + wait_ns;
+    sk_conn_close(peer, "local", false);
+    bool waits = entry->state == SK_DIAL_WAITING;
+    sk_dial_pump(engine);
+    return waits ? 0 : SKEP_ERR_NOMEM;
+}

@@ -103,7 +103,7 @@ static bool is_settled(const struct sk_auditor *auditor, const struct sk_record 
     const struct sk_report_peer *seen = &record->seen;
     const struct sk_probe *probe = &record->probe;
     if (!record->peer)
-        return record->final;
+        return record->final || record->renews;
     double open_s = (double)(now_ns - record->opened_ns) / 1e9;
     if (!auditor->has_assembly)
         return open_s >= auditor->config.patience_s;
@@ -139,10 +139,13 @@ static void on_heard(const struct skep_event *event, void *ctx)
         return;
     struct sk_record *teller =
         event->source == SKEP_SOURCE_PEX ? find_record(auditor, event->by) : NULL;
-    if (event->is_new || !teller || teller->pex_old++ < PEX_OLD_MAX)
+    /* In a new connection a peer tells all once more: that is no other draw. */
+    bool again = teller && teller->renewal.count > 0;
+    if (event->is_new || !teller || (!again && teller->pex_old++ < PEX_OLD_MAX))
         sk_coverage_draw(&auditor->coverage, (enum sk_source)event->source, event->is_new,
                          event->now_ns);
-    sk_auditor_told(auditor, record, teller, event);
+    if (!again)
+        sk_auditor_told(auditor, record, teller, event);
     unsigned index = (unsigned)__builtin_ctz(event->source);
     if (!(record->seen.sources & event->source))
         record->seen.heard_s[index] = sk_auditor_seconds(auditor, event->now_ns);
@@ -289,6 +292,7 @@ static void on_failed(const struct skep_event *event, void *ctx)
         record->seen.same_as = observation.by = other->seen.endpoint;
     sk_auditor_observe(auditor, record, observation, event->now_ns);
     record->final = event->final;
+    record->renews = record->renews && !event->final;
     if (!record->opened_ns || record->seen.same_as.family)
         record->seen.reason = event->reason;
     sk_auditor_update(auditor, record, event->now_ns);
@@ -308,7 +312,8 @@ static void on_open(const struct skep_event *event, void *ctx)
     struct sk_report_peer *seen = &record->seen;
     skep_peer_set_data(peer, auditor->slot, record);
     record->peer = peer;
-    record->final = record->left = false;
+    record->final = record->left = record->renews = false;
+    sk_renewal_opened(&record->renewal, event->now_ns);
     if (!record->opened_ns)
         seen->connected_s = sk_auditor_seconds(auditor, event->now_ns);
     record->opened_ns = event->now_ns;
@@ -422,6 +427,8 @@ static void on_address(const struct skep_event *event, void *ctx)
     for (int i = 0; i < SK_SOURCE_COUNT; i++)
         moved.seen.heard_s[i] = fmin(moved.seen.heard_s[i], record->seen.heard_s[i]);
     sk_auditor_keep_told(&moved, record);
+    if (record->opened_ns)
+        sk_auditor_keep_seen(&moved, record);
     moved.settled = record->settled;
     moved.in_ready = record->in_ready; /* places in the queue stay where they are */
     moved.ready_next = record->ready_next;
@@ -468,12 +475,14 @@ void sk_auditor_set_share(struct sk_auditor *auditor, struct sk_record *record, 
     struct sk_report_peer *seen = &record->seen;
     uint32_t pieces = skep_torrent_pieces(auditor->torrent);
     seen->pieces = skep_peer_have_count(record->peer);
+    sk_renewal_told(&record->renewal, seen->pieces, now_ns);
     seen->share = pieces ? (double)seen->pieces / pieces : NAN;
     if (!seen->has_share) {
         seen->has_share = true;
         record->set_ns = now_ns;
         seen->pieces_first = seen->pieces;
-    } else if (first || (double)(now_ns - record->set_ns) / 1e9 < LAZY_S) {
+    } else if ((first && record->set_ns >= record->opened_ns) ||
+               (double)(now_ns - record->set_ns) / 1e9 < LAZY_S) {
         seen->pieces_first = SK_MAX(seen->pieces_first, seen->pieces);
     }
     seen->share_change =

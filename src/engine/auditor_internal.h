@@ -6,6 +6,7 @@
 #include "audit/coverage.h"
 #include "audit/downlink.h"
 #include "audit/probe.h"
+#include "audit/renewal.h"
 #include "audit/timeline.h"
 #include "base/bitfield.h"
 #include "base/map.h"
@@ -42,12 +43,14 @@ struct sk_record {
     struct sk_probe probe;
     uint64_t probed_from_ns; /* when the first lap began, and ended; 0 = it has not */
     uint64_t probed_ns;
-    uint64_t lap_ns;              /* when the last lap ended */
-    bool hangs_up;                /* it ended a connection in which we wanted nothing any more */
-    uint32_t kept;                /* blocks that were taken so that it does not */
-    bool crowded;                 /* our line was full in the first, as was known then */
-    struct sk_bitfield taken;     /* pieces that were begun with it; empty before and after */
-    struct sk_bitfield last;      /* what it held when the connection ended; else empty */
+    uint64_t lap_ns;          /* when the last lap ended */
+    bool hangs_up;            /* it ended a connection in which we wanted nothing any more */
+    uint32_t kept;            /* blocks that were taken so that it does not */
+    bool crowded;             /* our line was full in the first, as was known then */
+    struct sk_bitfield taken; /* pieces that were begun with it; empty before and after */
+    struct sk_bitfield last;  /* what it held when the connection ended; else empty */
+    struct sk_renewal renewal;
+    bool renews;                  /* we closed the connection, and it will be dialled again */
     struct sk_record *ready_next; /* queue of those that wait for a probing slot */
     bool in_ready;
 };
@@ -83,6 +86,7 @@ struct sk_auditor {
     char rule_text[256];
     uint64_t given_bytes;
     uint64_t trace_ns; /* tracers: when the next may be offered */
+    uint64_t renew_ns; /* when the next connection may be renewed */
     uint32_t answers;  /* of trackers, the DHT and peer exchange */
 };
 
@@ -110,6 +114,16 @@ void sk_auditor_hidden(const struct sk_auditor *auditor, uint64_t now_ns,
 /* auditor_tracer.c */
 /* Offers tracers, where it is time for some. */
 void sk_auditor_trace(struct sk_auditor *auditor, uint64_t now_ns);
+
+/* auditor_renew.c */
+/* Renews the connection to a peer that has been silent for longest, where it is time. */
+void sk_auditor_renew(struct sk_auditor *auditor, uint64_t now_ns);
+/* `moved` is about to take the place of `record`, which was connected before: both are one peer. */
+void sk_auditor_keep_seen(struct sk_record *moved, struct sk_record *record);
+
+/* auditor_stop.c */
+/* Whether more addresses wait to be dialled than can be. */
+bool sk_auditor_crowded(const struct sk_auditor *auditor);
 
 /* auditor_probe.c */
 void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);

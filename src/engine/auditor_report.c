@@ -303,7 +303,7 @@ static void count_record(const struct sk_record *record, struct sk_auditor_count
     counts->known++;
     counts->measured += seen->delivered_bytes > 0;
     counts->failed += record->final && !record->opened_ns;
-    counts->untried += !record->final && !record->peer;
+    counts->untried += !record->final && !record->peer && !record->renews;
     if (seen->has_share) {
         counts->seeds += seen->share >= 1;
         counts->leechers += seen->share < 1;

@@ -61,13 +61,22 @@ static void gather(const struct sk_auditor *auditor, uint64_t now_ns,
     *ret_input = in;
 }
 
+static uint32_t room_of(const struct sk_auditor *auditor)
+{
+    uint32_t open = skep_torrent_open(auditor->torrent), max = auditor->config.connections_max;
+    return SK_MIN(max - SK_MIN(open, max), skep_engine_room(auditor->engine));
+}
+
+bool sk_auditor_crowded(const struct sk_auditor *auditor)
+{
+    return skep_torrent_queued(auditor->torrent) > room_of(auditor);
+}
+
 /* Settled peers make room when others wait to be dialled. */
 static void make_room(struct sk_auditor *auditor)
 {
-    uint32_t queued = skep_torrent_queued(auditor->torrent);
+    uint32_t queued = skep_torrent_queued(auditor->torrent), room = room_of(auditor);
     uint32_t open = skep_torrent_open(auditor->torrent);
-    uint32_t max = auditor->config.connections_max;
-    uint32_t room = SK_MIN(max - SK_MIN(open, max), skep_engine_room(auditor->engine));
     if (queued <= room)
         return;
     uint32_t spare = SK_MIN(queued - room, SK_MAX(open / 4, 1u));
@@ -112,6 +121,7 @@ void sk_auditor_tick(struct sk_auditor *auditor, uint64_t now_ns)
     }
     sk_auditor_fill_slots(auditor, now_ns);
     make_room(auditor);
+    sk_auditor_renew(auditor, now_ns);
     sk_auditor_trace(auditor, now_ns);
     decide(auditor, now_ns);
 }

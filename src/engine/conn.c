@@ -91,6 +91,8 @@ static void settle_closed(struct skep_peer *peer, const char *reason, bool their
 {
     if (theirs && redial(peer))
         sk_identity_left(peer);
+    else if (peer->renew_ns)
+        (void)sk_peer_book_renew(&peer->torrent->book, peer->entry, peer->renew_ns);
     else
         sk_peer_book_settle(&peer->torrent->book, peer->entry, SK_DIAL_DONE, reason);
 }

@@ -119,6 +119,7 @@ struct skep_peer {
     bool was_blind;    /* its handshake was made before the metadata was known */
     bool metadata_bad; /* it gave metadata that was wrong */
     uint64_t dial_ns, connect_ns, opened_ns;
+    uint64_t renew_ns; /* we close it, and dial its address again then; 0 not */
     uint64_t payload_seen;
     void *slots[SK_ENGINE_SLOTS_MAX];
     uint32_t *allowed_fast;

@@ -249,6 +249,8 @@ uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_e
                              [SK_DIAL_END_LOST] = {8, 5 * SK_SECOND_NS}},
     };
     bool lasting = book->persistence == SK_PERSIST_LONG;
+    if (entry->renewed)
+        end = SK_DIAL_END_LOST;
     entry->punch = SK_PUNCH_NONE;
     entry->modes_tried = 0;
     if (useful && lasting)
@@ -261,6 +263,13 @@ uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_e
         return SK_TIME_NEVER;
     }
     return SK_MIN(wait_ns, given ? SK_BOOK_GIVEN_NS : SK_BOOK_REVIVE_NS);
+}
+
+int sk_peer_book_renew(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns)
+{
+    entry->modes_tried = entry->rounds = 0;
+    entry->renewed = true;
+    return sk_peer_book_retry(book, entry, at_ns);
 }
 
 int sk_peer_book_retry(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns)
@@ -280,6 +289,7 @@ void sk_peer_book_settle(struct sk_peer_book *book, struct sk_book_entry *entry,
     dequeue(book, entry);
     entry->state = state;
     entry->reason = reason;
+    entry->renewed = false;
     if (state == SK_DIAL_DONE)
         entry->owner = NULL;
     else
