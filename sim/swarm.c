@@ -189,6 +189,7 @@ static int set_up(struct sk_swarm *swarm)
         sk_swarm_join(swarm, swarm->nodes[i]);
     plan_join(swarm);
     sk_swarm_own_start(swarm);
+    sk_swarm_renew_start(swarm);
     return err ? err : swarm->err;
 }
 

@@ -25,11 +25,11 @@ static const struct {
 } classes[] = {{0.5, 0.2}, {1, 0.2}, {2, 0.25}, {5, 0.2}, {10, 0.1}, {20, 0.05}};
 
 static const struct sk_swarm_style styles[] = {
-    {"skep 0.1.0", "-SK0100-", true, 0, 10, SK_SWARM_RAREST, false, true, false},
-    {"qBittorrent/4.6.0", "-qB4600-", false, 8, 15, SK_SWARM_RAREST, true, true, true},
-    {"Transmission 4.0.5", "-TR4050-", false, 8, 10, SK_SWARM_RANDOM, false, true, true},
-    {"aria2/1.36.0", "A2-1-36-", false, 4, 10, SK_SWARM_RAREST, false, false, false},
-    {"StreamTorrent 1.0", "-ST1000-", false, 5, 5, SK_SWARM_IN_ORDER, true, false, false},
+    {"skep 0.1.0", "-SK0100-", true, 0, 10, SK_SWARM_RAREST, false, true, false, false},
+    {"qBittorrent/4.6.0", "-qB4600-", false, 8, 15, SK_SWARM_RAREST, true, true, true, true},
+    {"Transmission 4.0.5", "-TR4050-", false, 8, 10, SK_SWARM_RANDOM, false, true, true, false},
+    {"aria2/1.36.0", "A2-1-36-", false, 4, 10, SK_SWARM_RAREST, false, false, false, false},
+    {"StreamTorrent 1.0", "-ST1000-", false, 5, 5, SK_SWARM_IN_ORDER, true, false, false, false},
 };
 
 /* ---- how it is made ---- */

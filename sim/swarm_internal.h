@@ -11,6 +11,7 @@
 #ifndef SK_SIM_SWARM_INTERNAL_H
 #define SK_SIM_SWARM_INTERNAL_H
 
+#include "audit/renewal.h"
 #include "base/assert.h"
 #include "base/heap.h"
 #include "base/list.h"
@@ -53,6 +54,7 @@ struct sk_swarm_style {
     bool shares_pieces; /* one piece from several peers at a time */
     bool says_upload_only;
     bool blocks_left; /* `left` is without the blocks of pieces that are not whole */
+    bool id_each;     /* another peer id for each connection (libtorrent) */
 };
 
 /* One way of a connection: what `from` gives `to`. */
@@ -158,6 +160,8 @@ struct sk_swarm_node {
     uint32_t probe_next, probe_blocks;              /* of the piece: asked for next; in a row */
     struct sk_swarm_alarm watch, pex, gather;
     bool gathers; /* HAVEs wait for a bitfield */
+    struct sk_renewal renewal;
+    bool renews; /* the auditor has closed the connection, and will dial again */
     /* reports */
     struct sk_swarm_alarm announce;
     uint64_t session_ns, session_up, session_down; /* counters when it started */
@@ -195,7 +199,7 @@ struct sk_swarm {
     uint32_t spans_count, spans_capacity;
     struct sk_swarm_conn **scratch; /* as many as a node has connections */
     uint32_t scratch_capacity;
-    struct sk_swarm_alarm join;
+    struct sk_swarm_alarm join, renew;
     double skew_s;
     /* the auditor's announces */
     struct sk_prng prng_own;
@@ -322,6 +326,8 @@ uint64_t sk_swarm_partial_bytes(const struct sk_swarm *swarm, const struct sk_sw
 /* ---- swarm_watch.c: what the auditor sees ---- */
 
 void sk_swarm_watch_init(struct sk_swarm *swarm, struct sk_swarm_node *node);
+/* From now on connections to silent clients are renewed. */
+void sk_swarm_renew_start(struct sk_swarm *swarm);
 /* It is there; the auditor finds it, and connects where it can. */
 void sk_swarm_watch(struct sk_swarm *swarm, struct sk_swarm_node *node);
 void sk_swarm_unwatch(struct sk_swarm *swarm, struct sk_swarm_node *node);

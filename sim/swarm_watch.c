@@ -27,13 +27,13 @@ static void see(struct sk_swarm *swarm, const struct sk_swarm_node *node,
 
 /* ---- what it holds ---- */
 
-static void see_have(struct sk_swarm *swarm, const struct sk_swarm_node *node, uint32_t piece)
+static void see_have(struct sk_swarm *swarm, struct sk_swarm_node *node, uint32_t piece)
 {
+    sk_renewal_told(&node->renewal, node->renewal.shown + 1, swarm->now_ns);
     see(swarm, node, (struct sk_observation){.kind = SK_OBS_HAVE, .a = piece});
 }
 
-static void see_bitfield(struct sk_swarm *swarm, const struct sk_swarm_node *node,
-                         const uint64_t *set)
+static void see_bitfield(struct sk_swarm *swarm, struct sk_swarm_node *node, const uint64_t *set)
 {
     uint32_t pieces = swarm->config.pieces;
     uint8_t *bits = sk_mem_calloc(1, (pieces + 7) / 8);
@@ -41,9 +41,14 @@ static void see_bitfield(struct sk_swarm *swarm, const struct sk_swarm_node *nod
         sk_swarm_fail(swarm, SKEP_ERR_NOMEM);
         return;
     }
-    for (uint32_t p = 0; p < pieces; p++)
-        if (sk_swarm_bit(set, p))
-            bits[p / 8] |= (uint8_t)(0x80 >> p % 8);
+    uint32_t count = 0;
+    for (uint32_t p = 0; p < pieces; p++) {
+        if (!sk_swarm_bit(set, p))
+            continue;
+        bits[p / 8] |= (uint8_t)(0x80 >> p % 8);
+        count++;
+    }
+    sk_renewal_told(&node->renewal, count, swarm->now_ns);
     see(swarm, node,
         (struct sk_observation){.kind = SK_OBS_BITFIELD,
                                 .bytes = sk_bytes(bits, (pieces + 7) / 8)});
@@ -242,15 +247,24 @@ static void on_pex(struct sk_swarm *swarm, void *owner)
 
 /* ---- connections ---- */
 
+static void see_open(struct sk_swarm *swarm, const struct sk_swarm_node *node)
+{
+    uint8_t id[20];
+    memcpy(id, node->truth.peer_id, sizeof id);
+    if (node->style->id_each)
+        sk_prng_bytes(&swarm->prng_tell, id + 8, sizeof id - 8);
+    see(swarm, node,
+        (struct sk_observation){.kind = SK_OBS_OPEN, .a = 1, .bytes = sk_bytes(id, sizeof id)});
+}
+
 static void open_to(struct sk_swarm *swarm, struct sk_swarm_node *node)
 {
     bool super = node->truth.habit == SK_SWARM_SUPER_SEEDS;
     node->seen = true;
-    node->gathers = false;
+    node->gathers = node->renews = false;
     node->probe_session = 0;
-    see(swarm, node,
-        (struct sk_observation){
-            .kind = SK_OBS_OPEN, .a = 1, .bytes = sk_bytes(node->truth.peer_id, 20)});
+    sk_renewal_opened(&node->renewal, swarm->now_ns);
+    see_open(swarm, node);
     see(swarm, node,
         (struct sk_observation){.kind = SK_OBS_CLIENT,
                                 .bytes = sk_bytes_text(node->style->version)});
@@ -279,9 +293,10 @@ static void on_watch(struct sk_swarm *swarm, void *owner)
 {
     struct sk_swarm_node *node = owner;
     if (!node->dialed) {
-        see(swarm, node,
-            (struct sk_observation){
-                .kind = SK_OBS_HEARD, .source = SK_SOURCE_TRACKER, .b = !node->heard});
+        if (!node->renews)
+            see(swarm, node,
+                (struct sk_observation){
+                    .kind = SK_OBS_HEARD, .source = SK_SOURCE_TRACKER, .b = !node->heard});
         see(swarm, node, (struct sk_observation){.kind = SK_OBS_DIALED});
         node->heard = node->dialed = true;
         double rtt_s = node->half_rtt_s + swarm->auditor.half_rtt_s;
@@ -304,12 +319,12 @@ void sk_swarm_watch_init(struct sk_swarm *swarm, struct sk_swarm_node *node)
 void sk_swarm_watch(struct sk_swarm *swarm, struct sk_swarm_node *node)
 {
     double within_s = swarm->now_ns == SK_SWARM_START_NS ? HEARS_WITHIN_S : HEARS_LATER_S;
-    node->dialed = false;
+    node->dialed = node->renews = false;
     sk_swarm_set_alarm(swarm, &node->watch,
                        sk_swarm_in(swarm, within_s * sk_prng_unit(&swarm->prng_tell)));
 }
 
-void sk_swarm_unwatch(struct sk_swarm *swarm, struct sk_swarm_node *node)
+static void end_connection(struct sk_swarm *swarm, struct sk_swarm_node *node, const char *reason)
 {
     sk_heap_remove(&swarm->heap, &node->watch.timer);
     sk_heap_remove(&swarm->heap, &node->pex.timer);
@@ -319,7 +334,54 @@ void sk_swarm_unwatch(struct sk_swarm *swarm, struct sk_swarm_node *node)
     sk_swarm_close(swarm, node->probe);
     node->seen = false;
     see(swarm, node,
-        (struct sk_observation){.kind = SK_OBS_CLOSED, .bytes = sk_bytes_text("closed")});
+        (struct sk_observation){.kind = SK_OBS_CLOSED, .bytes = sk_bytes_text(reason)});
+}
+
+void sk_swarm_unwatch(struct sk_swarm *swarm, struct sk_swarm_node *node)
+{
+    end_connection(swarm, node, "closed");
+}
+
+/* ---- connections to silent clients are renewed ---- */
+
+/* When the client is to be called once more; UINT64_MAX: not at all. */
+static uint64_t renewal_due(const struct sk_swarm *swarm, const struct sk_swarm_node *node)
+{
+    bool probed = node->seen && node->probe->interested && node->probe->unchoked;
+    if (!node->seen || probed || node->renewal.shown == swarm->config.pieces)
+        return UINT64_MAX;
+    return sk_renewal_due(&node->renewal);
+}
+
+static void on_renew(struct sk_swarm *swarm, void *owner)
+{
+    (void)owner;
+    struct sk_swarm_node *first = NULL;
+    uint64_t due_ns = swarm->now_ns + 1;
+    for (uint32_t i = 0; i < swarm->count; i++) {
+        uint64_t at_ns = renewal_due(swarm, swarm->nodes[i]);
+        if (at_ns >= due_ns)
+            continue;
+        first = swarm->nodes[i];
+        due_ns = at_ns;
+    }
+    if (first) {
+        sk_renewal_begun(&first->renewal);
+        end_connection(swarm, first, "local");
+        first->renews = true;
+        first->dialed = false;
+        sk_swarm_set_alarm(swarm, &first->watch, swarm->now_ns + SK_RENEWAL_AWAY_NS);
+    }
+    sk_swarm_renew_start(swarm);
+}
+
+void sk_swarm_renew_start(struct sk_swarm *swarm)
+{
+    uint64_t end_ns = SK_SWARM_START_NS + (uint64_t)(swarm->config.seconds * 1e9);
+    uint64_t next_ns = swarm->now_ns + SK_RENEWAL_PAUSE_NS;
+    sk_swarm_init_alarm(&swarm->renew, on_renew, NULL);
+    if (next_ns + SK_RENEWAL_END_NS <= end_ns)
+        sk_swarm_set_alarm(swarm, &swarm->renew, next_ns);
 }
 
 bool sk_swarm_give(struct sk_swarm *swarm, uint32_t client, uint32_t piece)

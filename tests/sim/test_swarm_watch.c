@@ -79,6 +79,39 @@ static void test_who_suppresses_haves_tells_none(void **state)
     run_end(&run);
 }
 
+/* Who tells nothing is called again after three minutes: each time it shows what it has. */
+static void test_connections_to_the_silent_are_renewed(void **state)
+{
+    struct run run;
+    struct sk_swarm_config config = run_plain;
+    uint32_t renewed = 0;
+    config.seconds = 700;
+    config.habits[SK_SWARM_SUPPRESSES_HAVES] = 0.5;
+    run_begin_and_run(&run, &config);
+    for (uint32_t i = 0; i < config.peers; i++) {
+        const struct sk_swarm_client *c = run_client(&run, i);
+        size_t open_at = 0, closed_at = 0, set_at = 0;
+        const struct run_seen *open = run_next(&run, c, SK_OBS_OPEN, &open_at), *closed;
+        uint32_t set = run_next(&run, c, SK_OBS_BITFIELD, &set_at)->set;
+        if (c->habit != SK_SWARM_SUPPRESSES_HAVES && c->held == config.pieces) {
+            assert_int_equal(run_count(&run, c, SK_OBS_CLOSED), 0);
+            continue;
+        }
+        while ((closed = run_next(&run, c, SK_OBS_CLOSED, &closed_at))) {
+            assert_true(closed->at.at_ns - open->at.at_ns >= SK_RENEWAL_SILENCE_NS);
+            open = run_next(&run, c, SK_OBS_OPEN, &open_at);
+            assert_true(open->at.at_ns - closed->at.at_ns >= SK_RENEWAL_AWAY_NS);
+            const struct run_seen *shown = run_next(&run, c, SK_OBS_BITFIELD, &set_at);
+            assert_true(shown->set >= set);
+            renewed += shown->set > set;
+            set = shown->set;
+        }
+        assert_true(run_count(&run, c, SK_OBS_OPEN) >= 2);
+    }
+    assert_true(renewed >= 15);
+    run_end(&run);
+}
+
 static void test_who_suppresses_some_drops_that_share(void **state)
 {
     struct run run;
@@ -120,8 +153,9 @@ static void test_a_super_seeder_shows_pieces_one_by_one(void **state)
         if (!c->seed)
             continue;
         assert_int_equal(run_first_set(&run, c), 0);
-        uint32_t shown = run_count(&run, c, SK_OBS_HAVE);
-        assert_true(shown >= 1 && shown <= 1 + SK_SWARM_PROBE_BYTES / run_plain.piece_size);
+        uint32_t shown = run_count(&run, c, SK_OBS_HAVE), opened = run_count(&run, c, SK_OBS_OPEN);
+        assert_true(shown >= opened &&
+                    shown <= opened + SK_SWARM_PROBE_BYTES / run_plain.piece_size);
         assert_true(c->uploaded > 0);
     }
     run_end(&run);
@@ -222,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_plain_clients_tell_all_that_they_gain),
         cmocka_unit_test(test_a_have_is_late_by_half_a_round_trip),
         cmocka_unit_test(test_who_suppresses_haves_tells_none),
+        cmocka_unit_test(test_connections_to_the_silent_are_renewed),
         cmocka_unit_test(test_who_suppresses_some_drops_that_share),
         cmocka_unit_test(test_a_lazy_bitfield_is_made_whole_at_once),
         cmocka_unit_test(test_a_super_seeder_shows_pieces_one_by_one),
