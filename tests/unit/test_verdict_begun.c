@@ -1,0 +1,169 @@
+/* What may have been under way where a client begins, and when it starts again: by what it is
+ * known. */
+#include "verdict_world.h"
+
+#define LEECHER 2
+#define SEED 1
+
+/* It lacks all and starts; ten seconds later we connect. `found`: pieces that are on its disk. The
+ * log began `log_s` before. */
+static void start_from_nothing(struct world *world, double down_times, uint32_t found, double log_s)
+{
+    begin(world);
+    allow_many(world);
+    say(world, -log_s, SEED, 0, 0, 0);
+    join(world, 0, SEED, PIECES);
+    join(world, 10, LEECHER, found);
+    gain(world, LEECHER, found, 80, 10, 2410);
+    for (int k = 0; k <= 8; k++) {
+        double at_s = 2 + k * PERIOD_S;
+        uint64_t come = k ? (uint64_t)((80 - found) * (at_s - 10) / 2400) : 0;
+        struct sk_announce *announce =
+            say(world, at_s, LEECHER, 0, (uint64_t)(down_times * (double)come * PIECE),
+                SIZE - (come + (k ? found : 0)) * PIECE);
+        announce->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+    }
+    judge(world, 2500);
+}
+
+static void test_started_before_we_connected(void **state)
+{
+    struct world world;
+    start_from_nothing(&world, 0.8, 0, 1000);
+    assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
+    end(&world);
+    start_from_nothing(&world, 1, 0, 1000);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+/* It may have been stopped before the log began, with blocks of many pieces. */
+static void test_started_with_blocks(void **state)
+{
+    struct world world;
+    start_from_nothing(&world, 0.8, 0, 100);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+/* It said that it lacks all before it had looked at its disk. */
+static void test_found_on_disk(void **state)
+{
+    struct world world;
+    start_from_nothing(&world, 1, 40, 1000);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+#define RUN_S 900
+#define BEGUN 5 /* pieces that were all but there when it stopped */
+
+/* From nothing, for a quarter of an hour; then again. It stops with BEGUN pieces that are nearly
+ * there, and completes these first: its second counter has not got them. `less`: bytes that it
+ * leaves out at each announce of the second run. `crash`: it does not say that it stops. */
+static void restart(struct world *world, uint64_t less, bool crash)
+{
+    begin(world);
+    allow_many(world);
+    say(world, -1000, SEED, 0, 0, 0); /* the log goes back: the leecher is new */
+    join(world, 0, SEED, PIECES);
+    join(world, 1, LEECHER, 0);
+    gain(world, LEECHER, 0, 30, 1, RUN_S);
+    TELL(world, RUN_S + 1, LEECHER, .kind = SK_OBS_CLOSED);
+    join(world, RUN_S + 20, LEECHER, 30);
+    gain(world, LEECHER, 30, 70, RUN_S + 20, RUN_S + 1220);
+    for (int k = 0; k <= 3; k++) {
+        uint64_t come = 10 * (uint64_t)k;
+        struct sk_announce *announce = say(world, 2 + k * (RUN_S - 2) / 3.0, LEECHER, 0,
+                                           (come + (k ? BEGUN : 0)) * PIECE, SIZE - come * PIECE);
+        announce->event = !k                 ? SK_ANNOUNCE_STARTED
+                          : k == 3 && !crash ? SK_ANNOUNCE_STOPPED
+                                             : SK_ANNOUNCE_NONE;
+    }
+    for (int k = 0; k <= 4; k++) {
+        uint64_t come = 10 * (uint64_t)k, begun = k ? BEGUN : 0;
+        struct sk_announce *announce =
+            say(world, RUN_S + 15 + k * PERIOD_S, LEECHER, 0,
+                (come - begun) * PIECE - (k ? less * (uint64_t)k : 0), SIZE - (30 + come) * PIECE);
+        announce->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+        announce->peer_id[10] = 1;
+    }
+    judge(world, 2300);
+}
+
+static void test_resumed_run(void **state)
+{
+    for (int crash = 0; crash <= 1; crash++) {
+        struct world world;
+        restart(&world, 0, crash);
+        assert_clear(&world, LEECHER);
+        end(&world);
+        restart(&world, 3 * PIECE, crash);
+        assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
+        end(&world);
+    }
+}
+
+/* Tells no HAVE; after two announces of whole pieces it is known that it gained some, and so that
+ * it had something to give. */
+static void test_silent_newcomer(void **state)
+{
+    struct world world;
+    begin(&world);
+    allow_many(&world);
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0.5, LEECHER, 0);
+    join(&world, 0.5, 3, 0);
+    gain(&world, 3, 0, 40, 1, 600);
+    for (int k = 0; k <= 2; k++)
+        say(&world, 5 + k * PERIOD_S, LEECHER, k * UINT64_C(12000000), 20 * (uint64_t)k * PIECE,
+            SIZE - 20 * (uint64_t)k * PIECE)
+            ->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+    judge(&world, 900);
+    assert_clear(&world, LEECHER);
+    assert_int_equal(verdict(&world, LEECHER)->why, SK_WHY_SILENT);
+    end(&world);
+}
+
+#define BLOCKS 5 /* clients */
+
+/* Five clients count blocks, and have some pieces under way; the first of them tells only half of
+ * what it gains, so that it seems to have ever more. Another counts pieces, and leaves out half of
+ * what it downloads. */
+static void test_learned_under_way(void **state)
+{
+    struct world world;
+    begin(&world);
+    allow_many(&world);
+    join(&world, 0, SEED, PIECES);
+    for (uint8_t n = 0; n <= BLOCKS; n++)
+        join(&world, 1, LEECHER + n, 5);
+    for (uint32_t piece = 5; piece < 90; piece++)
+        for (uint8_t n = piece % 2 ? 1 : 0; n <= BLOCKS; n++)
+            TELL(&world, 1 + (piece - 4) * 28, LEECHER + n, .kind = SK_OBS_HAVE, .a = piece);
+    for (int k = 0; k <= 7; k++)
+        for (uint8_t n = 0; n <= BLOCKS; n++) {
+            uint64_t come = (4 + (uint64_t)k * PERIOD_S) / 28 * PIECE;
+            uint64_t part = k && n < BLOCKS ? 2500000 : 0;
+            say(&world, 5 + k * PERIOD_S, LEECHER + n, 0, n < BLOCKS ? come + part : come / 2,
+                SIZE - 5 * (uint64_t)PIECE - come - part);
+        }
+    judge(&world, 2500);
+    assert_false_by(&world, LEECHER + BLOCKS, SK_CHECK_DOWNLOADED_LESS);
+    for (uint8_t n = 0; n < BLOCKS; n++)
+        assert_not_accused(&world, LEECHER + n);
+    end(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_started_before_we_connected),
+        cmocka_unit_test(test_started_with_blocks),
+        cmocka_unit_test(test_found_on_disk),
+        cmocka_unit_test(test_resumed_run),
+        cmocka_unit_test(test_silent_newcomer),
+        cmocka_unit_test(test_learned_under_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
