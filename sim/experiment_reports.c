@@ -335,6 +335,18 @@ static int count_all(struct trial *trial, const struct sk_verdicts *verdicts)
     return err;
 }
 
+/* The tracker's log goes back for two hours, with somebody who had left when the swarm begins. */
+static int begin_log(struct trial *trial)
+{
+    const uint8_t elsewhere[4] = {192, 0, 2, 1};
+    int err = 0;
+    for (int i = 1; i <= 4 && !err; i++)
+        err = sk_truth_announce(&(struct sk_announce){.at_unix_s = SK_SWARM_UNIX_S - 1800 * i,
+                                                      .endpoint = sk_endpoint_v4(elsewhere, 6881)},
+                                &trial->truth);
+    return err;
+}
+
 static int run_swarm(struct trial *trial)
 {
     const struct sk_swarm_config *config = &trial->config;
@@ -345,6 +357,8 @@ static int run_swarm(struct trial *trial)
     if (!err)
         err = sk_swarm_new(config, on_observation, trial, sk_truth_announce, &trial->truth,
                            &trial->truth.swarm);
+    if (!err)
+        err = begin_log(trial);
     double next_s = config->announce_interval_s;
     for (double at_s = 0; at_s < config->seconds && !err;) {
         at_s = SK_MIN(at_s + SK_TRUTH_STEP_S, config->seconds);

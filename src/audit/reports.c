@@ -17,6 +17,7 @@ struct identity {
     uint8_t family, zero[3];
 };
 #define SEVERAL UINTPTR_MAX
+#define DAMAGED 2 /* lines, by accident */
 
 static struct identity identity_of(const uint8_t peer_id[20], const struct sk_endpoint *endpoint)
 {
@@ -87,12 +88,33 @@ static int by_peer_and_time(const void *a, const void *b)
     return x->number < y->number ? -1 : 1;
 }
 
+/* When the log begins. Of the earliest lines DAMAGED may have a wrong time. */
+static double find_begin(const struct sk_announce *announces, size_t count,
+                         const uint8_t *info_hash, double began_unix_s)
+{
+    double earliest[DAMAGED + 1];
+    for (size_t k = 0; k <= DAMAGED; k++)
+        earliest[k] = INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        double at_s = announces[i].at_unix_s - began_unix_s;
+        if (isnan(at_s) || (info_hash && memcmp(info_hash, announces[i].info_hash, 20) != 0))
+            continue;
+        for (size_t k = 0; k <= DAMAGED; k++) {
+            double later_s = SK_MAX(earliest[k], at_s);
+            earliest[k] = SK_MIN(earliest[k], at_s);
+            at_s = later_s;
+        }
+    }
+    return earliest[DAMAGED];
+}
+
 static int take(struct sk_reports *reports, const struct sk_timeline *timeline,
                 const struct sk_announce *announces, size_t count, const uint8_t *info_hash,
                 double began_unix_s)
 {
     struct sk_map map;
     int err = 0;
+    reports->from_s = find_begin(announces, count, info_hash, began_unix_s);
     sk_map_init(&map, sizeof(struct identity), 2 * (size_t)timeline->peers_count + 1,
                 timeline->begin_ns);
     for (uint32_t i = 0; i < timeline->peers_count && !err; i++)
@@ -431,11 +453,9 @@ static int align(struct sk_reports *reports, const struct sk_timeline *timeline,
     reports->aligned = most.clients > 1;
     reports->offset_s = (most.low_s + most.high_s) / 2;
     reports->accuracy_s = (most.high_s - most.low_s) / 2;
-    reports->from_s = INFINITY;
-    for (uint32_t i = 0; i < reports->count; i++) {
+    reports->from_s -= reports->offset_s;
+    for (uint32_t i = 0; i < reports->count; i++)
         reports->lines[i].at_s -= reports->offset_s;
-        reports->from_s = SK_MIN(reports->from_s, reports->lines[i].at_s);
-    }
     sk_mem_free(edges);
     return 0;
 }

@@ -42,7 +42,7 @@ struct sk_reports_line {
 struct sk_reports {
     struct sk_reports_line *lines; /* by peer, then by time */
     uint32_t count;
-    double from_s;         /* time of the first of them; INFINITY where there is none */
+    double from_s;         /* when the log begins, whoever announced; INFINITY not known */
     uint32_t *begins;      /* first line of each peer, and the end: peers + 1 */
     uint32_t unmatched;    /* announces of nobody that we saw */
     uint32_t foreign;      /* of another client behind a peer's endpoint */

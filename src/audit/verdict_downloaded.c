@@ -12,7 +12,7 @@
 #define BEGUN_TIMES 2.0  /* and so many times as much it may have had when it stopped */
 #define MOMENT_S 1e-3    /* of the timeline */
 #define STARTED_S 60.0   /* who started so long before we connected has not restarted in between */
-#define AWAY_S 900.0     /* a log that goes back so far has who only restarts */
+#define AWAY_S 3600.0    /* a log that goes back so far has who only restarts */
 
 /* From where a counter is held against gains. */
 struct base {

@@ -5,13 +5,27 @@
 #define LEECHER 2
 #define SEED 1
 
-/* It lacks all and starts; ten seconds later we connect. `found`: pieces that are on its disk. The
- * log began `log_s` before. */
-static void start_from_nothing(struct world *world, double down_times, uint32_t found, double log_s)
+#define GONE 9 /* announced before, and was never seen */
+#define LINES 3
+
+/* When the first lines of the log are of. */
+static const double log_back[LINES] = {-7000, -6000, -4000};
+static const double log_short[LINES] = {-3000, -2000, -1000};
+static const double log_damaged[LINES] = {-1e9, -5e8, -1000};
+
+static void begin_log(struct world *world, const double lines_s[LINES])
+{
+    for (int i = 0; i < LINES; i++)
+        say(world, lines_s[i], GONE, 0, 0, 0);
+}
+
+/* It lacks all and starts; ten seconds later we connect. `found`: pieces that are on its disk. */
+static void start_from_nothing(struct world *world, double down_times, uint32_t found,
+                               const double lines_s[LINES])
 {
     begin(world);
     allow_many(world);
-    say(world, -log_s, SEED, 0, 0, 0);
+    begin_log(world, lines_s);
     join(world, 0, SEED, PIECES);
     join(world, 10, LEECHER, found);
     gain(world, LEECHER, found, 80, 10, 2410);
@@ -29,10 +43,10 @@ static void start_from_nothing(struct world *world, double down_times, uint32_t 
 static void test_started_before_we_connected(void **state)
 {
     struct world world;
-    start_from_nothing(&world, 0.8, 0, 1000);
+    start_from_nothing(&world, 0.8, 0, log_back);
     assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
     end(&world);
-    start_from_nothing(&world, 1, 0, 1000);
+    start_from_nothing(&world, 1, 0, log_back);
     assert_clear(&world, LEECHER);
     end(&world);
 }
@@ -41,7 +55,10 @@ static void test_started_before_we_connected(void **state)
 static void test_started_with_blocks(void **state)
 {
     struct world world;
-    start_from_nothing(&world, 0.8, 0, 100);
+    start_from_nothing(&world, 0.8, 0, log_short);
+    assert_clear(&world, LEECHER);
+    end(&world);
+    start_from_nothing(&world, 0.8, 0, log_damaged);
     assert_clear(&world, LEECHER);
     end(&world);
 }
@@ -50,7 +67,7 @@ static void test_started_with_blocks(void **state)
 static void test_found_on_disk(void **state)
 {
     struct world world;
-    start_from_nothing(&world, 1, 40, 1000);
+    start_from_nothing(&world, 1, 40, log_back);
     assert_clear(&world, LEECHER);
     end(&world);
 }
@@ -65,7 +82,7 @@ static void restart(struct world *world, uint64_t less, bool crash)
 {
     begin(world);
     allow_many(world);
-    say(world, -1000, SEED, 0, 0, 0); /* the log goes back: the leecher is new */
+    begin_log(world, log_back); /* the leecher is new */
     join(world, 0, SEED, PIECES);
     join(world, 1, LEECHER, 0);
     gain(world, LEECHER, 0, 30, 1, RUN_S);
