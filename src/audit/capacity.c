@@ -195,18 +195,32 @@ static double early_rate(const struct sk_arrival *list, uint32_t start)
     return (double)(list[start].bytes - list[0].bytes) / seconds;
 }
 
+/* Whether most of what came after the steady part came faster than it says the link carries. */
+static bool came_faster(const struct sk_arrival *list, uint32_t n, uint32_t end, double link_rate)
+{
+    uint64_t faster = 0;
+    for (uint32_t i = end; i < n; i++) {
+        uint64_t bytes = list[i].bytes - list[i - 1].bytes;
+        double seconds = (double)(list[i].at_ns - list[i - 1].at_ns) / 1e9;
+        faster += (double)bytes > SK_CAPACITY_LATER * link_rate * seconds ? bytes : 0;
+    }
+    return 2 * faster > list[n - 1].bytes - list[end - 1].bytes;
+}
+
 /* What the spacing of single packets says is more exact than a mode, and needs few of them. All
- * arrivals count, unless those before the steady part came faster than the link carries: out of a
- * token bucket that was full. */
-static void space(const struct sk_arrival *list, uint32_t n, uint32_t start,
+ * arrivals count, unless those before the steady part (from `start` to `end`) or after it came
+ * faster than the link carries: out of a token bucket that was full. */
+static void space(const struct sk_arrival *list, uint32_t n, uint32_t start, uint32_t end,
                   const struct sk_rate_estimate *delivered, struct sk_capacity_estimate *estimate)
 {
     struct sk_spacing spacing;
     if (strcmp(estimate->how, "trains") == 0)
         return;
-    sk_spacing_find(list + start, n - start, &spacing);
-    if (start && !(early_rate(list, start) > spacing.rate))
-        sk_spacing_find(list, n, &spacing);
+    sk_spacing_find(list + start, end - start, &spacing);
+    uint32_t from = start && early_rate(list, start) > spacing.rate ? start : 0;
+    uint32_t until = end < n && came_faster(list, n, end, spacing.rate) ? end : n;
+    if (from != start || until != end)
+        sk_spacing_find(list + from, until - from, &spacing);
     if (!(spacing.rate > delivered->rate.rate * SK_CAPACITY_SURPLUS))
         return;
     estimate->rate = (struct sk_rate){spacing.rate, spacing.low, NAN};
@@ -224,11 +238,13 @@ void sk_capacity_estimate(const struct sk_arrivals *arrivals,
         struct sample *samples = sk_mem_alloc(n * sizeof *samples);
         uint32_t start = find_start(list, n, delivered->span_s);
         estimate.how = samples ? estimate.how : "out of memory";
+        estimate.steady_from_ns = list[start].at_ns;
+        estimate.steady_until_ns = list[n - 1].at_ns;
         if (samples)
             estimate_from(samples, take_samples(list + start, n - start, samples), &delivered->rate,
                           &estimate);
         sk_mem_free(samples);
-        space(list, n, start, delivered, &estimate);
+        space(list, n, start, n, delivered, &estimate);
     }
     *ret_estimate = estimate;
 }
@@ -237,8 +253,19 @@ void sk_capacity_refine(const struct sk_arrivals *arrivals,
                         const struct sk_rate_estimate *delivered,
                         struct sk_capacity_estimate *estimate)
 {
-    if (arrivals->count && !isnan(delivered->rate.low))
-        space(arrivals->list, arrivals->count, 0, delivered, estimate);
+    const struct sk_arrival *list = arrivals->list;
+    uint32_t n = arrivals->count, start = 0;
+    while (start < n && list[start].at_ns < estimate->steady_from_ns)
+        start++;
+    uint32_t end = start;
+    while (end < n && list[end].at_ns <= estimate->steady_until_ns)
+        end++;
+    if (end == start) { /* nothing is left of it */
+        start = 0;
+        end = n;
+    }
+    if (n && !isnan(delivered->rate.low))
+        space(list, n, start, end, delivered, estimate);
 }
 
 bool sk_capacity_is_known(const struct sk_rate *capacity, const char *how)

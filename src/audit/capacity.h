@@ -18,8 +18,8 @@
  *   4. The mode: the highest rate around which (SK_CAPACITY_NEAR) lie more bytes than around its
  *      neighbours, and SK_CAPACITY_MASS of all. The estimate is the median there.
  *      Where there is none, or more is seen by it: what the spacing of single packets says
- *      (audit/spacing.h), by all arrivals but those before the steady part that came faster than
- *      the link carries by the others.
+ *      (audit/spacing.h), by all arrivals but those before and after the steady part that came
+ *      faster than the link carries by it.
  *   5. The interval: percentiles over bootstrap resamples of those samples (Efron 1979).
  *
  * One receiver sees a part only: where a scheduler gives k receivers their packets by turns, no two
@@ -49,6 +49,7 @@
 #define SK_CAPACITY_STALLED 0.1  /* the same, of whom drops stop */
 #define SK_CAPACITY_PURE 0.75    /* of its bytes, at the mode */
 #define SK_CAPACITY_SURPLUS 1.05 /* of what was delivered: a spacing that says no more is that */
+#define SK_CAPACITY_LATER 1.25   /* times that rate: laps that a bucket let through at once */
 #define SK_CAPACITY_SURE 0.9     /* of the rate: a lower bound so high was found by spacing */
 #define SK_CAPACITY_LEAST 0.01   /* half an interval, of the rate: what time stamps are good for */
 
@@ -64,14 +65,18 @@ struct sk_capacity_estimate {
      * average. Unknown: "trains too short", "out of memory".
      */
     const char *how;
+    /* Where the steady part of the arrivals began and ended; both 0: not known. */
+    uint64_t steady_from_ns, steady_until_ns;
 };
 /* `delivered` is the estimate from the same arrivals. */
 void sk_capacity_estimate(const struct sk_arrivals *arrivals,
                           const struct sk_rate_estimate *delivered,
                           struct sk_capacity_estimate *ret_estimate);
 
-/* More has come since `estimate` was made: sets it anew where the spacing of all arrivals tells the
- * link. */
+/* More has come since `estimate` was made: sets it anew where the spacing of arrivals, by the same
+ * rule about those before the steady part, tells the link. What came since does not count where
+ * most of it came faster (SK_CAPACITY_LATER) than the link carries by the steady part: out of a
+ * token bucket that had filled again. */
 void sk_capacity_refine(const struct sk_arrivals *arrivals,
                         const struct sk_rate_estimate *delivered,
                         struct sk_capacity_estimate *estimate);

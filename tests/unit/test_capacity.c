@@ -167,6 +167,36 @@ static void test_token_bucket_and_shared(void **state)
     assert_in_range(estimate.rate.rate, 0.97 * LINK / 8, 1.03 * LINK / 8);
 }
 
+/* A link that sends a packet in five of these times, and 22 packets of a further lap each in `each`
+ * of them. */
+static void token_bucket_and_laps(int first, int each)
+{
+    for (int i = 0; i < first; i++)
+        come(PACKET_NS, PACKET);
+    for (int i = first; i < 724; i++)
+        come(5 * PACKET_NS, PACKET);
+    judge();
+    assert_true(estimate.rate.low < LINK / 5);
+    for (int lap = 0; lap < 10; lap++) {
+        sk_capacity_refine(&arrivals, &delivered, &estimate);
+        assert_true(estimate.rate.low < LINK / 5);
+        for (int i = 0; i < 22; i++)
+            come(i ? (uint64_t)each * PACKET_NS : 40000 * US, PACKET);
+    }
+}
+
+/* Laps or not: what a bucket let through at first is not what the link carries. */
+static void test_token_bucket_before_laps(void **state)
+{
+    token_bucket_and_laps(160, 5);
+}
+
+/* Nor what it lets through in a lap, since it has filled meanwhile. */
+static void test_token_bucket_in_laps(void **state)
+{
+    token_bucket_and_laps(20, 1);
+}
+
 /* TCP's window grows: short trains, each round trip twice as long. */
 static void test_slow_start(void **state)
 {
@@ -267,6 +297,8 @@ int main(void)
         TEST(test_late_reading),
         TEST(test_larger_share_at_first),
         TEST(test_token_bucket_and_shared),
+        TEST(test_token_bucket_before_laps),
+        TEST(test_token_bucket_in_laps),
         TEST(test_too_short),
         TEST(test_nothing),
         TEST(test_coverage_of_interval),
