@@ -27,7 +27,7 @@ static bool can_give(const struct sk_record *record, uint32_t piece)
            (may_ask(record) || skep_peer_allowed_fast(record->peer, piece));
 }
 
-/* The same piece is not taken twice from one peer. */
+/* The same piece is not taken twice from one peer in one lap. */
 static bool was_taken(const struct sk_record *record, uint32_t piece)
 {
     return record->taken.bits && sk_bitfield_has(&record->taken, piece);
@@ -221,14 +221,20 @@ void sk_auditor_fill_slots(struct sk_auditor *auditor, uint64_t now_ns)
 /* ---- what happens to a peer ---- */
 
 /* More than it holds cannot be taken without taking the same again. */
-static void set_budget(const struct sk_auditor *auditor, struct sk_record *record)
+static uint64_t most_of(const struct sk_auditor *auditor, const struct sk_record *record,
+                        uint64_t bytes)
 {
     uint64_t held = (uint64_t)record->seen.pieces * skep_torrent_piece_size(auditor->torrent);
-    record->probe.budget = SK_MIN(auditor->config.probe_bytes, held);
-    record->probe.budget_max = SK_MIN(auditor->config.probe_bytes_max, held);
+    return SK_MIN(bytes, held);
+}
+
+static void set_budget(const struct sk_auditor *auditor, struct sk_record *record)
+{
+    record->probe.budget = most_of(auditor, record, auditor->config.probe_bytes);
+    record->probe.budget_max = most_of(auditor, record, auditor->config.probe_bytes_max);
     bool tells = record->seen.pieces < skep_torrent_pieces(auditor->torrent);
     record->probe.laps = auditor->config.watch_s > 0 ? SK_PROBE_LAPS : 0;
-    record->probe.laps_bytes = auditor->config.probe_bytes;
+    record->probe.laps_bytes = auditor->config.probe_bytes; /* it may gain */
     if (tells && auditor->config.watch_s > 0)
         sk_probe_shallow(&record->probe);
 }
@@ -248,12 +254,13 @@ void sk_auditor_want(struct sk_auditor *auditor, struct sk_record *record, uint6
 }
 
 /* Of one that ends connections in which nobody wants anything a block is taken now and then: else
- * it tells the pieces that it gained all at once, when it is back. */
+ * it tells the pieces that it gained all at once, when it is back. But no more than is allowed. */
 static bool must_keep(const struct sk_auditor *auditor, const struct sk_record *record)
 {
     uint64_t pieces = record->seen.pieces - SK_MIN(record->seen.pieces, record->seen.pieces_first);
     uint64_t gained = pieces * skep_torrent_piece_size(auditor->torrent);
     return record->hangs_up && record->probe.state == SK_PROBE_DONE &&
+           record->probe.got + SK_BLOCK_SIZE <= auditor->config.probe_bytes_max &&
            gained > KEEP_GAINED * (record->kept + UINT64_C(1)) * SK_BLOCK_SIZE;
 }
 
@@ -269,9 +276,10 @@ void sk_auditor_again(struct sk_auditor *auditor, struct sk_record *record, uint
     double since_s = (double)(now_ns - record->lap_ns) / 1e9;
     if (!record->peer || !(auditor->config.watch_s > 0) || !spares_slot(auditor))
         return;
-    if (sk_probe_lacks(probe) && since_s >= LAP_AFTER_S) {
-        sk_probe_again(probe, SK_MIN(probe->laps_bytes - probe->got,
-                                     (uint64_t)SK_PROBE_LAP_BLOCKS * SK_BLOCK_SIZE));
+    uint64_t most = most_of(auditor, record, probe->laps_bytes);
+    if (sk_probe_lacks(probe) && probe->got < most && since_s >= LAP_AFTER_S) {
+        sk_probe_again(probe,
+                       SK_MIN(most - probe->got, (uint64_t)SK_PROBE_LAP_BLOCKS * SK_BLOCK_SIZE));
     } else if (must_keep(auditor, record) && since_s >= KEEP_AFTER_S) {
         sk_probe_again(probe, SK_BLOCK_SIZE);
         record->kept++;
@@ -319,7 +327,9 @@ void sk_auditor_leave(struct sk_auditor *auditor, struct sk_record *record, uint
     if (probe->state == SK_PROBE_RUNNING)
         auditor->running--;
     if (sk_probe_is_measured(probe) && probe->state != SK_PROBE_DONE) {
+        record->lap_ns = now_ns; /* one that comes back at once is not asked at once */
         sk_probe_end(probe, now_ns);
+        sk_bitfield_deinit(&record->taken);
     } else if (probe->state != SK_PROBE_DONE && probe->state != SK_PROBE_IDLE) {
         /* What was measured stands; a new connection would go on where this one ended. */
         sk_probe_choked(probe, now_ns);

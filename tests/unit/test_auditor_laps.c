@@ -60,6 +60,18 @@ static void test_laps_within_the_budget(void **state)
     audit_deinit();
 }
 
+/* Nor is more taken of one than it holds. */
+static void test_laps_within_what_it_holds(void **state)
+{
+    struct remote *remote = slow(&(struct sk_auditor_config){.watch_s = 120});
+    world_hold(remote, 0, 2);
+    remote->block_s = 0.5;
+    audit_run(150);
+    assert_int_equal(remote->given, 2 * 4);
+    assert_int_equal(audit_peer(address)->blocks_verified, 2 * 4);
+    audit_deinit();
+}
+
 static uint32_t most_running;
 
 static void count_laps(struct world *world)
@@ -144,9 +156,10 @@ static void hang_up(struct world *world)
             link->ended = true;
 }
 
-static uint32_t run_hanging_up(uint32_t holds)
+static uint32_t run_hanging_up(uint32_t holds, uint64_t probe_bytes, uint32_t blocks_most)
 {
-    struct world *world = begin(&(struct sk_auditor_config){.watch_s = 200});
+    struct world *world =
+        begin(&(struct sk_auditor_config){.watch_s = 200, .probe_bytes = probe_bytes});
     struct remote *remote = world_peer(world, address);
     world_hold(remote, 0, holds);
     remote->block_s = 0.01;
@@ -156,7 +169,7 @@ static uint32_t run_hanging_up(uint32_t holds)
     world->every = hang_up;
     audit_run(230);
     uint32_t opened = remote->opened;
-    assert_in_range(remote->given, 64, 64 + 200 / 20);
+    assert_in_range(remote->given, 64, blocks_most);
     audit_deinit();
     return opened;
 }
@@ -165,8 +178,14 @@ static uint32_t run_hanging_up(uint32_t holds)
  * nothing. */
 static void test_kept(void **state)
 {
-    assert_int_equal(run_hanging_up(100), 2);
-    assert_in_range(run_hanging_up(PIECES), 4, 20);
+    assert_int_equal(run_hanging_up(100, 0, 64 + 200 / 20), 2);
+    assert_in_range(run_hanging_up(PIECES, 0, 64 + 200 / 20), 4, 20);
+}
+
+/* Nor more of anybody than was allowed. */
+static void test_kept_within_the_budget(void **state)
+{
+    assert_in_range(run_hanging_up(100, 64 * SK_BLOCK_SIZE, 64), 4, 20);
 }
 
 /* One that comes back from another port is known by the one it listens on, and not probed anew. */
@@ -190,6 +209,39 @@ static void test_probed_once(void **state)
     assert_in_range(remote->given, given, given + SK_PROBE_LAP_BLOCKS);
     audit_run(60);
     assert_true(audit_peer(address)->delivered.rate > 1e6);
+    audit_deinit();
+}
+
+static bool hangs_up_when_asked;
+
+static void hang_up_when_asked(struct link *link, const struct sk_peer_event *event)
+{
+    link->ended |= hangs_up_when_asked && event->kind == SK_PEER_EVENT_MESSAGE &&
+                   event->msg.kind == SK_MSG_REQUEST;
+}
+
+/* One that hangs up when it is asked, and is back at once, is not asked each time. */
+static void test_back_at_once(void **state)
+{
+    struct world *world = begin(&(struct sk_auditor_config){.watch_s = 120});
+    struct remote *remote = world_remote(world, address);
+    remote->block_s = 2;
+    remote->on_event = hang_up_when_asked;
+    hangs_up_when_asked = false;
+    world_start(world);
+    world_run(world, 1);
+    assert_non_null(world_connect(world, remote, "10.0.0.1:40000"));
+    world_run(world, 20);
+    hangs_up_when_asked = true;
+    for (int i = 1; i <= 40; i++) {
+        char from[32];
+        snprintf(from, sizeof from, "10.0.0.1:%d", 40000 + i);
+        (void)world_connect(world, remote, from);
+        world_run(world, 1);
+    }
+    assert_int_equal(audit.auditor->records[0]->probe.lap, 0); /* moved away from there */
+    assert_in_range(audit.auditor->records[1]->probe.lap, 2, 1 + 40 / 4);
+    audit_run(120);
     audit_deinit();
 }
 
@@ -248,12 +300,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_laps),
         cmocka_unit_test(test_laps_within_the_budget),
+        cmocka_unit_test(test_laps_within_what_it_holds),
         cmocka_unit_test(test_laps_leave_slots),
         cmocka_unit_test(test_no_laps_unless_it_watches),
         cmocka_unit_test(test_choked_and_left_in_a_lap),
         cmocka_unit_test(test_offered_before_it_is_had),
         cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_kept_within_the_budget),
         cmocka_unit_test(test_probed_once),
+        cmocka_unit_test(test_back_at_once),
         cmocka_unit_test(test_lines_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
