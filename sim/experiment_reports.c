@@ -335,13 +335,13 @@ static int count_all(struct trial *trial, const struct sk_verdicts *verdicts)
     return err;
 }
 
-/* The tracker's log goes back for two hours, with somebody who had left when the swarm begins. */
+/* The tracker's log goes back for hours, with somebody who had left when the swarm begins. */
 static int begin_log(struct trial *trial)
 {
     const uint8_t elsewhere[4] = {192, 0, 2, 1};
     int err = 0;
     for (int i = 1; i <= 4 && !err; i++)
-        err = sk_truth_announce(&(struct sk_announce){.at_unix_s = SK_SWARM_UNIX_S - 1800 * i,
+        err = sk_truth_announce(&(struct sk_announce){.at_unix_s = SK_SWARM_UNIX_S - 3600 * i,
                                                       .endpoint = sk_endpoint_v4(elsewhere, 6881)},
                                 &trial->truth);
     return err;

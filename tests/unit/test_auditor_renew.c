@@ -44,7 +44,7 @@ static void test_silence_is_asked(void **state)
     assert_int_equal(peer->pieces_first, 4);
     assert_true(peer->connected_s < 2);
     assert_float_equal(peer->seen_s, 350, 2);
-    assert_int_equal(peer->delivered_bytes, SK_PROBE_BYTES); /* in all laps; it was probed once */
+    assert_int_equal(peer->delivered_bytes, 7 * PIECE); /* each piece once: it was probed once */
     const struct sk_timeline_peer *seen = timeline_peer();
     assert_int_equal(seen->watched_count, 2);
     assert_true(seen->watched[1].renewed && seen->watched[1].same_id);
@@ -249,7 +249,7 @@ static void test_comes_by_itself(void **state)
     const struct sk_report_peer *peer = audit_peer(address);
     assert_outcome(address, SK_OUTCOME_SERVED);
     assert_true(peer->incoming);
-    assert_int_equal(peer->delivered_bytes, SK_PROBE_BYTES);
+    assert_int_equal(peer->delivered_bytes, 4 * PIECE);
     assert_float_equal(peer->delivered.rate, 16384 / 0.05, 16384 / 0.05 * 0.2);
     assert_true(peer->connected_s < 2);
     assert_float_equal(peer->seen_s, 300, 3);
