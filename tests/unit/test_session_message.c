@@ -562,6 +562,33 @@ static void test_late_bitfield(void **state)
     sk_peer_free(side.peer);
 }
 
+/* And have-all, once it has completed. */
+static void test_late_have_all(void **state)
+{
+    struct sk_peer_config config = test_config("a");
+    struct side side;
+    config.pieces = 20;
+    open_by_hand(&side, &config, SK_RESERVED_FAST);
+    uint8_t bits[3] = {0x81, 0, 0x30};
+    struct sk_msg bitfield = {.kind = SK_MSG_BITFIELD, .data = sk_bytes(bits, sizeof bits)};
+    struct sk_msg all = {.kind = SK_MSG_HAVE_ALL};
+    feed_message(&side, &bitfield, SK_SECOND_NS);
+    feed_message(&side, &all, SK_SECOND_NS);
+    assert_int_equal(side.counts[SK_PEER_EVENT_CLOSED], 0);
+    assert_true(sk_bitfield_full(&sk_peer_view(side.peer)->have));
+    assert_int_equal(side.counts[SK_PEER_EVENT_MESSAGE], 2 + 16);
+    assert_int_equal(side.last[SK_PEER_EVENT_MESSAGE].msg.kind, SK_MSG_HAVE);
+    assert_int_equal(side.last[SK_PEER_EVENT_MESSAGE].msg.index, 17);
+    struct sk_msg lost = {
+        .kind = SK_MSG_EXTENDED, .extended_id = SK_EXT_DONT_HAVE, .data = sk_bytes("\0\0\0\4", 4)};
+    for (int i = 0; i < 2 * SK_PEER_IDLE_MESSAGES_MAX; i++) { /* each time something new */
+        feed_message(&side, &lost, SK_SECOND_NS);
+        feed_message(&side, &all, SK_SECOND_NS);
+    }
+    assert_closed(&side, SK_PEER_REASON_PROTOCOL, SK_PEER_VIOLATION_FLOOD);
+    sk_peer_free(side.peer);
+}
+
 /* What came before the metadata is kept and applied. */
 static void test_before_metadata(void **state)
 {
@@ -585,6 +612,9 @@ static void test_before_metadata(void **state)
         {{&have, &bitfield}, 2, 0, 10},
         {{&bitfield, &have, &bitfield}, 2, 0, 10},
         {{&all, &bitfield}, 10, 0, 10},
+        {{&bitfield, &all}, 10, 0, 10},
+        {{&have, &lost, &all}, 10, 0, 10},
+        {{&bitfield, &all, &lost}, 9, 0, 10},
         {{&have, &have}, 1, 0, 10},
         {{&lost, &have}, 1, 0, 10},
         {{NULL}, 0, 0, 10},
@@ -597,11 +627,14 @@ static void test_before_metadata(void **state)
         config.pieces = config.piece_size = 0;
         struct side side;
         open_by_hand(&side, &config, SK_RESERVED_FAST | SK_RESERVED_EXTENSION);
-        for (size_t k = 0; k < 3 && cases[i].messages[k]; k++)
+        bool has_all = false;
+        for (size_t k = 0; k < 3 && cases[i].messages[k]; k++) {
             feed_message(&side, cases[i].messages[k], SK_SECOND_NS);
+            has_all = has_all || cases[i].messages[k] == &all;
+        }
         const struct sk_peer_view *view = sk_peer_view(side.peer);
         assert_int_equal(view->have.count, 0);
-        assert_int_equal(view->has_all_early, cases[i].messages[0] == &all);
+        assert_int_equal(view->has_all_early, has_all);
         assert_int_equal(sk_peer_send_request(side.peer, 0, 0, 1, 1), SKEP_ERR_STATE);
         assert_int_equal(sk_peer_set_pieces(side.peer, cases[i].pieces, BLOCK, 0, false), 0);
         drain(&side);
@@ -666,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_extension_handshake_again),
         cmocka_unit_test(test_dont_have_drops),
         cmocka_unit_test(test_late_bitfield),
+        cmocka_unit_test(test_late_have_all),
         cmocka_unit_test(test_before_metadata),
         cmocka_unit_test(test_metadata_before_open),
         cmocka_unit_test(test_send_arguments),

@@ -23,18 +23,6 @@ void sk_peer_free_early(struct sk_peer *peer)
     peer->early = NULL;
 }
 
-/* Bitfield, have-all and have-none exclude each other and come first: but see take_late(). */
-static bool is_in_turn(struct sk_peer *peer)
-{
-    if (peer->pieces_told) {
-        sk_peer_violate(peer, SK_PEER_VIOLATION_BITFIELD);
-        return false;
-    }
-    peer->pieces_told = true;
-    peer->view.has_bitfield = true;
-    return true;
-}
-
 /* Before the metadata the newest bitfield counts. */
 static void keep_early(struct sk_peer *peer, struct sk_bytes bits)
 {
@@ -52,12 +40,14 @@ static void keep_early(struct sk_peer *peer, struct sk_bytes bits)
     early->changes_count = 0;
 }
 
-/* The first piece from `index` on that the bits of the message say anew; SK_PEER_NOT_LATE. */
+/* The first piece from `index` on that the message says anew; SK_PEER_NOT_LATE. */
 static uint32_t find_late(const struct sk_peer *peer, uint32_t index)
 {
     const struct sk_bitfield *have = &peer->view.have;
+    bool all = peer->msg.kind == SK_MSG_HAVE_ALL;
     for (; index < have->count; index++) {
-        uint8_t news = (uint8_t)(peer->msg.data.p[index / 8] & ~have->bits[index / 8]);
+        uint8_t told = all ? 0xff : peer->msg.data.p[index / 8];
+        uint8_t news = (uint8_t)(told & ~have->bits[index / 8]);
         if (!news)
             index |= 7; /* none of the whole byte */
         else if (news & (0x80u >> (index % 8)))
@@ -68,7 +58,8 @@ static uint32_t find_late(const struct sk_peer *peer, uint32_t index)
 
 /*
  * BEP 3 wants a bitfield to come first or not at all; aria2 sends one whenever it is shorter than
- * the HAVEs that it owes. It is told as these HAVEs, and takes nothing back.
+ * the HAVEs that it owes, and have-all in its place when it has completed. It is told as these
+ * HAVEs, and takes nothing back.
  */
 static void take_late(struct sk_peer *peer)
 {
@@ -109,17 +100,26 @@ void sk_peer_take_bitfield(struct sk_peer *peer)
 
 void sk_peer_take_have_all(struct sk_peer *peer)
 {
-    if (!is_in_turn(peer))
-        return;
-    if (peer->config.pieces)
-        sk_bitfield_fill(&peer->view.have);
-    else
+    bool late = peer->pieces_told;
+    peer->pieces_told = peer->view.has_bitfield = true;
+    if (late) /* five bytes make us look at all pieces */
+        sk_peer_useless(peer, 1);
+    if (!peer->config.pieces) {
+        sk_peer_free_early(peer);
         peer->view.has_all_early = true;
+    } else if (late) {
+        peer->late = find_late(peer, 0);
+    } else {
+        sk_bitfield_fill(&peer->view.have);
+    }
 }
 
+/* Whoever has told of pieces has some: only this one has to come first. */
 void sk_peer_take_have_none(struct sk_peer *peer)
 {
-    is_in_turn(peer);
+    if (peer->pieces_told)
+        sk_peer_violate(peer, SK_PEER_VIOLATION_BITFIELD);
+    peer->pieces_told = peer->view.has_bitfield = true;
 }
 
 /* A change before the metadata: into the bitfield that came, or else to the list. */
