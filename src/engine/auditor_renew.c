@@ -40,8 +40,10 @@ static void renew(struct sk_auditor *auditor, struct sk_record *record, uint64_t
     record->renews = true;
     int err = skep_peer_renew(record->peer, now_ns, SK_RENEWAL_AWAY_NS);
     record->renews = err == 0;
-    if (!err)
+    if (!err) {
         sk_renewal_begun(&record->renewal);
+        auditor->renew_ns = now_ns + SK_RENEWAL_PAUSE_NS;
+    }
     sk_auditor_update(auditor, record, now_ns);
 }
 
@@ -60,10 +62,8 @@ void sk_auditor_renew(struct sk_auditor *auditor, uint64_t now_ns)
         first = auditor->records[i];
         first_ns = at_ns;
     }
-    if (!first)
-        return;
-    auditor->renew_ns = now_ns + SK_RENEWAL_PAUSE_NS;
-    renew(auditor, first, now_ns);
+    if (first)
+        renew(auditor, first, now_ns);
 }
 
 /* ---- who comes back by himself ---- */

@@ -153,6 +153,27 @@ static void test_others_are_left_alone(void **state)
     audit_deinit();
 }
 
+/* Many whom we cannot call do not hold up those whom we can. */
+static void test_visitors_take_no_turn(void **state)
+{
+    struct world *world =
+        audit_init(&(struct audit_setup){.config = {.watch_s = 240}, .pieces = 64});
+    world_start(world);
+    for (int i = 1; i <= 40; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "10.0.1.%d:7000", i);
+        struct remote *visitor = world_remote(world, text);
+        world_hold(visitor, 0, 4);
+        assert_non_null(world_connect(world, visitor, text));
+    }
+    world_run(world, 5);
+    struct remote *remote = world_peer(world, address);
+    world_hold(remote, 0, 4);
+    audit_run(260);
+    assert_int_equal(remote->dials, 2);
+    audit_deinit();
+}
+
 /* Others say that they could connect to one that came in. */
 static void test_who_came_in_can_be_reached(void **state)
 {
@@ -295,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_policy),
         cmocka_unit_test(test_no_watch),
         cmocka_unit_test(test_others_are_left_alone),
+        cmocka_unit_test(test_visitors_take_no_turn),
         cmocka_unit_test(test_who_came_in_can_be_reached),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_what_is_told_again_is_no_gain),
