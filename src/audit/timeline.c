@@ -416,10 +416,23 @@ bool sk_timeline_is_gift(const struct sk_timeline *timeline, const struct sk_giv
 
 /* ---- addresses ---- */
 
+/* What `to` had told and `from` did not, it lost; HAVEs with the bitfield may yet tell it. */
+static void move_losses(struct sk_timeline_peer *to, const struct sk_timeline_peer *from)
+{
+    to->shrank_before = to->shrank = to->shrank || from->shrank;
+    to->lacking = 0;
+    for (uint32_t piece = 0; piece < to->held.count && from->bitfields; piece++)
+        to->lacking += sk_bitfield_has(&to->held, piece) && !sk_bitfield_has(&from->held, piece);
+    to->shrank |= to->lacking > 0;
+    to->dont_haves += from->dont_haves;
+    to->set_ms = SK_MAX(to->set_ms, from->set_ms);
+}
+
 /* What `from` showed in its present connection, `to` did, which was here before. */
 static int move_gains(struct sk_timeline *timeline, struct sk_timeline_peer *to,
                       const struct sk_timeline_peer *from, uint32_t since_ms)
 {
+    move_losses(to, from);
     int err = begin_pieces(timeline, to, from->first_ms);
     uint32_t last = to->gains_count ? to->gains[to->gains_count - 1].at_ms : 0;
     uint32_t first_ms = SK_MAX(from->first_ms, last);

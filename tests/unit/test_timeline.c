@@ -392,6 +392,32 @@ static void test_address_again(void **state)
     sk_timeline_deinit(&world.timeline);
 }
 
+/* The same; what its bitfield leaves out and no HAVE with it tells is lost. */
+static void test_address_again_with_less(void **state)
+{
+    for (int lost = 0; lost <= 1; lost++) {
+        struct world world;
+        begin(&world);
+        TELL(&world, 1, 9, .kind = SK_OBS_OPEN);
+        tell_bits(&world, 1, 9, 0xf0);
+        TELL(&world, 20, 9, .kind = SK_OBS_CLOSED);
+        TELL(&world, 30, 1, .kind = SK_OBS_OPEN);
+        tell_bits(&world, 30, 1, 0xc0);
+        TELL(&world, 30.1, 1, .kind = SK_OBS_HAVE, .a = 2);
+        TELL(&world, 30.2, 9, .kind = SK_OBS_ADDRESS, .by = address(1));
+        assert_true(peer(&world, 9)->shrank); /* as far as is known */
+        if (!lost)
+            TELL(&world, 30.3, 9, .kind = SK_OBS_HAVE, .a = 3);
+        TELL(&world, 30.4, 9, .kind = SK_OBS_HAVE, .a = 4); /* gained meanwhile */
+        struct sk_timeline_peer *p = peer(&world, 9);
+        assert_int_equal(p->shrank, lost);
+        assert_int_equal(p->held.set, 5);
+        assert_int_equal(p->gains_count, 1);
+        assert_true(p->gains[0].since_ms < 30000);
+        sk_timeline_deinit(&world.timeline);
+    }
+}
+
 /* Who is told by an address that it had, or was dialled at as well, is that peer. */
 static void test_links_to_aliases(void **state)
 {
@@ -494,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_no_bitfield),
         cmocka_unit_test(test_address),
         cmocka_unit_test(test_address_again),
+        cmocka_unit_test(test_address_again_with_less),
         cmocka_unit_test(test_links_to_aliases),
         cmocka_unit_test(test_taken),
         cmocka_unit_test(test_damaged),

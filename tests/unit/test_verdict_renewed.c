@@ -181,6 +181,22 @@ static void test_long_away(void **state)
     end(&world);
 }
 
+/* It lost pieces, and calls us from a port that nobody knows. */
+static void test_comes_back_with_less(void **state)
+{
+    struct world world;
+    begin_exact(&world);
+    join(&world, 0, LEECHER, 50);
+    TELL(&world, 60, LEECHER, .kind = SK_OBS_CLOSED, .bytes = sk_bytes_text("closed"));
+    join(&world, 100, 99, 20);
+    TELL(&world, 101, LEECHER, .kind = SK_OBS_ADDRESS, .by = address(99));
+    for (int k = 0; k < REPORTS; k++)
+        say(&world, 5 + k * PERIOD_S, LEECHER, 0, 0, SIZE - (k ? 20 : 50) * (uint64_t)PIECE);
+    judge(&world, 2500);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
 /* It tells of one gain and drops other HAVEs: when it made those we do not know, so its counter,
  * which was high before we came, need not have them since its first announce. */
 static void test_dropped_haves(void **state)
@@ -227,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_restart_that_keeps_the_id),
         cmocka_unit_test(test_restart_meanwhile),
         cmocka_unit_test(test_long_away),
+        cmocka_unit_test(test_comes_back_with_less),
         cmocka_unit_test(test_dropped_haves),
         cmocka_unit_test(test_left_more),
         cmocka_unit_test(test_left_less),
