@@ -117,11 +117,13 @@ static uint64_t find_runs(const struct sk_judge *judge, uint32_t peer)
     const struct sk_timeline_peer *it = &judge->timeline->peers[peer];
     const struct sk_reports_line *lines;
     uint32_t count = sk_judge_lines(judge, peer, &lines);
-    bool named = are_named(lines, count);
+    bool named = count && are_named(lines, count);
     uint64_t runs = 0;
     for (uint32_t i = 1; i < it->watched_count; i++) {
         const struct sk_watch *watch = &it->watched[i];
-        if (watch->renewed && (watch->same_id || named) &&
+        /* An announce before shows which peer id a run has. */
+        bool known = named && lines[0].at_s < watch[-1].until_ms / 1e3 - judge->slack_s;
+        if (watch->renewed && (watch->same_id || known) &&
             !tells_restart(judge, lines, count, watch))
             runs |= UINT64_C(1) << i;
     }

@@ -181,6 +181,30 @@ static void test_long_away(void **state)
     end(&world);
 }
 
+/* It restarts meanwhile, of which a log without events says nothing that begins then. Where it has
+ * the peer id that it had in our connection before, it has not restarted: then this is a lie. */
+static void test_log_begins_meanwhile(void **state)
+{
+    static const struct renewal *const renewals[] = {&another, &same};
+    for (size_t i = 0; i < SK_ARRAY_LEN(renewals); i++) {
+        struct world world;
+        begin_exact(&world);
+        join(&world, 0, LEECHER, HELD);
+        open_again(&world, 560, renewals[i], 1);
+        for (int k = 2; k < REPORTS; k++) {
+            double at_s = 5 + k * PERIOD_S;
+            uint64_t since = (pieces_at(at_s) - pieces_at(555)) * (uint64_t)PIECE;
+            say(&world, at_s, LEECHER, 0, since, SK_ANNOUNCE_UNKNOWN);
+        }
+        judge(&world, 2500);
+        if (renewals[i] == &another)
+            assert_clear(&world, LEECHER);
+        else
+            assert_true(verdict(&world, LEECHER)->findings[SK_CHECK_DOWNLOADED_LESS].against);
+        end(&world);
+    }
+}
+
 /* It lost pieces, and calls us from a port that nobody knows. */
 static void test_comes_back_with_less(void **state)
 {
@@ -243,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_restart_that_keeps_the_id),
         cmocka_unit_test(test_restart_meanwhile),
         cmocka_unit_test(test_long_away),
+        cmocka_unit_test(test_log_begins_meanwhile),
         cmocka_unit_test(test_comes_back_with_less),
         cmocka_unit_test(test_dropped_haves),
         cmocka_unit_test(test_left_more),
