@@ -139,8 +139,7 @@ static void on_heard(const struct skep_event *event, void *ctx)
         return;
     struct sk_record *teller =
         event->source == SKEP_SOURCE_PEX ? find_record(auditor, event->by) : NULL;
-    /* In a new connection a peer tells all once more: that is no other draw. */
-    bool again = teller && teller->renewal.count > 0;
+    bool again = teller && sk_auditor_may_tell_again(auditor, teller, record);
     if (event->is_new || !teller || (!again && teller->pex_old++ < PEX_OLD_MAX))
         sk_coverage_draw(&auditor->coverage, (enum sk_source)event->source, event->is_new,
                          event->now_ns);

@@ -104,6 +104,10 @@ void sk_auditor_update(struct sk_auditor *auditor, struct sk_record *record, uin
 /* A tracker, the DHT or, by peer exchange, `teller` told this one. */
 void sk_auditor_told(struct sk_auditor *auditor, struct sk_record *record,
                      const struct sk_record *teller, const struct skep_event *event);
+/* In a renewed connection a peer tells all addresses once more: that is no other draw. Whether it
+ * may be so of this one, for it was heard of before that connection. */
+bool sk_auditor_may_tell_again(const struct sk_auditor *auditor, const struct sk_record *teller,
+                               const struct sk_record *record);
 /* `moved` is about to take the place of `record`, which sources told. */
 void sk_auditor_keep_told(struct sk_record *moved, const struct sk_record *record);
 /* The peers that are not known; *ret_present (may be NULL): those that are, were reached and are

@@ -66,7 +66,17 @@ void sk_auditor_renew(struct sk_auditor *auditor, uint64_t now_ns)
         renew(auditor, first, now_ns);
 }
 
-/* ---- who comes back by himself ---- */
+/* ---- what comes of it ---- */
+
+bool sk_auditor_may_tell_again(const struct sk_auditor *auditor, const struct sk_record *teller,
+                               const struct sk_record *record)
+{
+    double began_s = sk_auditor_seconds(auditor, teller->opened_ns);
+    bool before = false;
+    for (int i = 0; i < SK_SOURCE_COUNT; i++)
+        before |= record->seen.heard_s[i] < began_s;
+    return before && teller->renewal.count > 0;
+}
 
 void sk_auditor_keep_seen(struct sk_record *moved, struct sk_record *record)
 {

@@ -174,6 +174,47 @@ static void test_visitors_take_no_turn(void **state)
     audit_deinit();
 }
 
+static struct sk_pex_peer told[2];
+
+/* Of one it tells from the first minute on, of the other since five minutes. */
+static void tell_by_pex(struct world *world)
+{
+    audit_every(world);
+    uint64_t at_s = (world->now_ns - audit.auditor->started_ns) / SK_SECOND_NS;
+    world->remotes->pex_count = 1;
+    for (struct link *link = world->links; link && at_s >= 300 && !world->context;
+         link = link->next) {
+        if (!link->session)
+            continue;
+        assert_int_equal(sk_peer_send_pex(link->session, &told[1], 1), 0);
+        world->context = link;
+    }
+}
+
+static const struct sk_record *record_at(const char *text)
+{
+    struct sk_endpoint endpoint = world_endpoint(text);
+    const struct sk_record *record = sk_map_get(&audit.auditor->by_endpoint, &endpoint);
+    assert_non_null(record);
+    return record;
+}
+
+/* What a peer tells again in a new connection is no other draw; what it tells then first is one. */
+static void test_told_again(void **state)
+{
+    struct remote *remote = watch(340);
+    told[0].endpoint = world_endpoint("10.0.0.8:7000");
+    told[1].endpoint = world_endpoint("10.0.0.9:7000");
+    remote->pex = told;
+    audit.world.every = tell_by_pex;
+    audit_run(360);
+    assert_int_equal(remote->dials, 2);
+    assert_non_null(audit.world.context);
+    assert_int_equal(record_at("10.0.0.8:7000")->told, 1);
+    assert_int_equal(record_at("10.0.0.9:7000")->told, 1);
+    audit_deinit();
+}
+
 /* Others say that they could connect to one that came in. */
 static void test_who_came_in_can_be_reached(void **state)
 {
@@ -317,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_no_watch),
         cmocka_unit_test(test_others_are_left_alone),
         cmocka_unit_test(test_visitors_take_no_turn),
+        cmocka_unit_test(test_told_again),
         cmocka_unit_test(test_who_came_in_can_be_reached),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_what_is_told_again_is_no_gain),
