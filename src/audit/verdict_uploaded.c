@@ -63,13 +63,14 @@ struct swarm {
     struct sk_judge *judge;
     struct sk_tally *tallies;
     struct said *said; /* by line */
-    bool *speaks;      /* of each peer: it tells whom it is connected to */
+    bool *speaks;      /* of each peer: it tells whom it is connected to, as we know them */
     uint32_t *begins;  /* of each peer's links in `near`, and the end */
     struct near *near;
     struct near *row; /* of the peer at hand: to whom it may have been connected */
     uint32_t row_count;
     uint32_t *since;     /* from when on the peer at hand may have held each piece */
     double busy_bytes_s; /* INFINITY: nobody was seen to gain */
+    double taken_bytes;  /* by us, of all peers together */
     bool by_piece;       /* the peer at hand: gains of what it held count alone */
     uint64_t *counted;   /* bytes of those among the first n gains of one it is near */
     struct window (*windows)[BASE_COUNT]; /* of the peer at hand, by announce */
@@ -110,6 +111,22 @@ static void place(struct swarm *swarm, uint32_t *next, uint32_t a, uint32_t b,
         (struct near){b, (float)span_begin_s(timeline, link), (float)span_end_s(timeline, link)};
 }
 
+/* Whether we were never connected to it: it may be another address of one that we know, to which
+ * others are connected by that one, and of which we took something there. */
+static bool is_stranger(const struct swarm *swarm, uint32_t peer)
+{
+    return !swarm->judge->timeline->peers[peer].watched_count;
+}
+
+/* Whether somebody whom we know by IPv4 tells that he is connected to a stranger by IPv6, or the
+ * other way round: most that have both are known to us by one of them. */
+static bool may_be_another(const struct swarm *swarm, const struct sk_timeline_link *link)
+{
+    const struct sk_timeline_peer *peers = swarm->judge->timeline->peers;
+    return is_stranger(swarm, link->b) &&
+           peers[link->a].endpoint.family != peers[link->b].endpoint.family;
+}
+
 static int find_links(struct swarm *swarm)
 {
     const struct sk_timeline *timeline = swarm->judge->timeline;
@@ -131,18 +148,21 @@ static int find_links(struct swarm *swarm)
         const struct sk_timeline_link *link = &timeline->links[i];
         place(swarm, next, link->a, link->b, link);
         place(swarm, next, link->b, link->a, link);
+        if (may_be_another(swarm, link))
+            swarm->speaks[link->a] = false;
     }
     sk_mem_free(next);
     return err;
 }
 
 /* The times in which `peer` may have been connected to others: as told by either of them, always
- * where neither tells. */
+ * where neither tells, or of a stranger only the others may. */
 static void fill_row(struct swarm *swarm, uint32_t peer)
 {
     uint32_t peers = swarm->judge->timeline->peers_count;
+    bool stranger = is_stranger(swarm, peer);
     for (uint32_t j = 0; j < peers; j++) {
-        bool told = swarm->speaks[peer] || swarm->speaks[j] || j == peer ||
+        bool told = swarm->speaks[peer] || (swarm->speaks[j] && !stranger) || j == peer ||
                     swarm->judge->timeline->peers[j].alias;
         swarm->row[j] = (struct near){j, told ? INFINITY : -INFINITY, told ? -INFINITY : INFINITY};
     }
@@ -328,9 +348,10 @@ static double unseen(const struct swarm *swarm, uint32_t index, double from_s, d
 }
 
 /* What we took of it ourselves. */
-static double taken(const struct sk_timeline_peer *peer, double from_s, double until_s)
+static double taken(const struct swarm *swarm, uint32_t index, double from_s, double until_s)
 {
-    double bytes = 0;
+    const struct sk_timeline_peer *peer = &swarm->judge->timeline->peers[index];
+    double bytes = is_stranger(swarm, index) ? swarm->taken_bytes : 0;
     for (uint32_t i = 0; i < peer->taken_count; i++)
         if (peer->taken[i].from_ms <= until_s * 1e3 && peer->taken[i].until_ms >= from_s * 1e3)
             bytes += (double)peer->taken[i].bytes;
@@ -424,7 +445,7 @@ static void bound_by_gains(struct swarm *swarm, uint32_t index, uint32_t announc
         double from_s = gains_from(swarm, window), until_s = gains_until(swarm, window);
         double hidden = in_the_dark(swarm, config->hidden_peers * (until_s - from_s));
         double shown_s = window->until_s - window->from_s;
-        window->taken = taken(&judge->timeline->peers[index], from_s, until_s);
+        window->taken = taken(swarm, index, from_s, until_s);
         window->dark += in_the_dark(swarm, config->hidden_peers * shown_s);
         window->gains = (window->gains + hidden + window->taken) * (1 + config->waste_share);
     }
@@ -706,6 +727,8 @@ static int prepare(struct swarm *swarm)
         const struct sk_reports_line *lines;
         swarm->tallies[i] = sk_tally(timeline, &timeline->peers[i]);
         swarm->waiting += sk_judge_lines(swarm->judge, i, &lines) > 1;
+        for (uint32_t k = 0; k < timeline->peers[i].taken_count; k++)
+            swarm->taken_bytes += (double)timeline->peers[i].taken[k].bytes;
         sum_up_said(swarm, i);
     }
     swarm->reporters = swarm->waiting;
