@@ -10,6 +10,9 @@
 #include <math.h>
 
 #define TIGHT 2.0 /* a claim that could be this many times larger is not confirmed */
+/* So many pieces may be under way for longer than is usual: of a slow client, or one that has to
+ * wait. */
+#define NEXT_PIECES 20
 
 struct sk_verdict_config sk_verdict_config_default(void)
 {
@@ -151,6 +154,7 @@ double sk_judge_under_way(const struct sk_judge *judge, const struct sk_tally *t
         return most;
     uint32_t from = sk_tally_told(tally, line->at_s - judge->slack_s);
     uint32_t to = sk_tally_possible(tally, until_s);
+    to = SK_MIN(SK_MAX(to, from + NEXT_PIECES), tally->peer->gains_count);
     double soon = (double)(sk_tally_bytes(tally, SK_MAX(from, to)) - sk_tally_bytes(tally, from));
     return SK_MIN(soon, most);
 }

@@ -87,7 +87,7 @@ bool sk_judge_anew(const struct sk_reports_line *from, const struct sk_reports_l
 uint32_t sk_judge_run_end(const struct sk_judge *judge, uint32_t peer, uint32_t first);
 
 /* Bytes that may have been there at the line of pieces that were under way: what was gained soon
- * after, at most config->partial_pieces. */
+ * after, or the next few pieces however late, at most config->partial_pieces. */
 double sk_judge_under_way(const struct sk_judge *judge, const struct sk_tally *tally,
                           const struct sk_reports_line *line);
 void sk_judge_downloaded(struct sk_judge *judge, uint32_t peer);

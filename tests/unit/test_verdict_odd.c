@@ -386,6 +386,31 @@ static void test_who_keeps_nothing(void **state)
     end(&world);
 }
 
+/* Three pieces have begun when it is first heard, and it waits for twenty minutes before they
+ * become whole: most of them it downloaded before. Sixty that it gains then were not all begun. */
+static void test_waits_with_pieces_begun(void **state)
+{
+    for (int lies = 0; lies < 2; lies++) {
+        struct world world;
+        uint32_t pieces = lies ? 60 : 3;
+        begin(&world);
+        world.config.partial_s = sk_verdict_config_default().partial_s;
+        world.config.partial_pieces = sk_verdict_config_default().partial_pieces;
+        join(&world, 0, SEED, PIECES);
+        join(&world, 0.5, LEECHER, 10);
+        gain(&world, LEECHER, 10, 10 + pieces, 1200, 1210);
+        for (int k = 0; k <= 8; k++)
+            say(&world, 5 + k * PERIOD_S, LEECHER, 0, 3 * PIECE + (k > 4 ? PIECE / 2 : 0),
+                SIZE - (k > 4 ? 10 + pieces : 10) * (uint64_t)PIECE);
+        judge(&world, 2500);
+        if (lies)
+            assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
+        else
+            assert_clear(&world, LEECHER);
+        end(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_slow_receiver),
         cmocka_unit_test(test_who_tells_nothing),
         cmocka_unit_test(test_who_keeps_nothing),
+        cmocka_unit_test(test_waits_with_pieces_begun),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
