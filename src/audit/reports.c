@@ -232,6 +232,7 @@ static void arrange(struct sk_reports *reports, const struct sk_timeline *timeli
 #define SETTINGS 4          /* times that a clock was set; of more it is not told which they were */
 #define FAR_S 86400.0       /* beyond what it may be off, and at most */
 #define FAR_SHARE (1 / 9.0) /* of the clients that agree, by whom that is noticed */
+#define MINUTE_S 60.0
 
 struct edge {
     double at_s;
@@ -433,6 +434,16 @@ static void take_far(struct search *search, struct agreement *most)
     }
 }
 
+/* By how much times may be wrong that the log has rounded: to minutes, where all are. Seconds are
+ * allowed for as it is. */
+static double grain_s(const struct sk_announce *announces, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fmod(announces[i].at_unix_s, MINUTE_S) != 0)
+            return 0;
+    return MINUTE_S;
+}
+
 static int align(struct sk_reports *reports, const struct sk_timeline *timeline, double skew_max_s)
 {
     struct edge *edges = sk_mem_alloc(SK_MAX(2 * (size_t)reports->count, 1u) * sizeof *edges);
@@ -491,6 +502,7 @@ int sk_reports_init(struct sk_reports *reports, const struct sk_timeline *timeli
     if (!err) {
         arrange(reports, timeline, announces);
         err = align(reports, timeline, skew_max_s);
+        reports->accuracy_s += grain_s(announces, count);
     }
     if (err)
         sk_reports_deinit(reports);

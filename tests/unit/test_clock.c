@@ -573,6 +573,31 @@ static void test_a_clock_that_is_set_far_accuses_nobody(void **state)
     }
 }
 
+/* A log of whole minutes: five clients announce soon after one begins, and the sixth long after.
+ * All gain a piece in twelve seconds. */
+static void test_a_log_of_minutes(void **state)
+{
+    struct world world;
+    begin_audit(&world);
+    join(&world, 0, SEED, PIECES);
+    for (uint8_t n = LEECHER; n <= LAST; n++)
+        join(&world, 0.5, n, 10);
+    for (uint32_t piece = 10; piece < PIECES; piece++)
+        for (uint8_t n = LEECHER; n <= LAST; n++)
+            gain(&world, n, piece, piece + 1, 0, (piece - 9) * 12 + n);
+    for (int k = 0; k < 8; k++)
+        for (uint8_t n = LEECHER; n <= LAST; n++) {
+            double minute_s = floor(UNIX_S / 60) * 60 - UNIX_S + 60 + k * 120;
+            double at_s = minute_s + (n == LAST ? 56 : 3);
+            uint64_t gained = (uint64_t)((at_s - n) / 12) * PIECE;
+            say(&world, minute_s, n, 0, gained, SIZE - 10 * (uint64_t)PIECE - gained);
+        }
+    judge(&world, 1100);
+    for (uint8_t n = LEECHER; n <= LAST; n++)
+        assert_clear(&world, n);
+    end(&world);
+}
+
 /* The same by our own announces alone: both differences are allowed. */
 static void test_far_differences(void **state)
 {
@@ -625,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_joined_logs_accuse_nobody),
         cmocka_unit_test(test_a_clock_that_is_set_far_accuses_nobody),
         cmocka_unit_test(test_far_differences),
+        cmocka_unit_test(test_a_log_of_minutes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
