@@ -234,13 +234,20 @@ static bool is_whole(const struct sk_timeline *timeline, uint64_t left)
     return rest == 0 || rest == timeline->size % timeline->piece_size;
 }
 
+/* Who has only a magnet link does not know what it lacks, and says a byte, or a block. */
+static bool is_guess(const struct sk_timeline *timeline, const struct sk_reports_line *line)
+{
+    return line->left < timeline->piece_size &&
+           (line->downloaded == 0 || line->event == SK_ANNOUNCE_STARTED);
+}
+
 /* Whoever counts blocks says a whole number of pieces now and then. */
 static enum sk_counting counting(const struct sk_timeline *timeline,
                                  const struct sk_reports_line *lines, uint32_t count)
 {
     uint32_t whole = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (lines[i].left == 0 || lines[i].left >= timeline->size)
+        if (lines[i].left == 0 || lines[i].left >= timeline->size || is_guess(timeline, &lines[i]))
             continue;
         if (!is_whole(timeline, lines[i].left))
             return SK_COUNTING_BLOCKS;

@@ -411,6 +411,30 @@ static void test_waits_with_pieces_begun(void **state)
     }
 }
 
+/* It had a magnet link alone when it started, and said to lack a byte, or a block. It counts whole
+ * pieces: three have begun when it announces next. */
+static void test_lacks_a_byte_at_first(void **state)
+{
+    static const uint64_t lacks[] = {1, 16384};
+    for (size_t i = 0; i < SK_ARRAY_LEN(lacks); i++) {
+        struct world world;
+        begin(&world);
+        world.config.partial_pieces = 5;
+        world.config.partial_s = 300;
+        world.config.skew_max_s = 1;
+        join(&world, 0, SEED, PIECES);
+        join(&world, 0.5, LEECHER, 10);
+        gain(&world, LEECHER, 10, 13, 60, 70);
+        say(&world, -200, LEECHER, 0, 0, lacks[i])->event = SK_ANNOUNCE_STARTED;
+        for (int k = 0; k <= 8; k++)
+            say(&world, 20 + k * PERIOD_S, LEECHER, 0, 12 * PIECE + (k ? PIECE : 0),
+                SIZE - (k ? 13 : 10) * (uint64_t)PIECE);
+        judge(&world, 2500);
+        assert_clear(&world, LEECHER);
+        end(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_who_tells_nothing),
         cmocka_unit_test(test_who_keeps_nothing),
         cmocka_unit_test(test_waits_with_pieces_begun),
+        cmocka_unit_test(test_lacks_a_byte_at_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
