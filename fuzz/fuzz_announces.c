@@ -156,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SK_ASSERT(sk_verdicts_init(&verdicts, &timeline, announces, count, &config) == 0);
     const struct sk_reports *reports = &verdicts.reports;
     SK_ASSERT(ours == reports->count + reports->unmatched + reports->foreign + reports->malformed +
-                          reports->dropped + reports->own);
+                          reports->dropped + reports->own + reports->copies);
     look(&verdicts);
     sk_verdicts_deinit(&verdicts);
     sk_timeline_deinit(&timeline);
