@@ -247,6 +247,38 @@ static void test_no_room(void **state)
     audit_deinit();
 }
 
+/* A visitor comes while we are away from the one that is silent. */
+static void take_the_place(struct world *world)
+{
+    audit_every(world);
+    static struct remote *visitor;
+    if (world->links && world->links->next)
+        visitor = NULL;
+    else if (!visitor && world->links) {
+        visitor = world_remote(world, "10.0.0.3:7000");
+        (void)world_connect(world, visitor, "10.0.0.3:40000");
+    }
+}
+
+/* Nobody else is hung up on for it. */
+static void test_place_is_taken(void **state)
+{
+    struct world *world = audit_init(&(struct audit_setup){
+        .engine = {.connections_max = 2}, .config = {.connections_max = 2, .watch_s = 300}});
+    struct remote *remote = world_peer(world, address);
+    world_hold(remote, 0, 4);
+    world_peer(world, "10.0.0.2:7000");
+    world_start(world);
+    world_run(world, 5);
+    world->every = take_the_place;
+    audit_run(320);
+    assert_non_null(audit_peer("10.0.0.3:7000"));
+    assert_int_equal(remote->dials, 1);
+    assert_float_equal(audit_peer("10.0.0.2:7000")->seen_s, 300, 3);
+    assert_float_equal(audit_peer(address)->seen_s, 180, 3);
+    audit_deinit();
+}
+
 /* A teller of HAVEs of what it had already told is silent. */
 static void repeat_each_second(struct world *world)
 {
@@ -361,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_told_again),
         cmocka_unit_test(test_who_came_in_can_be_reached),
         cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_place_is_taken),
         cmocka_unit_test(test_what_is_told_again_is_no_gain),
         cmocka_unit_test(test_not_let_in_again),
         cmocka_unit_test(test_comes_by_itself),
