@@ -68,7 +68,7 @@ static uint32_t whose(const struct sk_map *map, const struct sk_timeline *timeli
     return found && found != SEVERAL ? (uint32_t)(found - 1) : by_endpoint;
 }
 
-static uint64_t client_of(const struct sk_announce *announce)
+uint64_t sk_reports_client(const struct sk_announce *announce)
 {
     uint64_t hash = announce->has_key ? announce->key + 1ull : 0;
     return announce->has_peer_id ? sk_hash_bytes(announce->peer_id, 20, hash) : hash;
@@ -110,7 +110,7 @@ static double find_begin(const struct sk_announce *announces, size_t count,
 
 static int take(struct sk_reports *reports, const struct sk_timeline *timeline,
                 const struct sk_announce *announces, size_t count, const uint8_t *info_hash,
-                double began_unix_s)
+                double began_unix_s, uint32_t *strangers)
 {
     struct sk_map map;
     int err = 0;
@@ -124,6 +124,7 @@ static int take(struct sk_reports *reports, const struct sk_timeline *timeline,
         if (info_hash && memcmp(info_hash, announce->info_hash, 20) != 0)
             continue;
         uint32_t peer = whose(&map, timeline, announce);
+        uint64_t client = sk_reports_client(announce);
         double at_s = announce->at_unix_s - began_unix_s;
         if (!(fabs(at_s) < 1e10)) /* three hundred years; NaN */
             reports->malformed++;
@@ -131,12 +132,11 @@ static int take(struct sk_reports *reports, const struct sk_timeline *timeline,
                                  announce)) /* the tracker may have told us of ourselves */
             reports->own++;
         else if (peer == UINT32_MAX)
-            reports->unmatched++;
+            strangers[reports->unmatched++] = (uint32_t)i;
         else
             reports->lines[reports->count++] = (struct sk_reports_line){
-                at_s,           announce->uploaded,  announce->downloaded,
-                announce->left, client_of(announce), peer,
-                (uint32_t)i,    announce->event,     announce->has_peer_id};
+                at_s, announce->uploaded, announce->downloaded, announce->left,       client,
+                peer, (uint32_t)i,        announce->event,      announce->has_peer_id};
     }
     sk_map_deinit(&map);
     return err;
@@ -493,9 +493,10 @@ int sk_reports_init(struct sk_reports *reports, const struct sk_timeline *timeli
     }
     reports->lines = sk_mem_alloc(SK_MAX(count, (size_t)1) * sizeof *reports->lines);
     reports->begins = sk_mem_calloc((size_t)timeline->peers_count + 1, sizeof *reports->begins);
-    int err = reports->lines && reports->begins ? 0 : SKEP_ERR_NOMEM;
+    uint32_t *strangers = sk_mem_alloc(SK_MAX(count, (size_t)1) * sizeof *strangers);
+    int err = reports->lines && reports->begins && strangers ? 0 : SKEP_ERR_NOMEM;
     if (!err)
-        err = take(reports, timeline, announces, count, info_hash, began_unix_s);
+        err = take(reports, timeline, announces, count, info_hash, began_unix_s, strangers);
     if (!err)
         err = sk_clock_find(timeline, announces, count, info_hash, began_unix_s, skew_max_s,
                             &reports->clock);
@@ -504,6 +505,10 @@ int sk_reports_init(struct sk_reports *reports, const struct sk_timeline *timeli
         err = align(reports, timeline, skew_max_s);
         reports->accuracy_s += grain_s(announces, count);
     }
+    if (!err)
+        err = sk_visits_init(&reports->visits, reports, timeline, announces, strangers,
+                             reports->unmatched, began_unix_s);
+    sk_mem_free(strangers);
     if (err)
         sk_reports_deinit(reports);
     return err;
@@ -513,5 +518,6 @@ void sk_reports_deinit(struct sk_reports *reports)
 {
     sk_mem_free(reports->lines);
     sk_mem_free(reports->begins);
+    sk_visits_deinit(&reports->visits);
     *reports = (struct sk_reports){0};
 }

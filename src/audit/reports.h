@@ -20,7 +20,9 @@
  * what more than one client agree on, and a ninth of as many as agree at all: a clock that was set
  * by more, or two trackers of different clocks in one log.
  *
- * Memory: 56 bytes an announce, at most SK_REPORTS_MAX of them, SK_REPORTS_PEER_MAX a peer.
+ * What is nobody's that we know may be of somebody whom no source told us of (audit/visits.h).
+ *
+ * Memory: 60 bytes an announce, at most SK_REPORTS_MAX of them, SK_REPORTS_PEER_MAX a peer.
  */
 #ifndef SK_AUDIT_REPORTS_H
 #define SK_AUDIT_REPORTS_H
@@ -28,6 +30,7 @@
 #include "audit/announce.h"
 #include "audit/clock.h"
 #include "audit/timeline.h"
+#include "audit/visits.h"
 
 struct sk_reports_line {
     double at_s; /* since the audit began, by our clock */
@@ -54,6 +57,8 @@ struct sk_reports {
     struct sk_clock clock; /* by our own announces */
     double offset_s;       /* the tracker's clock minus ours */
     double accuracy_s;     /* of offset_s; skew_max_s where nothing says more */
+    /* Of those that nobody told us of. */
+    struct sk_visits visits;
 };
 
 /*
@@ -65,6 +70,8 @@ int sk_reports_init(struct sk_reports *reports, const struct sk_timeline *timeli
                     const struct sk_announce *announces, size_t count, const uint8_t *info_hash,
                     double began_unix_s, double skew_max_s);
 void sk_reports_deinit(struct sk_reports *reports);
+/* What stands for its peer id and key. */
+uint64_t sk_reports_client(const struct sk_announce *announce);
 /* By what the clock is known: "own announces", "left", both with a comma between, or "assumed". */
 const char *sk_reports_clock_how(const struct sk_reports *reports);
 

@@ -358,6 +358,15 @@ static double taken(const struct swarm *swarm, uint32_t index, double from_s, do
     return bytes > 0 ? bytes + TAKEN_MORE : 0;
 }
 
+/* What those may have gained that no source told us of: of whom the tracker's log knows, and all
+ * others. */
+static double hidden(const struct swarm *swarm, double from_s, double until_s)
+{
+    const struct sk_judge *judge = swarm->judge;
+    return in_the_dark(swarm, judge->config->hidden_peers * (until_s - from_s)) +
+           sk_visits_taken(&judge->reports->visits, from_s, until_s, swarm->busy_bytes_s);
+}
+
 /* From when until when others' gains may belong to the window. */
 static double gains_from(const struct swarm *swarm, const struct window *window)
 {
@@ -443,11 +452,10 @@ static void bound_by_gains(struct swarm *swarm, uint32_t index, uint32_t announc
         if (!window->seen)
             continue;
         double from_s = gains_from(swarm, window), until_s = gains_until(swarm, window);
-        double hidden = in_the_dark(swarm, config->hidden_peers * (until_s - from_s));
-        double shown_s = window->until_s - window->from_s;
         window->taken = taken(swarm, index, from_s, until_s);
-        window->dark += in_the_dark(swarm, config->hidden_peers * shown_s);
-        window->gains = (window->gains + hidden + window->taken) * (1 + config->waste_share);
+        window->dark += hidden(swarm, window->from_s, window->until_s);
+        window->gains = (window->gains + hidden(swarm, from_s, until_s) + window->taken) *
+                        (1 + config->waste_share);
     }
 }
 

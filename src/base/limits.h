@@ -128,6 +128,7 @@
 #define SK_CLOCK_SPANS_MAX (1u << 20)   /* of differences of clocks that announces of ours allow */
 #define SK_REPORTS_MAX (2u << 20)       /* announces of one judgement */
 #define SK_REPORTS_PEER_MAX 512         /* of one peer: of more, every second is left out */
+#define SK_VISITS_MAX (1u << 18)        /* of clients that the audit never heard of */
 #define SK_VERDICT_LOOKS_MAX (1u << 28) /* at single pieces: who could have given what to whom */
 
 /* Web seeds of a torrent (swarm/webseed.h) */
