@@ -2,72 +2,36 @@
 
 import argparse
 import json
-import os
 import sqlite3
 import subprocess
 import sys
 
-from lab import namespaces
-from lab.addresses import AUDITOR, TRACKER
-from lab.aria2 import Aria2
 from lab.checks import Tap, enter, entries_of
 from lab.libtorrent_peer import LibtorrentPeer
-from lab.opentracker import Opentracker
-from lab.swarm import FOLDER
-from lab.torrents import V1, Torrent
-from lab.transmission import Transmission
+from lab.traders import KINDS, Traders
 
-PIECE = 32 * 1024
 PIECES = 200
 HELD = 60
 SEED_LIMIT = 300_000  # bytes a second: three clients lack 14 MB, and give each other most of it
 WATCH_S = 60
-LEECHES = (Aria2, LibtorrentPeer, Transmission)
 
 
-class Swarm:
-    def __init__(self):
-        os.mkdir(FOLDER)
-        self.network = namespaces.Network()
-        self.auditor = self.network.add_host("auditor", *AUDITOR)
-        self.tracker = Opentracker(self.network.add_host("tracker", TRACKER), FOLDER)
-        self.torrent = Torrent(FOLDER, "completes", V1, [("completes.bin", PIECES * PIECE)], PIECE,
-                               [self.tracker.http_url])
-        self.tracker.allow(self.torrent.info_hashes())
-        self.tracker.start()
-        self.clients = []
+def start(swarm):
+    every = swarm.torrent.all_pieces()
+    for kind in KINDS:
+        swarm.join(kind, set(sorted(every)[:HELD]))
+    swarm.join(LibtorrentPeer, every, up_limit=SEED_LIMIT)
+    for client in swarm.clients:
+        client.settle()
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        for client in self.clients:
-            client.stop()
-        self.tracker.stop()
-
-    def start(self):
-        more = {LibtorrentPeer: {"wants_rest": True}}
-        every = self.torrent.all_pieces()
-        held = set(sorted(every)[:HELD])
-        for number, kind in enumerate(LEECHES, 1):
-            host = self.network.add_host(kind.shows_as.split()[0].lower(), f"10.99.1.{number}")
-            self.clients.append(kind(host, self.torrent, FOLDER, held, **more.get(kind, {})))
-        host = self.network.add_host("seed", "10.99.1.9")
-        self.clients.append(LibtorrentPeer(host, self.torrent, FOLDER, set(every), up_limit=SEED_LIMIT))
-        for client in self.clients:
-            client.start()
-        for client in self.clients:
-            client.settle()
-
-    def audit(self, db):
-        argv = [os.environ["SKEP"], "audit", self.torrent.path, "--format=json", "--progress=none",
-                "--no-dht", "--no-lsd", "--no-trackers", f"--watch={WATCH_S}", f"--db={db}"]
-        argv += [f"--peer={client.endpoints()[0]}" for client in self.clients]
-        audit = self.auditor.popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        seed = self.clients[-1]
-        seed.meet([client.endpoints()[0] for client in self.clients[:-1]])  # now that it looks
-        out, errors = audit.communicate(timeout=WATCH_S + 60)
-        return audit.returncode, out, errors
+def audit(swarm):
+    endpoints = [client.endpoints()[0] for client in swarm.clients]
+    argv = swarm.watch(WATCH_S, "--no-trackers", *(f"--peer={endpoint}" for endpoint in endpoints))
+    running = swarm.auditor.popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    swarm.clients[-1].meet(endpoints[:-1])  # now that it looks
+    out, errors = running.communicate(timeout=WATCH_S + 60)
+    return running.returncode, out, errors
 
 
 def ends(db, client):
@@ -86,14 +50,13 @@ def main():
     if not enter():
         return 0
     tap = Tap()
-    with Swarm() as swarm:
-        swarm.start()
-        db = os.path.join(FOLDER, "audit.db")
-        status, out, errors = swarm.audit(db)
+    with Traders("completes", PIECES) as swarm:
+        start(swarm)
+        status, out, errors = audit(swarm)
         tap.check(status in (0, 5), "the audit ends", status, errors[-2000:])
         peers = json.loads(out)["peers"]
         for client in swarm.clients[:-1]:
-            haves, seen = ends(db, client)
+            haves, seen = ends(swarm.db, client)
             tap.note(f"{client.name}: {haves} haves {seen}")
             entry = entries_of(client, peers)[0]
             tap.check(entry["share"] == 1 and client.share() == 1, f"{client.shows_as} is seen to complete",

@@ -5,65 +5,31 @@ they lack.
 
 import argparse
 import json
-import os
 import sqlite3
 import subprocess
 import sys
 
-from lab import namespaces
-from lab.addresses import AUDITOR, TRACKER
 from lab.aria2 import Aria2
 from lab.checks import Tap, enter, entries_of
-from lab.libtorrent_peer import LibtorrentPeer
-from lab.opentracker import Opentracker
-from lab.swarm import FOLDER
-from lab.torrents import V1, Torrent
-from lab.transmission import Transmission
+from lab.traders import KINDS, Traders
 
-PIECE = 32 * 1024
 PIECES = 200
 HELD = 120
 WATCH_S = 250  # the first renewal is after 180 s, and the clients are called again after 10 s
 AWAY_MOST_S = 45  # a client may refuse the first call
-LEECHES = (Aria2, LibtorrentPeer, Transmission)
 
 
-class Swarm:
-    def __init__(self):
-        os.mkdir(FOLDER)
-        self.network = namespaces.Network()
-        self.auditor = self.network.add_host("auditor", *AUDITOR)
-        self.tracker = Opentracker(self.network.add_host("tracker", TRACKER), FOLDER)
-        self.torrent = Torrent(FOLDER, "silent", V1, [("silent.bin", PIECES * PIECE)], PIECE,
-                               [self.tracker.http_url])
-        self.tracker.allow(self.torrent.info_hashes())
-        self.tracker.start()
-        self.clients = []
+def start(swarm):
+    for kind in KINDS:
+        swarm.join(kind, set(sorted(swarm.torrent.all_pieces())[:HELD]), up_limit=300_000)
+    for client in swarm.clients:
+        client.settle()
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        for client in self.clients:
-            client.stop()
-        self.tracker.stop()
-
-    def start(self):
-        more = {LibtorrentPeer: {"wants_rest": True}}
-        held = set(sorted(self.torrent.all_pieces())[:HELD])
-        for number, kind in enumerate(LEECHES, 1):
-            host = self.network.add_host(kind.shows_as.split()[0].lower(), f"10.99.1.{number}")
-            self.clients.append(kind(host, self.torrent, FOLDER, held, up_limit=300_000, **more.get(kind, {})))
-            self.clients[-1].start()
-        for client in self.clients:
-            client.settle()
-
-    def audit(self, db):
-        """We call the clients: whom they call themselves may be behind a NAT, for all they know."""
-        argv = [os.environ["SKEP"], "audit", self.torrent.path, "--format=json", "--progress=none",
-                "--no-dht", "--no-lsd", "--no-trackers", f"--watch={WATCH_S}", f"--db={db}"]
-        argv += [f"--peer={client.endpoints()[0]}" for client in self.clients]
-        return subprocess.run(self.auditor.argv(argv), capture_output=True, text=True, timeout=WATCH_S + 60)
+def audit(swarm):
+    """We call the clients: whom they call themselves may be behind a NAT, for all they know."""
+    argv = swarm.watch(WATCH_S, "--no-trackers", *(f"--peer={client.endpoints()[0]}" for client in swarm.clients))
+    return subprocess.run(swarm.auditor.argv(argv), capture_output=True, text=True, timeout=WATCH_S + 60)
 
 
 def happened(db, client):
@@ -95,14 +61,13 @@ def main():
     if not enter():
         return 0
     tap = Tap()
-    with Swarm() as swarm:
-        swarm.start()
-        db = os.path.join(FOLDER, "audit.db")
-        done = swarm.audit(db)
+    with Traders("silent", PIECES) as swarm:
+        start(swarm)
+        done = audit(swarm)
         tap.check(done.returncode in (0, 5), "the audit ends", done.returncode, done.stderr[-2000:])
         report = json.loads(done.stdout)
         for client in swarm.clients:
-            check(tap, client, report, db)
+            check(tap, client, report, swarm.db)
     return tap.end()
 
 

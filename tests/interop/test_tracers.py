@@ -12,80 +12,45 @@ import subprocess
 import sys
 import time
 
-from lab import namespaces
-from lab.addresses import AUDITOR, TRACKER
+from lab.addresses import AUDITOR
 from lab.aria2 import Aria2
 from lab.checks import Tap, enter
 from lab.libtorrent_peer import LibtorrentPeer
-from lab.opentracker import Opentracker
-from lab.swarm import FOLDER
-from lab.torrents import V1, Torrent
+from lab.traders import PIECE, Traders
 from lab.transmission import Transmission
 
-PIECE = 32 * 1024
-SIZE = 24 * 1024 * 1024
+PIECES = 768
 ABSENT = 100  # pieces that the auditor alone has
 WATCH_S = 60
 LEECHES = (Aria2, LibtorrentPeer, Transmission, LibtorrentPeer, Aria2, Transmission)
 
 
-class Swarm:
-    def __init__(self):
-        os.mkdir(FOLDER)
-        self.network = namespaces.Network()
-        self.auditor = self.network.add_host("auditor", *AUDITOR)
-        self.tracker = Opentracker(self.network.add_host("tracker", TRACKER), FOLDER)
-        self.torrent = Torrent(FOLDER, "traced", V1, [("traced.bin", SIZE)], PIECE, [self.tracker.http_url])
-        self.tracker.allow(self.torrent.info_hashes())
-        self.tracker.start()
-        self.clients = []
-        self.absent = set(sorted(self.torrent.all_pieces())[-ABSENT:])
+def absent_of(swarm):
+    return set(sorted(swarm.torrent.all_pieces())[-ABSENT:])
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        for client in self.clients:
-            client.stop()
-        self.tracker.stop()
+def start(swarm):
+    seed = swarm.join(LibtorrentPeer, swarm.torrent.all_pieces() - absent_of(swarm), up_limit=400_000, wants_rest=False)
+    seed.settle()
+    for kind in LEECHES:
+        swarm.join(kind, set(), up_limit=300_000)
+    for client in swarm.clients[1:]:
+        client.settle()
 
-    def add(self, kind, held, **options):
-        number = len(self.clients) + 1
-        host = self.network.add_host(f"{kind.shows_as.split()[0].lower()}-{number}", f"10.99.1.{number}")
-        client = kind(host, self.torrent, FOLDER, held, **options)
-        self.clients.append(client)
-        client.start()
-        return client
 
-    def start(self):
-        seed = self.add(LibtorrentPeer, self.torrent.all_pieces() - self.absent, up_limit=400_000)
-        seed.settle()
-        more = {LibtorrentPeer: {"wants_rest": True}}
-        for kind in LEECHES:
-            self.add(kind, set(), up_limit=300_000, **more.get(kind, {}))
-        for client in self.clients[1:]:
-            client.settle()
-
-    def audit(self, kept, *options):
-        argv = [os.environ["SKEP"], "audit", self.torrent.path, "--format=json", "--progress=none",
-                "--no-dht", "--no-lsd", f"--watch={WATCH_S}", f"--save={kept}", f"--db={FOLDER}/audit.db",
-                "--probe-bytes=256k", *options]
-        done = subprocess.run(self.auditor.argv(argv), capture_output=True, text=True,
-                              timeout=WATCH_S + 60)
-        return done
-
-    def client_at(self, address):
-        return next((c for c in self.clients if address.rsplit(":", 1)[0] == c.host.ipv4), None)
+def audit(swarm, kept, *options):
+    argv = swarm.watch(WATCH_S, f"--save={kept}", "--probe-bytes=256k", *options)
+    return subprocess.run(swarm.auditor.argv(argv), capture_output=True, text=True, timeout=WATCH_S + 60)
 
 
 def check_tracers(tap, swarm, report):
     """All of them took what they were offered, and passed it on."""
     tracers = report["tracers"]
-    absent = [t for t in tracers if t["piece"] in swarm.absent]
+    absent = [t for t in tracers if t["piece"] in absent_of(swarm)]
     taken = [t for t in absent if t["given_bytes"] >= PIECE]
     gained = sum(len(c.pieces()) if hasattr(c, "pieces") else 0 for c in swarm.clients[1:])
     tap.note(f"{len(tracers)} tracers, {len(absent)} that nobody had, {len(taken)} taken",
-             *(f"{t['piece']} to {swarm.client_at(t['to']).name} at {t['offered_s']:.0f} s, given "
+             *(f"{t['piece']} to {swarm.at(t['to']).name} at {t['offered_s']:.0f} s, given "
                f"{t['given_s']}, spread to {t['spread_to']}" for t in tracers))
     tap.check(len(taken) >= 3, "real clients take pieces that they are offered", tracers)
     tap.check(all(t["held_by"] == 0 for t in absent), "nobody else had held them", absent)
@@ -106,7 +71,7 @@ def check_flows(tap, swarm, report, taken):
     tap.note(f"{len(onward & sources)} of {len(onward)} are sources")
     ours = {a for a in sources if a.rsplit(":", 1)[0] == AUDITOR[0]}
     tap.check(not ours, "and the auditor is none", ours)
-    truth = {c: swarm.absent & c.pieces() for c in swarm.clients[1:]}
+    truth = {c: absent_of(swarm) & c.pieces() for c in swarm.clients[1:]}
     tap.check(all(held <= {t["piece"] for t in report["tracers"]} for held in truth.values()),
               "nobody got one that it was not offered, or that was not passed on", truth)
 
@@ -116,18 +81,18 @@ def main():
     if not enter():
         return 0
     tap = Tap()
-    with Swarm() as swarm:
-        kept = os.path.join(FOLDER, "kept")
+    with Traders("traced", PIECES) as swarm:
+        kept = os.path.join(swarm.folder, "kept")
         swarm.torrent.place(kept, swarm.torrent.all_pieces())
-        swarm.start()
-        start = time.monotonic()
-        done = swarm.audit(kept, "--tracer")
+        start(swarm)
+        began = time.monotonic()
+        done = audit(swarm, kept, "--tracer")
         tap.check(done.returncode in (0, 5), "the audit ends", done.returncode, done.stderr[-2000:])
         report = json.loads(done.stdout)
-        tap.note(f"audited for {time.monotonic() - start:.0f} s")
+        tap.note(f"audited for {time.monotonic() - began:.0f} s")
         taken = check_tracers(tap, swarm, report)
         check_flows(tap, swarm, report, taken)
-        again = subprocess.run([os.environ["SKEP"], "audit", f"--replay={FOLDER}/audit.db", "--format=json"],
+        again = subprocess.run([os.environ["SKEP"], "audit", f"--replay={swarm.db}", "--format=json"],
                                capture_output=True, text=True, timeout=60)
         said = json.loads(again.stdout)
         for key in "tracers", "flows":
