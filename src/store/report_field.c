@@ -206,6 +206,7 @@ static void set_real(struct sk_value *value, double real, int decimals)
     if (!isfinite(real))
         return;
     value->kind = SK_VALUE_REAL;
+    value->exact = real;
     value->real = fabs(real) < 1e15 / unit ? round(real * unit) / unit + 0.0 : real;
 }
 

@@ -62,7 +62,7 @@ enum sk_value_kind {
     SK_VALUE_NONE, /* unknown */
     SK_VALUE_INT,
     SK_VALUE_BOOL, /* i */
-    SK_VALUE_REAL, /* rounded to the field's decimals; finite */
+    SK_VALUE_REAL, /* finite */
     SK_VALUE_TEXT, /* valid UTF-8 */
     SK_VALUE_SET,  /* i = the set of sources, text = their names with spaces between */
 };
@@ -72,7 +72,8 @@ enum sk_value_kind {
 struct sk_value {
     enum sk_value_kind kind;
     int64_t i;
-    double real;
+    double real;  /* rounded to the field's decimals: what is shown */
+    double exact; /* as it is: what a replay goes on to compute with */
     struct sk_bytes text; /* borrowed from the report or `scratch`: until the next field is read */
     struct sk_buf scratch;
 };

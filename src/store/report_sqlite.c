@@ -260,7 +260,7 @@ static void bind_value(sqlite3_stmt *statement, int column, const struct sk_valu
         sqlite3_bind_int64(statement, column, value->i);
         break;
     case SK_VALUE_REAL:
-        sqlite3_bind_double(statement, column, value->real);
+        sqlite3_bind_double(statement, column, value->exact);
         break;
     case SK_VALUE_TEXT:
     case SK_VALUE_SET:

@@ -8,7 +8,8 @@
  * flows (columns are the fields of store/report_field.h, dots as '_') and observations (at_ns since
  * the audit began, kind, peer, told_by, source, a, b, c, text, data; audit/observation.h says what
  * a kind's numbers are; what a kind does not use is NULL). An audit whose `seconds` is NULL was
- * never finished.
+ * never finished. Numbers are in full, not rounded as in other formats: what a replay infers from
+ * them is what the audit inferred.
  *
  * Observations are queued (SK_STORE_QUEUE_MAX bytes) and written in bursts of one transaction each,
  * when the queue is full or a second old, so that the file is never locked between bursts. The file

@@ -99,7 +99,7 @@ def test_tracers():
         assert len(taken) > 2 and sum(tracer["spread_to"] for tracer in taken) > len(taken), tracers
         assert said["swarm"]["given_bytes"] <= 0.01 * 6 * (4 << 20), said["swarm"]
         assert len({tracer["piece"] for tracer in tracers}) == len(tracers)
-        assert report(replay(here, "json"))["tracers"] == tracers
+        assert said["flows"] and report(replay(here, "json")) == said
         text = replay(here, "text")
         assert f"Tracers: {len(tracers)} pieces were offered" in " ".join(text.split()), text
         with sqlite3.connect(here / "audit.db") as log:

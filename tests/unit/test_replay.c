@@ -142,6 +142,32 @@ static void test_the_anonymized_report_comes_back(void **state)
     check_report(&style);
 }
 
+static const struct sk_report_peer *first_served(const struct sk_report *report)
+{
+    for (size_t i = 0; i < report->peers_count; i++)
+        if (sk_endpoint_equal(&report->peers[i].endpoint, &sample.peers[0].endpoint))
+            return &report->peers[i];
+    fail_msg("the peer is gone");
+    return NULL;
+}
+
+/* Flows are computed anew, from rates that no reader is shown in full. */
+static void test_numbers_come_back_as_they_were(void **state)
+{
+    struct sk_report report;
+    struct sk_replay *replay;
+    const struct sk_rate odd = {8.4e6 / 7, 7.9e6 / 7, 9.1e6 / 3};
+    sample.peers[0].capacity = odd;
+    write_audit(&open_style, true);
+    assert_int_equal(0, sk_replay_open(path, 0, &replay, reason));
+    assert_int_equal(0, sk_replay_report(replay, &report));
+    const struct sk_rate *again = &first_served(&report)->capacity;
+    assert_true(again->rate == odd.rate && again->low == odd.low && again->high == odd.high);
+    assert_same_json(&report, &open_style, &open_style);
+    sk_report_deinit(&report);
+    sk_replay_close(replay);
+}
+
 static void test_a_report_with_nothing_in_it(void **state)
 {
     sk_report_deinit(&sample);
@@ -315,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_the_report_comes_back),
         TEST(test_the_anonymized_report_comes_back),
+        TEST(test_numbers_come_back_as_they_were),
         TEST(test_a_report_with_nothing_in_it),
         TEST(test_observations_come_back),
         TEST(test_damaged_rows),

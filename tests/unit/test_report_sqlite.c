@@ -119,7 +119,7 @@ static void test_report(void **state)
     assert_string_equal("1", ask("SELECT count(*) FROM audit"));
     assert_string_equal("debian-12.5.0-amd64-netinst.iso", ask("SELECT name FROM audit"));
     assert_string_equal("9", ask("SELECT encryption_rc4 FROM audit"));
-    assert_string_equal("2.3", ask("SELECT hidden_estimate FROM audit"));
+    assert_string_equal("2.25", ask("SELECT hidden_estimate FROM audit"));
     assert_string_equal("8.42", ask("SELECT round(copies, 2) FROM audit"));
     assert_string_equal("30", ask("SELECT count(*) FROM peers"));
     assert_string_equal("7", ask("SELECT count(*) FROM peers WHERE share = 1"));
