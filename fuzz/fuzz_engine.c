@@ -554,7 +554,8 @@ static void check(const struct fuzz *fuzz)
     SK_ASSERT(fuzz->torrent->open == open);
     SK_ASSERT((choker ? sk_choker_unchoked(choker) : 0) == unchoked);
     SK_ASSERT(fuzz->torrent->by_peer_id.count == open);
-    SK_ASSERT(fuzz->torrent->book.waiting == fuzz->torrent->book.queue.count);
+    const struct sk_peer_book *book = &fuzz->torrent->book;
+    SK_ASSERT(book->waiting == book->queue.count + book->renewals.count);
     SK_ASSERT(engine->queue_count == 0 && !engine->serving);
     check_dials(fuzz);
     if (engine->dht)

@@ -88,7 +88,7 @@ uint32_t skep_torrent_untried(const struct skep_torrent *torrent)
 
 uint32_t skep_torrent_queued(const struct skep_torrent *torrent)
 {
-    return torrent->book.waiting;
+    return torrent->book.waiting - (uint32_t)torrent->book.renewals.count;
 }
 
 uint32_t skep_torrent_names_waiting(const struct skep_torrent *torrent)
@@ -98,8 +98,8 @@ uint32_t skep_torrent_names_waiting(const struct skep_torrent *torrent)
 
 uint32_t skep_engine_room(const struct skep_engine *engine)
 {
-    uint32_t max = engine->config.connections_max;
-    return max > engine->peers_count ? max - engine->peers_count : 0;
+    uint32_t max = engine->config.connections_max, places = sk_dial_places(engine);
+    return max > places ? max - places : 0;
 }
 
 uint32_t skep_torrent_trackers_waiting(const struct skep_torrent *torrent)

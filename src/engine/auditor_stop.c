@@ -72,23 +72,11 @@ bool sk_auditor_crowded(const struct sk_auditor *auditor)
     return skep_torrent_queued(auditor->torrent) > room_of(auditor);
 }
 
-/* Peers that we are about to call again. */
-static uint32_t renewing(const struct sk_auditor *auditor)
-{
-    uint32_t count = 0;
-    for (size_t i = 0; i < auditor->count; i++)
-        count += auditor->records[i]->renews;
-    return count;
-}
-
-/* Settled peers make room when others wait to be dialled; not those who have had their turn, and
- * whose place was taken while we were away. */
+/* Settled peers make room when others wait to be dialled. */
 static void make_room(struct sk_auditor *auditor)
 {
     uint32_t queued = skep_torrent_queued(auditor->torrent), room = room_of(auditor);
     uint32_t open = skep_torrent_open(auditor->torrent);
-    if (queued > room)
-        queued -= SK_MIN(queued, renewing(auditor));
     if (queued <= room)
         return;
     uint32_t spare = SK_MIN(queued - room, SK_MAX(open / 4, 1u));

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define FULL_NS (SK_SECOND_NS / 20) /* then there may be room again */
+
 /*
  * The handshakes that each policy tries, in order: over TCP first, then over uTP. Where TCP is
  * silent for SK_ENGINE_HEAD_START_NS, uTP is tried beside it; the first that is through goes on.
@@ -320,11 +322,20 @@ static uint64_t take_token(struct skep_engine *engine, const struct sk_endpoint 
     return 0;
 }
 
-/* The two of a race are one dial, of which one connection at most will come. */
-static bool has_room(const struct skep_engine *engine)
+uint32_t sk_dial_places(const struct skep_engine *engine)
+{
+    uint32_t places = engine->peers_count - engine->races;
+    for (uint32_t i = 0; i < engine->torrents_count; i++)
+        if (engine->torrents[i]->state == SK_TORRENT_RUNNING)
+            places += (uint32_t)engine->torrents[i]->book.renewals.count;
+    return places;
+}
+
+/* Who is renewed has its place still. */
+static bool has_room(const struct skep_engine *engine, const struct sk_book_entry *entry)
 {
     return engine->half_open - engine->races < SK_ENGINE_HALF_OPEN_MAX &&
-           engine->peers_count - engine->races < engine->config.connections_max;
+           (entry->renewed || sk_dial_places(engine) < engine->config.connections_max);
 }
 
 static void pump_torrent(struct skep_torrent *torrent)
@@ -333,24 +344,26 @@ static void pump_torrent(struct skep_torrent *torrent)
     struct sk_peer_book *book = &torrent->book;
     uint64_t wait = 0;
     /* A bounded burst a call, so that a book of thousands does not hold up what arrives. */
-    for (int burst = 0; burst < 64 && has_room(engine); burst++) {
+    for (int burst = 0; burst < 64; burst++) {
         if (torrent->state != SK_TORRENT_RUNNING)
             return; /* a hook stopped it */
         const struct sk_book_entry *due = sk_peer_book_due(book, engine->now_ns);
-        if (!due || (wait = take_token(engine, &due->endpoint)) != 0)
+        if (!due)
+            break;
+        wait = has_room(engine, due) ? take_token(engine, &due->endpoint) : FULL_NS;
+        if (wait)
             break;
         dial(torrent, sk_peer_book_next(book, engine->now_ns));
     }
     uint64_t at = sk_peer_book_deadline(book);
     if (at <= engine->now_ns)
-        at = engine->now_ns + (has_room(engine) ? wait : SK_SECOND_NS / 20);
+        at = engine->now_ns + wait;
     sk_engine_set_timer(engine, &torrent->dial_timer, SK_TIMER_DIAL, at);
 }
 
 void sk_dial_pump(struct skep_engine *engine)
 {
     for (uint32_t i = 0; i < engine->torrents_count; i++)
-        if (engine->torrents[i]->state == SK_TORRENT_RUNNING &&
-            engine->torrents[i]->book.queue.count)
+        if (engine->torrents[i]->state == SK_TORRENT_RUNNING && engine->torrents[i]->book.waiting)
             pump_torrent(engine->torrents[i]);
 }

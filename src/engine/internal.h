@@ -419,6 +419,9 @@ void sk_identity_left(struct skep_peer *peer);
 /* dial.c */
 #define SK_DIAL_NO_SOCKETS "no sockets left here" /* the one failure that is ours */
 void sk_dial_pump(struct skep_engine *engine);
+/* Connections, and places that are kept for those who are being renewed. The two of a race are one
+ * dial, of which one connection at most will come. */
+uint32_t sk_dial_places(const struct skep_engine *engine);
 /* An outgoing attempt that never opened came to nothing. */
 void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake);
 /* One that is connecting: its head start, or its time, is over. */

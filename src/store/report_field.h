@@ -72,8 +72,8 @@ enum sk_value_kind {
 struct sk_value {
     enum sk_value_kind kind;
     int64_t i;
-    double real;  /* rounded to the field's decimals: what is shown */
-    double exact; /* as it is: what a replay goes on to compute with */
+    double real;          /* rounded to the field's decimals: what is shown */
+    double exact;         /* as it is: what a replay goes on to compute with */
     struct sk_bytes text; /* borrowed from the report or `scratch`: until the next field is read */
     struct sk_buf scratch;
 };

@@ -19,7 +19,8 @@ int sk_peer_book_init(struct sk_peer_book *book, uint64_t seed)
 
 void sk_peer_book_deinit(struct sk_peer_book *book)
 {
-    sk_heap_deinit(&book->queue); /* first: its timers are in the entries */
+    sk_heap_deinit(&book->queue); /* first: their timers are in the entries */
+    sk_heap_deinit(&book->renewals);
     for (size_t i = 0; i < book->count; i++)
         sk_mem_free(book->entries[i]);
     sk_mem_free(book->entries);
@@ -59,10 +60,15 @@ static const char *why_skip(const struct sk_book_entry *entry, enum sk_source so
     return entry->endpoint.port < SK_BOOK_PORT_MIN ? "port below 1024" : NULL;
 }
 
+static struct sk_heap *queue_of(struct sk_peer_book *book, const struct sk_book_entry *entry)
+{
+    return entry->renewed ? &book->renewals : &book->queue;
+}
+
 static int enqueue(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns)
 {
     bool was_in = entry->retry.slot != 0;
-    int err = sk_heap_set(&book->queue, &entry->retry, at_ns);
+    int err = sk_heap_set(queue_of(book, entry), &entry->retry, at_ns);
     if (!err && !was_in)
         book->waiting++;
     return err;
@@ -72,7 +78,7 @@ static void dequeue(struct sk_peer_book *book, struct sk_book_entry *entry)
 {
     if (entry->retry.slot)
         book->waiting--;
-    sk_heap_remove(&book->queue, &entry->retry);
+    sk_heap_remove(queue_of(book, entry), &entry->retry);
 }
 
 static int make_room(struct sk_peer_book *book)
@@ -204,12 +210,19 @@ bool sk_peer_book_is_banned(const struct sk_peer_book *book, const struct sk_end
     return book->banned.count && sk_map_get(&book->banned, &key) != NULL;
 }
 
+static uint64_t first_ns(const struct sk_heap *queue)
+{
+    const struct sk_timer *timer = sk_heap_first(queue);
+    return timer ? timer->at_ns : SK_TIME_NEVER;
+}
+
 static struct sk_book_entry *due(const struct sk_peer_book *book, uint64_t now_ns)
 {
-    struct sk_timer *timer = sk_heap_first(&book->queue);
-    if (!timer || timer->at_ns > now_ns)
+    const struct sk_heap *queue =
+        first_ns(&book->renewals) <= now_ns ? &book->renewals : &book->queue;
+    if (first_ns(queue) > now_ns)
         return NULL;
-    return SK_CONTAINER_OF(timer, struct sk_book_entry, retry);
+    return SK_CONTAINER_OF(sk_heap_first(queue), struct sk_book_entry, retry);
 }
 
 const struct sk_book_entry *sk_peer_book_due(const struct sk_peer_book *book, uint64_t now_ns)
@@ -230,8 +243,7 @@ struct sk_book_entry *sk_peer_book_next(struct sk_peer_book *book, uint64_t now_
 
 uint64_t sk_peer_book_deadline(const struct sk_peer_book *book)
 {
-    const struct sk_timer *timer = sk_heap_first(&book->queue);
-    return timer ? timer->at_ns : SK_TIME_NEVER;
+    return SK_MIN(first_ns(&book->queue), first_ns(&book->renewals));
 }
 
 uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_entry *entry,

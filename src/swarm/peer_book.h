@@ -66,7 +66,7 @@ struct sk_book_entry {
     const char *reason;         /* why it failed or is skipped; static, or NULL */
     struct sk_endpoint same_as; /* another address of the same peer; family NONE */
     void *owner;                /* the engine's peer while DIALING or OPEN */
-    struct sk_timer retry;      /* in the dial queue while NEW or WAITING */
+    struct sk_timer retry;      /* in one of the dial queues while NEW or WAITING */
 };
 
 /* How a round of attempts at an address, or the connection that came of it, ended. */
@@ -90,8 +90,9 @@ struct sk_peer_book {
     struct sk_map banned;           /* what ban() was told, see there */
     struct sk_book_entry **entries; /* in the order they were heard */
     size_t count, capacity;
-    struct sk_heap queue; /* due for dialling, earliest first */
-    uint32_t waiting;     /* how many are NEW or WAITING */
+    struct sk_heap queue;    /* due for dialling, earliest first */
+    struct sk_heap renewals; /* the same, of those that are `renewed`: they come first */
+    uint32_t waiting;        /* how many are NEW or WAITING: in both */
 };
 
 int sk_peer_book_init(struct sk_peer_book *book, uint64_t seed);

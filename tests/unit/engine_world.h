@@ -545,7 +545,8 @@ static inline void world_check(const struct world *world)
         assert_int_equal(torrent->open, open);
         assert_int_equal(torrent->by_peer_id.count, open);
         assert_int_equal(torrent->choker ? sk_choker_unchoked(torrent->choker) : 0, unchoked);
-        assert_int_equal(torrent->book.waiting, torrent->book.queue.count);
+        assert_int_equal(torrent->book.waiting,
+                         torrent->book.queue.count + torrent->book.renewals.count);
     }
 }
 

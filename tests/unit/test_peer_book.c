@@ -31,7 +31,7 @@ static struct sk_book_entry *hear(struct sk_peer_book *book, const char *text,
                      0);
     assert_int_equal(is_new, !known);
     assert_ptr_equal(sk_peer_book_find(book, &endpoint), entry);
-    assert_int_equal(book->waiting, book->queue.count);
+    assert_int_equal(book->waiting, book->queue.count + book->renewals.count);
     return entry;
 }
 
@@ -348,7 +348,7 @@ static void test_no_memory(void **state)
             assert_int_equal(entry->state, SK_DIAL_DONE);
             assert_string_equal(entry->reason, "out of memory");
         }
-        assert_int_equal(book.waiting, book.queue.count);
+        assert_int_equal(book.waiting, book.queue.count + book.renewals.count);
         sk_peer_book_deinit(&book);
         if (made < nth)
             break;
