@@ -52,6 +52,12 @@ static bool is_leecher(const json_t *truth)
     return json_is_array(json_object_get(truth, "took"));
 }
 
+/* Whether it holds more than it tells. */
+static bool hides(const json_t *truth)
+{
+    return sk_lab_true(json_object_get(truth, "share"), "hidden");
+}
+
 /* Whether a leecher was there long enough for the audit to learn of it, and what it has. What
  * became of it is known in the end only. */
 static bool was_there(const struct pair *pair)
@@ -163,11 +169,22 @@ static enum verdict check_share(struct pair *pair)
     double least = held_at(pair, pair->audit_ended - GROWTH_SLACK_S);
     double most = held_at(pair, pair->audit_ended + GROWTH_SLACK_S);
     double got = sk_lab_number(pair->audit, "pieces");
-    if (got >= least && got <= most)
+    if ((got >= least || hides(pair->truth)) && got <= most)
         return RIGHT;
     if (isnan(got))
         return wrong(pair, "share unknown, and has %.0f pieces", least);
     return wrong(pair, "%.0f pieces, and has %.0f", got, least);
+}
+
+/* Who hides what it gains is not said to gain anything, nor nothing. */
+static enum verdict check_gains(struct pair *pair)
+{
+    char got_text[SK_UNITS_MAX];
+    double got = sk_lab_number(json_object_get(pair->audit, "download"), "rate_bytes_s");
+    if (!is_readable(pair) || !hides(pair->truth))
+        return NOT_ASKED;
+    return isnan(got) ? RIGHT
+                      : wrong(pair, "gains %s, and tells nobody", sk_units_rate(got, got_text));
 }
 
 static enum verdict check_rate(struct pair *pair)
@@ -277,11 +294,17 @@ static const struct {
     enum verdict (*check)(struct pair *pair);
     const char *what; /* "%u of %u ..." */
 } checks[] = {
-    {check_found, "peers found"},       {check_outcome, "outcomes as expected"},
-    {check_share, "shares exact"},      {check_rate, "rates within 10 %"},
-    {check_bytes, "byte counts right"}, {check_corrupt, "judged rightly by their blocks"},
-    {check_client, "clients named"},    {check_stream, "streams as allowed"},
-    {check_source, "sources right"},    {check_reports, "reports judged rightly"},
+    {check_found, "peers found"},
+    {check_outcome, "outcomes as expected"},
+    {check_share, "shares exact"},
+    {check_gains, "hidden gains left open"},
+    {check_rate, "rates within 10 %"},
+    {check_bytes, "byte counts right"},
+    {check_corrupt, "judged rightly by their blocks"},
+    {check_client, "clients named"},
+    {check_stream, "streams as allowed"},
+    {check_source, "sources right"},
+    {check_reports, "reports judged rightly"},
 };
 
 /* ---- all of them ---- */
@@ -348,11 +371,12 @@ static void shift_figures(struct comparison *c, const struct pair *pair)
     }
     if (!is_connected(pair))
         return;
-    bool known = is_readable(pair);
+    bool known = is_readable(pair) && !hides(pair->truth);
+    c->figures[PIECES_MISSING].most += hides(pair->truth) ? pair->pieces : 0;
     bool was = held_at(pair, pair->audit_ended - GROWTH_SLACK_S) >= (double)pair->pieces;
     bool is = held_at(pair, pair->audit_ended + GROWTH_SLACK_S) >= (double)pair->pieces;
     was &= known;
-    is |= !known;
+    is |= !is_readable(pair);
     c->figures[SEEDS].least += was;
     c->figures[SEEDS].most += is;
     c->figures[LEECHERS].least += !is;

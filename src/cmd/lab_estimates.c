@@ -97,14 +97,15 @@ static void put_peer(struct estimates *e, const char *address)
     put(e, PEER, SK_INK_PLAIN, host);
 }
 
-/* "1.2 MB/s ±0.1" */
+/* "1.2 MB/s ±0.1", or why it is not known. */
 static void put_rate(struct estimates *e, size_t column, const json_t *rate)
 {
     char middle[SK_UNITS_MAX], error[SK_UNITS_MAX], text[2 * SK_UNITS_MAX + 8];
+    const char *why = sk_lab_text(rate, "how");
     double value = sk_lab_number(rate, "rate_bytes_s");
     double half = fmax(value - sk_lab_number(rate, "low"), sk_lab_number(rate, "high") - value);
     if (isnan(value)) {
-        put(e, column, SK_INK_PLAIN, "unknown");
+        put(e, column, SK_INK_PLAIN, *why ? why : "unknown");
         return;
     }
     snprintf(text, sizeof text, "%s \xc2\xb1%s", sk_units_rate(value, middle),

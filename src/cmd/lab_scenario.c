@@ -331,6 +331,8 @@ static const struct key {
     {"join", PEER(trade.join_s), set_times, "leechers: seconds after the start (0)", TRADING},
     {"leave", PEER(trade), set_leave, "leechers: seconds after the start, when complete, or never",
      TRADING},
+    {"tell-after", PEER(trade.tell_after_s), set_patience,
+     "leechers: seconds for which each gathers what it gained before it tells, or never", TRADING},
     {"lie", PEER(trade.lies.kind), set_lie,
      "leechers: what they tell the tracker: none, upload (times a factor), ghost (a rate that was "
      "never sent), download (times a factor), seed, partial, collude (in pairs), rotate",

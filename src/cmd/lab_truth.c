@@ -182,6 +182,7 @@ static json_t *share_value(const struct sk_lab_peer *peer, uint32_t pieces, bool
     set(object, "pieces_end", json_integer(peer->have.set), failed);
     set(object, "pieces_s", json_real(peer->group->behaviour.growth_pieces_s), failed);
     set(object, "gained_s", gained_value(peer, failed), failed);
+    set(object, "hidden", json_boolean(sk_lab_hides(&peer->group->behaviour)), failed);
     return object;
 }
 

@@ -9,6 +9,8 @@
 #include "engine/downloader.h"
 #include "wire/metainfo.h"
 
+#include <math.h>
+
 #define TICK_S 0.1
 #define GOODBYE_S 3.0 /* for telling the trackers that it leaves */
 
@@ -236,6 +238,7 @@ static int make_runtime(struct leecher *leecher, const char **ret_reason)
         .rate_limit_bytes_s = (uint64_t)peer->down_bytes_s,
         .give = true,
         .give_limit_bytes_s = (uint64_t)peer->up_bytes_s,
+        .super_seed = b->trade.super_seeds,
         .seed = sk_prng_u64(&leecher->all->swarm->prng) | 1,
     };
     return sk_runtime_new(&config, &store, &leecher->runtime, ret_reason);
@@ -278,6 +281,16 @@ int sk_lab_leechers_new(struct sk_lab_swarm *swarm, uv_loop_t *loop,
     return err;
 }
 
+static void set_habits(struct leecher *leecher)
+{
+    const struct sk_lab_trade *trade = &leecher->peer->group->behaviour.trade;
+    if (trade->lies.kind)
+        sk_engine_set_report(leecher->torrent, on_report, leecher);
+    sk_engine_tell_after(leecher->torrent, isinf(trade->tell_after_s)
+                                               ? SK_TIME_NEVER
+                                               : (uint64_t)(trade->tell_after_s * 1e9));
+}
+
 int sk_lab_leechers_start(struct sk_lab_leechers *all, struct sk_bytes torrent)
 {
     int err = 0;
@@ -292,8 +305,8 @@ int sk_lab_leechers_start(struct sk_lab_leechers *all, struct sk_bytes torrent)
         if (!err)
             err = sk_downloader_new(leecher->downloads, leecher->torrent, &config,
                                     &leecher->downloader);
-        if (!err && leecher->peer->group->behaviour.trade.lies.kind)
-            sk_engine_set_report(leecher->torrent, on_report, leecher);
+        if (!err)
+            set_habits(leecher);
         if (!err)
             err = skep_runtime_every(leecher->runtime, TICK_S, on_tick, leecher);
         if (!err)

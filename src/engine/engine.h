@@ -43,6 +43,9 @@ struct sk_counters {
 void sk_engine_set_report(struct skep_torrent *torrent,
                           void (*fn)(struct sk_counters *progress, uint64_t now_ns, void *ctx),
                           void *ctx);
+/* From now on peers are told of what was stored so long after it was, of several pieces together;
+ * SK_TIME_NEVER: not at all. 0: as clients do that hide nothing. For peers of a lab. */
+void sk_engine_tell_after(struct skep_torrent *torrent, uint64_t after_ns);
 /* What it calls itself, 20 bytes. */
 const uint8_t *sk_engine_peer_id(const struct skep_engine *engine);
 /* What is known of a torrent; NULL before that. Lives as long as the torrent. */

@@ -1,7 +1,8 @@
 /*
  * HAVE told to peers: at once to who lacks the piece, for it may want it; to all others, who only
  * watch how far we are, all of a second together. A seed gets thousands of them a GiB, and each
- * sent alone costs it and us more than the block that it is about.
+ * sent alone costs it and us more than the block that it is about. Peers of a lab may gather those
+ * for all for longer, or keep them to themselves.
  *
  * What was stored is kept in order, so that what a peer was told is one number.
  */
@@ -35,6 +36,11 @@ static void tell(struct skep_peer *peer)
     sk_conn_touch(peer);
 }
 
+void sk_engine_tell_after(struct skep_torrent *torrent, uint64_t after_ns)
+{
+    torrent->have.after_ns = after_ns;
+}
+
 void sk_have_give_opened(struct skep_peer *peer)
 {
     peer->have_told = peer->torrent->have.count;
@@ -51,19 +57,20 @@ void sk_have_give_stored(struct skep_torrent *torrent, uint32_t piece)
 {
     struct sk_have_give *have = &torrent->have;
     bool last = sk_bitfield_full(&torrent->stored);
-    if (note(have, piece))
+    if (have->after_ns == SK_TIME_NEVER || note(have, piece))
         return; /* they ask somebody else for it */
     bool all_told = true;
     for (struct skep_peer *peer = torrent->engine->peers; peer; peer = peer->next) {
         if (!sk_conn_is_open(peer, torrent))
             continue;
-        if (last || !sk_bitfield_has(&sk_peer_view(peer->session)->have, piece))
+        bool wants = !sk_bitfield_has(&sk_peer_view(peer->session)->have, piece);
+        if (!have->after_ns && (last || wants))
             tell(peer);
         all_told &= peer->have_told == have->count;
     }
     if (!all_told && !have->timer.base.slot)
         sk_engine_set_timer(torrent->engine, &have->timer, SK_TIMER_HAVE,
-                            torrent->engine->now_ns + ROUND_NS);
+                            torrent->engine->now_ns + (have->after_ns ? have->after_ns : ROUND_NS));
 }
 
 void sk_have_give_deinit(struct skep_torrent *torrent)

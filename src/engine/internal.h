@@ -232,6 +232,7 @@ struct sk_pex_give {
 /* What was stored since the torrent was added, in order. */
 struct sk_have_give {
     struct sk_engine_timer timer; /* until somebody hears of it */
+    uint64_t after_ns;            /* see sk_engine_tell_after() */
     uint32_t *pieces;
     uint32_t count, capacity;
 };

@@ -52,6 +52,12 @@ static const struct sk_lab_kind kinds[] = {
     {"stranger", "answers for another torrent", {.share = ALL, .stranger = true}},
     {"broken", "sends a bitfield of a wrong length", {.share = SOME, .broken = true}},
     {"leecher", "downloads, and gives by the choker", {.share = {0, 0}, .trades = true}},
+    {"suppressor",
+     "a leecher that tells nobody what it gains",
+     {.share = {0, 0}, .trades = true, .trade.tell_after_s = NEVER}},
+    {"super-seeder",
+     "a leecher that has everything, and shows it piece by piece (BEP 16)",
+     {.share = ALL, .trades = true, .trade.super_seeds = true}},
 };
 
 static const struct sk_lab_client clients[] = {
@@ -71,6 +77,11 @@ static const struct sk_lab_client clients[] = {
     /* What a stranger may call himself. */
     {"odd", "-qB4520-", "\x1b[2Jodd", "\\x1b[2Jodd", "qBittorrent 4.5.2", false},
 };
+
+bool sk_lab_hides(const struct sk_lab_behaviour *behaviour)
+{
+    return behaviour->trade.super_seeds || isinf(behaviour->trade.tell_after_s);
+}
 
 const struct sk_lab_kind *sk_lab_kind_at(size_t i)
 {

@@ -45,6 +45,8 @@ struct sk_lab_trade {
     struct sk_lab_range join_s;                   /* from the lab's start on */
     enum sk_lab_leave leave;
     double leave_s;          /* TIME: from the lab's start on */
+    double tell_after_s;     /* gathers HAVEs for so long; 0 = tells at once; INFINITY = never */
+    bool super_seeds;        /* of what it has it shows others a piece at a time (BEP 16) */
     struct sk_lab_lies lies; /* what it tells the tracker */
 };
 
@@ -77,6 +79,9 @@ struct sk_lab_kind {
     const char *name, *what;
     struct sk_lab_behaviour behaviour;
 };
+
+/* Whether it holds more than it tells. */
+bool sk_lab_hides(const struct sk_lab_behaviour *behaviour);
 
 /* NULL where there is no such kind. */
 const struct sk_lab_kind *sk_lab_kind_find(const char *name);

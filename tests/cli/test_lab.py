@@ -174,6 +174,34 @@ up = 300k
 join = 4
 """
 
+# Honest ones that tell less than they hold, among others.
+HIDDEN = """
+[torrent]
+size = 16MiB
+piece-size = 16KiB
+
+[peers seed]
+kind = slow
+rate = 1M
+
+[peers modest]
+kind = super-seeder
+up = 300k
+
+[peers open]
+kind = leecher
+count = 3
+share = 0 .. 0.5
+up = 200k
+
+[peers silent]
+kind = suppressor
+count = 2
+share = 0.2 .. 0.5
+up = 200k
+"""
+
+
 class Lab:
     def __init__(self, folder, process, scenario):
         self.folder, self.process, self.scenario = folder, process, scenario
@@ -402,6 +430,40 @@ def test_audit_of_leechers_and_what_the_comparison_finds():
         differs("client 'x', and is 'skep", put("late", "client", "x"))
         differs("leechers: 77", lambda document, _: document["swarm"].update(leechers=77))
         differs("seeds: 77", lambda document, _: document["swarm"].update(seeds=77))
+
+
+def test_who_hides_gains_is_neither_idle_nor_accused():
+    with skep.folder() as folder, lab(HIDDEN, f"--reports={folder}/reports.db") as swarm:
+        report, compared = swarm.audit(swarm.torrent, "--watch=25", f"--reports={folder}/reports.db")
+        assert compared.returncode == DONE, compared.stdout
+        said = " ".join(compared.stdout.split())
+        assert "3 of 3 hidden gains left open" in said and " 0 accused" in said, said
+        truth = swarm.truth()
+    seen = {p["address"]: p for p in report["peers"]}
+    hidden = [p for p in truth["peers"] if p["share"]["hidden"]]
+    assert [p["kind"] for p in hidden] == ["super-seeder", "suppressor", "suppressor"]
+    for peer in hidden:
+        found, share = seen[peer["address"]], peer["share"]
+        assert found["download"]["rate_bytes_s"] is None, found
+        assert found["download"]["how"] in compared.stdout, compared.stdout
+        assert found["verdict"]["result"] in ("consistent", "cannot-tell"), found
+        if peer["kind"] == "suppressor":
+            assert found["pieces"] < share["pieces_end"] - 50, (found["pieces"], share)
+    with skep.folder() as folder:
+        (folder / "truth").write_text(json.dumps(truth))
+
+        def differs(expected, **changed):
+            document = copy.deepcopy(report)
+            for peer in document["peers"]:
+                if peer["address"] == hidden[1]["address"]:
+                    peer.update(changed)
+            (folder / "report").write_text(json.dumps(document))
+            done = run("lab", "--compare", folder / "truth", folder / "report")
+            assert done.returncode == FAILED and expected in done.stdout, (expected, done.stdout)
+
+        differs("gains 0 B/s, and tells nobody", download={"rate_bytes_s": 0, "low": 0, "high": 0})
+        differs("1024 pieces, and has", pieces=1024)
+        differs("accused of a false report", verdict={"result": "false-report", "claim": "x"})
 
 
 def test_leechers_trade_with_libtorrent():

@@ -182,6 +182,40 @@ static void test_upload_only(void **state)
     world_deinit(world);
 }
 
+/* Pieces of it that a remote knows that we have. */
+static uint32_t known_of(const struct world *world, const struct remote *remote)
+{
+    return sk_peer_view(share_session(world, remote))->have.set;
+}
+
+/* Peers of a lab gather what they gained before they tell it, or tell it to nobody but newcomers.
+ */
+static void test_haves_are_told_later(void **state)
+{
+    static const struct {
+        uint64_t after_ns;
+        uint32_t soon, in_between, later; /* known after 1, 5 and 20 s */
+    } cases[] = {{0, 3, 4, 4}, {10 * SK_SECOND_NS, 0, 0, 4}, {SK_TIME_NEVER, 0, 0, 0}};
+    for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
+        struct world *world = &world_memory;
+        struct remote *remote = begin(world, 4, PIECE, false, NULL);
+        sk_engine_tell_after(world->torrent, cases[i].after_ns);
+        for (uint32_t piece = 0; piece < 3; piece++)
+            assert_int_equal(skep_torrent_has_stored(world->torrent, piece), 0);
+        world_run(world, 1);
+        assert_int_equal(known_of(world, remote), cases[i].soon);
+        assert_int_equal(skep_torrent_has_stored(world->torrent, 3), 0);
+        world_run(world, 4);
+        assert_int_equal(known_of(world, remote), cases[i].in_between);
+        world_run(world, 15);
+        assert_int_equal(known_of(world, remote), cases[i].later);
+        struct remote *late = leech(world, "10.0.0.2:7000");
+        world_run(world, 1);
+        assert_int_equal(known_of(world, late), 4);
+        world_deinit(world);
+    }
+}
+
 /* Nothing more is wanted, though there is more; and then again it is. */
 static void test_partial_seed(void **state)
 {
@@ -521,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_metadata_unread),
         cmocka_unit_test(test_metadata_later),
         cmocka_unit_test(test_upload_only),
+        cmocka_unit_test(test_haves_are_told_later),
         cmocka_unit_test(test_partial_seed),
         cmocka_unit_test(test_pex),
         cmocka_unit_test(test_pex_short_visit),
