@@ -149,10 +149,12 @@ static double lacked_by_gains(const struct sk_judge *judge, const struct sk_tall
 /*
  * Of one that says to be a seed: what it never told to hold it lacks, if it cannot have gained it
  * in silence: its own counter of downloads says how much that is at most. Since a bitfield of the
- * same connection, so that no restart hides anything.
+ * same connection, so that no restart hides anything. Nor where it may hide what it holds, or want
+ * no more.
  */
 static double lacked_by_silence(const struct sk_judge *judge, const struct sk_tally *tally,
-                                const struct sk_reports_line *line, const struct sk_span *span)
+                                const struct sk_reports_line *line, const struct sk_span *span,
+                                bool may_hide)
 {
     const struct sk_timeline_peer *peer = tally->peer;
     bool first = peer->has_first &&
@@ -163,7 +165,7 @@ static double lacked_by_silence(const struct sk_judge *judge, const struct sk_ta
         nothing = line->at_s - span->from_ms / 1e3 > SHOWN_S;
     if (line->left || line->downloaded == SK_ANNOUNCE_UNKNOWN || (!nothing && !first))
         return 0;
-    if (!nothing && (may_super_seed(peer) || may_have_chosen(judge, peer)))
+    if (!nothing && may_hide)
         return 0;
     uint32_t from = sk_tally_possible(tally, span->from_ms / 1e3);
     uint32_t to = sk_tally_told(tally, line->at_s + judge->slack_s);
@@ -183,8 +185,9 @@ static bool could_lack(const struct sk_judge *judge, const struct sk_tally *tall
 }
 
 static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, double after,
-                       uint32_t index, const struct sk_reports_line *lines, uint32_t i)
+                       bool may_hide, const struct sk_reports_line *lines, uint32_t i)
 {
+    uint32_t index = lines[i].peer;
     struct sk_finding *findings = judge->peers[index].findings;
     const struct sk_reports_line *line = &lines[i];
     const struct sk_timeline_peer *peer = tally->peer;
@@ -203,7 +206,8 @@ static void judge_line(struct sk_judge *judge, const struct sk_tally *tally, dou
     if (!in_run)
         return;
     double gains = lacked_by_gains(judge, tally, after, lines, i);
-    double least = SK_MAX(gains, lacked_by_silence(judge, tally, line, &span)) - judge->padding;
+    double least =
+        SK_MAX(gains, lacked_by_silence(judge, tally, line, &span, may_hide)) - judge->padding;
     if (judge->counting[index] != SK_COUNTING_PIECES)
         least -= sk_judge_under_way(judge, tally, line);
     if (least > 0 || judge->tells[index])
@@ -218,11 +222,13 @@ void sk_judge_left(struct sk_judge *judge, uint32_t index)
     struct sk_tally tally = sk_tally(judge->timeline, peer);
     const struct sk_reports_line *lines;
     struct later later = {.next = peer->gains_count};
+    /* It looks at all pieces: once, however much is announced. */
+    bool may_hide = may_super_seed(peer) || may_have_chosen(judge, peer);
     for (uint32_t i = sk_judge_lines(judge, index, &lines); i-- > 0 && !peer->shrank;) {
         if (lines[i].left == SK_ANNOUNCE_UNKNOWN)
             continue;
         go_back(&later, judge, &tally, &lines[i]);
-        judge_line(judge, &tally, later.bytes, index, lines, i);
+        judge_line(judge, &tally, later.bytes, may_hide, lines, i);
     }
     for (enum sk_verdict_check check = SK_CHECK_LEFT_MORE; check <= SK_CHECK_LEFT_LESS; check++)
         findings[check].value = sk_judge_counts(&findings[check], check);

@@ -13,6 +13,9 @@
 
 #define REASON_MAX 512
 #define SHOWN_MAX 48 /* bytes of a value that could not be read */
+/* Digits of a number in JSON that say the same as jansson's. */
+#define PLAIN_DIGITS 18
+#define PLAIN_FRACTION 6
 
 enum state {
     START,    /* nothing but a byte order mark and blanks yet */
@@ -155,13 +158,111 @@ static int take_object(struct sk_announce_file *file, json_t *object)
     return sk_announce_row_give(&file->row, file->record_line, &file->sink, &file->tally);
 }
 
+/* Most lines are one flat object of plain texts and digits, which is read where it lies. False
+ * where it is anything else, or wrong: then jansson looks, at a quarter of the speed. */
+
+static void skip_blanks(struct sk_bytes *rest)
+{
+    while (rest->n && (*rest->p == ' ' || *rest->p == '\t' || *rest->p == '\r'))
+        *rest = sk_bytes(rest->p + 1, rest->n - 1);
+}
+
+static struct sk_bytes take_front(struct sk_bytes *rest, size_t n)
+{
+    struct sk_bytes front = sk_bytes(rest->p, n);
+    *rest = sk_bytes(rest->p + n, rest->n - n);
+    return front;
+}
+
+static bool take_mark(struct sk_bytes *rest, char mark)
+{
+    skip_blanks(rest);
+    bool there = rest->n && *rest->p == (uint8_t)mark;
+    take_front(rest, there);
+    return there;
+}
+
+static bool take_text(struct sk_bytes *rest, struct sk_bytes *ret_text)
+{
+    size_t n = 0;
+    if (!take_mark(rest, '"'))
+        return false;
+    while (n < rest->n && rest->p[n] >= ' ' && rest->p[n] < 0x80 && rest->p[n] != '"' &&
+           rest->p[n] != '\\')
+        n++;
+    *ret_text = take_front(rest, n);
+    return rest->n && *take_front(rest, 1).p == '"';
+}
+
+static size_t count_digits(struct sk_bytes text)
+{
+    size_t n = 0;
+    while (n < text.n && text.p[n] >= '0' && text.p[n] <= '9')
+        n++;
+    return n;
+}
+
+static bool take_number(struct sk_bytes *rest, bool is_time, struct sk_bytes *ret_text)
+{
+    size_t n = count_digits(*rest), fraction = 0;
+    if (!n || n > PLAIN_DIGITS || (n > 1 && *rest->p == '0'))
+        return false;
+    if (is_time && n < rest->n && rest->p[n] == '.') {
+        fraction = count_digits(sk_bytes(rest->p + n + 1, rest->n - n - 1));
+        if (!fraction || fraction > PLAIN_FRACTION)
+            return false;
+        n += 1 + fraction;
+    }
+    *ret_text = take_front(rest, n);
+    return true;
+}
+
+static bool take_value(struct sk_bytes *rest, enum sk_announce_column column,
+                       struct sk_bytes *ret_text)
+{
+    skip_blanks(rest);
+    if (rest->n && *rest->p == '"')
+        return take_text(rest, ret_text);
+    if (rest->n < 4 || memcmp(rest->p, "null", 4) != 0)
+        return take_number(rest, column == SK_ANNOUNCE_AT, ret_text);
+    take_front(rest, 4);
+    *ret_text = sk_bytes(NULL, 0);
+    return true;
+}
+
+static bool take_plain(struct sk_announce_file *file)
+{
+    struct sk_bytes rest = sk_bytes(file->text, file->n), name, value;
+    unsigned seen = 0;
+    sk_announce_row_init(&file->row);
+    if (!take_mark(&rest, '{'))
+        return false;
+    do {
+        if (!take_text(&rest, &name) || !take_mark(&rest, ':'))
+            return false;
+        enum sk_announce_column column = sk_announce_column_find(name);
+        if (!take_value(&rest, column, &value))
+            return false;
+        if (column == SK_ANNOUNCE_COLUMN_COUNT)
+            continue;
+        if (seen & 1u << column || sk_announce_row_set(&file->row, column, value))
+            return false;
+        seen |= 1u << column;
+    } while (take_mark(&rest, ','));
+    bool ends = take_mark(&rest, '}');
+    skip_blanks(&rest);
+    return ends && !rest.n;
+}
+
 static int end_json_line(struct sk_announce_file *file)
 {
     size_t n = file->n, blank = 0;
     int err = 0;
     while (blank < n && strchr(" \t\r", file->text[blank]))
         blank++;
-    if (file->state == JSON && blank < n) {
+    if (file->state == JSON && take_plain(file)) {
+        err = sk_announce_row_give(&file->row, file->record_line, &file->sink, &file->tally);
+    } else if (file->state == JSON && blank < n) {
         json_error_t error;
         json_t *object = json_loadb(file->text, n, JSON_REJECT_DUPLICATES, &error);
         if (json_is_object(object))
@@ -183,6 +284,16 @@ static int json_byte(struct sk_announce_file *file, char c)
     if (file->state == JSON)
         keep(file, c);
     return 0;
+}
+
+/* Keeps what there is of a line before its end, as far as there is room; how many bytes. */
+static size_t keep_json(struct sk_announce_file *file, struct sk_bytes bytes)
+{
+    const uint8_t *end = memchr(bytes.p, '\n', bytes.n);
+    size_t n = SK_MIN(end ? (size_t)(end - bytes.p) : bytes.n, sizeof file->text - file->n);
+    memcpy(file->text + file->n, bytes.p, n);
+    file->n += n;
+    return n;
 }
 
 /* ---- CSV ---- */
@@ -394,6 +505,10 @@ int sk_announce_file_input(struct sk_announce_file *file, struct sk_bytes bytes)
 {
     int err = 0;
     for (size_t i = 0; i < bytes.n && !err; i++) {
+        if (file->state == JSON)
+            i += keep_json(file, sk_bytes(bytes.p + i, bytes.n - i));
+        if (i == bytes.n)
+            break;
         char c = (char)bytes.p[i];
         uint64_t bad = file->tally.bad;
         err = file->state == START ? first_byte(file, c)

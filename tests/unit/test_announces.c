@@ -111,6 +111,51 @@ static void test_json_lines(void **state)
     }
 }
 
+/* What is flat is read here, what is not by jansson: both say the same. */
+static void test_both_ways_of_json(void **state)
+{
+#define WHO "\"info_hash\":\"" HASH "\",\"peer_id\":\"" PEER "\""
+    static const char *const members[] = {
+        "\"at\":1790000000.123456," WHO ",\"left\":0",
+        "\"at\":1790000000.1234567," WHO,
+        " \"at\" :\t5 ,\r " WHO " ",
+        "\"at\":\"1.5\"," WHO ",\"uploaded\":\"12\",\"key\":null,\"left\":\"NULL\"",
+        "\"at\":1," WHO ",\"address\":\"\",\"downloaded\":999999999999999999",
+        "\"at\":1," WHO ",\"uploaded\":9223372036854775807,\"agent\":\"a, b}\",\"n\":-1.5e3",
+        "\"at\":1," WHO ",\"uploaded\":9223372036854775808",
+        "\"at\":1," WHO ",\"uploaded\":5.0,\"left\":1e3",
+        "\"at\":01," WHO,
+        "\"at\":1.," WHO,
+        "\"at\":1e," WHO,
+        "\"at\":-1," WHO,
+        "\"at\":1," WHO ",\"left\":+5",
+        "\"at\":1," WHO ",\"left\":5 5",
+        "\"at\":1," WHO ",\"left\":nul",
+        "\"at\":1," WHO ",\"event\":\"star\tted\"",
+        "\"at\":1," WHO ",\"event\":\"sta\\u0072ted\"",
+        "\"at\":1," WHO ",\"agent\":\"\xff\"",
+        "\"at\":1," WHO ",\"at\":1",
+        "\"at\":1," WHO ",,\"left\":1",
+        "\"at\":1," WHO ",\"left\"",
+        "\"at\":1," WHO ",\"left\":\"1",
+    };
+    char text[1024];
+    for (size_t i = 0; i < SK_ARRAY_LEN(members); i++) {
+        struct sk_announce announces[2];
+        unsigned counts[2];
+        for (int deep = 0; deep < 2; deep++) {
+            snprintf(text, sizeof text, JSON_EXAMPLE "\n{%s%s}\n", members[i],
+                     deep ? ",\"x\":[]" : "");
+            assert_int_equal(0, read_all(text));
+            announces[deep] = told.list[1];
+            counts[deep] = told.count;
+            assert_int_equal(2, told.count + told.bad);
+        }
+        if (counts[0] != counts[1] || memcmp(&announces[0], &announces[1], sizeof announces[0]))
+            fail_msg("{%s} is read differently", members[i]);
+    }
+}
+
 static void test_csv(void **state)
 {
     static const char *const texts[] = {
@@ -505,6 +550,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_lines),
+        cmocka_unit_test(test_both_ways_of_json),
         cmocka_unit_test(test_csv),
         cmocka_unit_test(test_what_is_not_said_is_unknown),
         cmocka_unit_test(test_times_of_many_digits),
