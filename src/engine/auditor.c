@@ -81,20 +81,6 @@ static bool is_ours(const struct sk_auditor *auditor, const struct skep_event *e
     return event->torrent == auditor->torrent;
 }
 
-void sk_auditor_observe(struct sk_auditor *auditor, const struct sk_record *record,
-                        struct sk_observation observation, uint64_t now_ns)
-{
-    if (auditor->reported)
-        return;
-    observation.at_ns = SK_MAX(now_ns, auditor->started_ns);
-    if (record)
-        observation.peer = record->seen.endpoint;
-    if (sk_timeline_observe(&auditor->timeline, &observation))
-        auditor->timeline.lost++; /* no memory: the log has it all the same */
-    if (auditor->config.observe)
-        auditor->config.observe(&observation, auditor->config.observe_ctx);
-}
-
 /* ---- settled or not ---- */
 
 static bool is_settled(const struct sk_auditor *auditor, const struct sk_record *record,
@@ -426,6 +412,7 @@ static void on_address(const struct skep_event *event, void *ctx)
     for (int i = 0; i < SK_SOURCE_COUNT; i++)
         moved.seen.heard_s[i] = fmin(moved.seen.heard_s[i], record->seen.heard_s[i]);
     sk_auditor_keep_told(&moved, record);
+    sk_allowance_join(&moved.allowance, &record->allowance);
     if (record->opened_ns)
         sk_auditor_keep_seen(&moved, record);
     moved.settled = record->settled;

@@ -2,6 +2,7 @@
 #ifndef SK_ENGINE_AUDITOR_INTERNAL_H
 #define SK_ENGINE_AUDITOR_INTERNAL_H
 
+#include "audit/allowance.h"
 #include "audit/census.h"
 #include "audit/coverage.h"
 #include "audit/downlink.h"
@@ -50,6 +51,7 @@ struct sk_record {
     struct sk_bitfield taken; /* pieces that were begun with it; empty before and after */
     struct sk_bitfield last;  /* what it held when the connection ended; else empty */
     struct sk_renewal renewal;
+    struct sk_allowance allowance;
     bool renews;                  /* we closed the connection, and it will be dialled again */
     struct sk_record *ready_next; /* queue of those that wait for a probing slot */
     bool in_ready;
@@ -96,9 +98,13 @@ double sk_auditor_seconds(const struct sk_auditor *auditor, uint64_t at_ns);
 /* Takes over what the peer holds now; `first`: told as a whole. */
 void sk_auditor_set_share(struct sk_auditor *auditor, struct sk_record *record, bool first,
                           uint64_t now_ns);
-void sk_auditor_observe(struct sk_auditor *auditor, const struct sk_record *record,
-                        struct sk_observation observation, uint64_t now_ns);
 void sk_auditor_update(struct sk_auditor *auditor, struct sk_record *record, uint64_t now_ns);
+
+/* auditor_log.c */
+/* Notes what was seen, in the log and in the timeline; of `record`, or of no peer (NULL). Who tells
+ * more of itself than it may (audit/allowance.h) is sent away for good, and that is not noted. */
+void sk_auditor_observe(struct sk_auditor *auditor, struct sk_record *record,
+                        struct sk_observation observation, uint64_t now_ns);
 
 /* auditor_hidden.c */
 /* A tracker, the DHT or, by peer exchange, `teller` told this one. */

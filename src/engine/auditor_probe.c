@@ -347,7 +347,7 @@ static void judge(uint32_t number, uint32_t piece, uint32_t right, uint32_t wron
     record->seen.blocks_corrupt += wrong;
 }
 
-static void note_verdict(struct sk_auditor *auditor, const struct sk_record *record,
+static void note_verdict(struct sk_auditor *auditor, struct sk_record *record,
                          const struct sk_assembly_copy *copy, bool right, uint64_t now_ns)
 {
     sk_auditor_observe(auditor, record,

@@ -25,7 +25,7 @@ static void list_receivers(const struct sk_auditor *auditor, struct sk_record **
     }
 }
 
-static void offer(struct sk_auditor *auditor, const struct sk_record *record, uint32_t piece,
+static void offer(struct sk_auditor *auditor, struct sk_record *record, uint32_t piece,
                   uint64_t now_ns)
 {
     if (skep_peer_offer(record->peer, piece) == 0)

@@ -519,6 +519,61 @@ static void test_stopped_in_the_middle(void **state)
     audit_deinit();
 }
 
+/* ---- who fills the log ---- */
+
+#define MANY 512
+
+static uint32_t rows;
+
+static void count_rows(const struct sk_observation *observation, void *ctx)
+{
+    rows += observation->kind >= SK_OBS_BITFIELD && observation->kind <= SK_OBS_UPLOAD_ONLY;
+}
+
+/* It told a HAVE before: five bytes that are a row for each piece. */
+static void has_all_now(struct link *link, const struct sk_peer_event *event)
+{
+    struct sk_bitfield all;
+    if (event->kind != SK_PEER_EVENT_EXTENDED)
+        return;
+    assert_int_equal(sk_bitfield_init(&all, MANY), 0);
+    sk_bitfield_fill(&all);
+    assert_int_equal(sk_peer_send_bitfield(link->session, &all), 0);
+    sk_bitfield_deinit(&all);
+}
+
+/* It calls again and again, and has got everything anew each time. */
+static void test_tells_all_each_time(void **state)
+{
+    const struct audit_setup setup = {
+        .pieces = MANY, .piece_size = 16384, .config = {.observe = count_rows, .watch_s = 60}};
+    struct world *world = fresh(&setup);
+    struct remote *remote = world_remote(world, address);
+    uint32_t taken = 0, all = SK_ALLOWANCE_ROUNDS * (MANY + SK_ALLOWANCE_SPARE);
+    rows = 0;
+    world_hold(remote, 0, 1);
+    remote->tells = TELLS_HAVES;
+    remote->on_event = has_all_now;
+    remote->never_unchokes = true;
+    world_start(world);
+    for (int i = 0; i < 40; i++) {
+        uint32_t before = rows;
+        assert_non_null(world_connect(world, remote, address));
+        world_run(world, 0.5);
+        taken += rows > before;
+        for (struct link *link = world->links; link; link = link->next)
+            link->ended = true;
+        world_run(world, 0.5);
+    }
+    assert_int_equal(taken, all / MANY + 1);    /* the last one not wholly */
+    assert_in_range(rows, all, all + all / 50); /* time gives back a little */
+    audit.auditor->rule = SK_STOPPING_GO_ON;
+    audit_run(60);
+    assert_outcome(address, SK_OUTCOME_PROTOCOL_ERROR);
+    assert_string_equal(audit_peer(address)->reason, "banned");
+    audit_deinit();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -544,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_hidden),
         cmocka_unit_test(test_another_torrent),
         cmocka_unit_test(test_stopped_in_the_middle),
+        cmocka_unit_test(test_tells_all_each_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
