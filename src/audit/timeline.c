@@ -448,11 +448,10 @@ static int move_gains(struct sk_timeline *timeline, struct sk_timeline_peer *to,
     return err;
 }
 
-/* `from` has been `to` all the time, in a new connection: both histories become one. */
-static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_index,
-                uint32_t at_ms)
+/* What was seen of `from` was of `to`, in a new connection. */
+static int take_over(struct sk_timeline *timeline, struct sk_timeline_peer *to,
+                     const struct sk_timeline_peer *from, uint32_t at_ms)
 {
-    struct sk_timeline_peer *to = &timeline->peers[to_index], *from = &timeline->peers[from_index];
     uint32_t from_ms = at_ms, since_ms = to->told_ms;
     if (from->watched_count)
         from_ms = from->watched[from->watched_count - 1].from_ms;
@@ -466,12 +465,22 @@ static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_i
     on_open(to, sk_bytes(from->peer_id, from->has_peer_id ? sizeof from->peer_id : 0));
     if (from->watched_count)
         to->watched[to->watched_count - 1].tells |= from->watched[from->watched_count - 1].tells;
-    timeline->gains_total -= from->gains_count;
     int err = from->has_first ? move_gains(timeline, to, from, since_ms) : 0;
-    timeline->given_total -= from->given_count;
     for (uint32_t i = 0; i < from->given_count && !err; i++)
         err = add_given(timeline, to, &from->given[i]);
     to->connection_bytes = from->connection_bytes;
+    return err;
+}
+
+/* `from` has been `to` all the time: both histories become one. Where `to` has no room for it, it
+ * is lost: by another address nobody is to be seen who told nothing after this. */
+static int join(struct sk_timeline *timeline, uint32_t to_index, uint32_t from_index,
+                uint32_t at_ms)
+{
+    struct sk_timeline_peer *from = &timeline->peers[from_index];
+    timeline->gains_total -= from->gains_count;
+    timeline->given_total -= from->given_count;
+    int err = take_over(timeline, &timeline->peers[to_index], from, at_ms);
     end_span(timeline, from_index, at_ms);
     /* Whoever connects from there next begins anew. */
     from->watched_count = from->gains_count = from->taken_count = from->given_count = 0;

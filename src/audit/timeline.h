@@ -16,7 +16,8 @@
  * Memory: about 400 bytes a peer, two bits a piece of each, 12 bytes a gain, 20 bytes a link, 16 a
  * piece that we gave, 40 an announce of ours, 4 a piece where they are of many sizes, all of it
  * bounded by the limits below. What does not fit is counted in `lost`, and the timeline stays
- * usable.
+ * usable: of a peer with more connections than it has room for, it is as if we had not been there
+ * for the last ones.
  */
 #ifndef SK_AUDIT_TIMELINE_H
 #define SK_AUDIT_TIMELINE_H

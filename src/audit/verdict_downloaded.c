@@ -352,14 +352,29 @@ static void judge_run(struct sk_judge *judge, const struct sk_tally *tally,
     excess->mean += mean;
 }
 
+/* Whether all that it gained until then is known by what it told: from when it first did until we
+ * lost sight of it, or it had all. */
+static bool is_seen(const struct sk_judge *judge, uint32_t peer, const struct sk_reports_line *line)
+{
+    const struct sk_timeline_peer *it = &judge->timeline->peers[peer];
+    if (!judge->tells[peer] || !it->watched_count)
+        return false;
+    const struct sk_watch *last = &it->watched[it->watched_count - 1];
+    uint32_t until_ms = SK_MIN(last->until_ms, judge->timeline->end_ms);
+    until_ms = last->tells ? SK_MAX(it->told_ms, until_ms) : it->told_ms;
+    return line->at_s - judge->slack_s >= it->first_ms / 1e3 &&
+           (line->at_s + judge->slack_s <= until_ms / 1e3 || sk_bitfield_full(&it->held));
+}
+
 /* Whether the counter can be held against anything: what it lacks is said, or what it gains. Who
  * lacks nothing of the files that he chose may choose another, and have it by the next announce. */
 static bool comparable(const struct sk_judge *judge, uint32_t peer,
                        const struct sk_reports_line *line)
 {
     return line->downloaded != SK_ANNOUNCE_UNKNOWN &&
-           (judge->tells[peer] ||
-            (line->left != SK_ANNOUNCE_UNKNOWN && (line->left != 0 || judge->config->files == 1)));
+           (line->left == SK_ANNOUNCE_UNKNOWN
+                ? is_seen(judge, peer, line)
+                : judge->tells[peer] || line->left != 0 || judge->config->files == 1);
 }
 
 /* From one line to the next it lacked nothing. */

@@ -435,6 +435,75 @@ static void test_lacks_a_byte_at_first(void **state)
     }
 }
 
+/* ---- what nobody saw it gain ---- */
+
+/* A leecher that gains a piece every half minute from long before we connect until long after it
+ * has left us, or has called more often than can be remembered: each call is from a port of its
+ * own where `ports` says so. The log does not say what it lacks, unless `left` does. */
+static void begin_calls(struct world *world, uint32_t calls, double call_s, bool ports, bool left)
+{
+    uint8_t id[20] = "-XX0000-", bits[(PIECES + 7) / 8] = {0};
+    id[19] = LEECHER;
+    begin(world);
+    join(world, 0, SEED, PIECES);
+    for (uint32_t piece = 0; piece < PIECES; piece++)
+        bits[piece / 8] |= (uint8_t)(piece < 20 ? 0x80 >> piece % 8 : 0);
+    for (uint32_t i = 0, piece = 20; i < calls; i++) {
+        double at_s = 5 + i * call_s;
+        uint8_t n = ports ? OTHER : LEECHER;
+        struct sk_endpoint port = address(n);
+        port.port = (uint16_t)(port.port + ports * (i + 1));
+        struct sk_observation open = {.kind = SK_OBS_OPEN, .bytes = sk_bytes(id, 20)},
+                              told = {.kind = SK_OBS_BITFIELD, .bytes = sk_bytes(bits, 13)};
+        open.at_ns = told.at_ns = BEGIN_NS + (uint64_t)(at_s * 1e9);
+        open.peer = told.peer = port;
+        assert_int_equal(sk_timeline_observe(&world->timeline, &open), 0);
+        assert_int_equal(sk_timeline_observe(&world->timeline, &told), 0);
+        if (ports)
+            TELL(world, at_s, LEECHER, .kind = SK_OBS_ADDRESS, .by = port);
+        for (; 30 * (piece - 19) < at_s + call_s - 1 && piece < 95; piece++) {
+            TELL(world, SK_MAX(30 * (piece - 19), at_s), LEECHER, .kind = SK_OBS_HAVE, .a = piece);
+            bits[piece / 8] |= (uint8_t)(0x80 >> piece % 8);
+        }
+        TELL(world, at_s + call_s - 1, LEECHER, .kind = SK_OBS_CLOSED);
+    }
+    for (int k = -2; k < 8; k++) {
+        uint64_t gained_bytes = (uint64_t)(20 + k * 10) * PIECE;
+        say(world, k * PERIOD_S + 2, LEECHER, 0, gained_bytes,
+            left ? SIZE - gained_bytes : SK_ANNOUNCE_UNKNOWN);
+    }
+    judge(world, 2400);
+}
+
+static void test_gains_unseen(void **state)
+{
+    for (int left = 0; left <= 1; left++) {
+        struct world world;
+        begin_calls(&world, 1, 400, false, left);
+        assert_clear(&world, LEECHER);
+        end(&world);
+    }
+}
+
+/* Of more connections than SK_TIMELINE_SPANS_MAX the last ones are as if it had left us. */
+static void test_calls_too_often(void **state)
+{
+    for (int how = 0; how < 4; how++) {
+        struct world world;
+        begin_calls(&world, SK_TIMELINE_SPANS_MAX + 3, 8, how & 1, how & 2);
+        uint32_t end_ms = 5000 + 8000 * SK_TIMELINE_SPANS_MAX;
+        const struct sk_timeline_peer *peer = &world.timeline.peers[index_of(&world, LEECHER)];
+        assert_true(sk_timeline_watched(peer, end_ms - 7000));
+        assert_false(sk_timeline_watched(peer, end_ms + 1000));
+        assert_in_range(peer->gains[peer->gains_count - 1].at_ms, end_ms - 40000, end_ms);
+        for (uint32_t i = 0; i < world.timeline.peers_count; i++)
+            assert_true(i == index_of(&world, SEED) ||
+                        !sk_timeline_watched(&world.timeline.peers[i], end_ms + 20000));
+        assert_clear(&world, LEECHER);
+        end(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +527,8 @@ int main(void)
         cmocka_unit_test(test_who_keeps_nothing),
         cmocka_unit_test(test_waits_with_pieces_begun),
         cmocka_unit_test(test_lacks_a_byte_at_first),
+        cmocka_unit_test(test_gains_unseen),
+        cmocka_unit_test(test_calls_too_often),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
