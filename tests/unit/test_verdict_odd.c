@@ -483,6 +483,15 @@ static void test_gains_unseen(void **state)
         assert_clear(&world, LEECHER);
         end(&world);
     }
+    /* While we do see it, its counter has to be right. */
+    struct world world;
+    begin_calls(&world, 1, 2300, false, false);
+    assert_clear(&world, LEECHER);
+    for (size_t i = 0; i < world.count; i++)
+        world.announces[i].downloaded *= 2;
+    judge(&world, 2400);
+    assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_MORE);
+    end(&world);
 }
 
 /* Of more connections than SK_TIMELINE_SPANS_MAX the last ones are as if it had left us. */
