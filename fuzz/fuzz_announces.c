@@ -167,7 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SK_ASSERT(sk_verdicts_init(&verdicts, &timeline, announces, count, &config) == 0);
     const struct sk_reports *reports = &verdicts.reports;
     SK_ASSERT(ours == reports->count + reports->unmatched + reports->foreign + reports->malformed +
-                          reports->dropped + reports->own + reports->copies);
+                          reports->dropped + reports->own + reports->copies + reports->late);
     look(&verdicts);
     look_at_visits(&reports->visits);
     sk_verdicts_deinit(&verdicts);

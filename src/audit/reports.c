@@ -77,6 +77,7 @@ uint64_t sk_reports_client(const struct sk_announce *announce)
 /* ---- lines ---- */
 
 #define COPY_S 50.0 /* BEP 15: an announce is sent again after 15 s, and after 30 s more */
+#define LATE_MOST 3 /* lines that come late, in a row: of logs in one, sent anew */
 
 static int by_peer_and_time(const void *a, const void *b)
 {
@@ -164,23 +165,96 @@ static uint32_t keep_own(struct sk_reports *reports, uint32_t begin, uint32_t en
     return kept;
 }
 
-/* An announce sent anew, or exported twice, is one: what is wrong in it is wrong once. Returns how
- * many stay. */
+/* An announce sent anew, or exported twice, is one: what is wrong in it is wrong once. */
+static bool is_copy(const struct sk_reports_line *last, const struct sk_reports_line *line)
+{
+    return line->at_s - last->at_s < COPY_S && line->client == last->client &&
+           line->event == last->event && line->uploaded == last->uploaded &&
+           line->downloaded == last->downloaded && line->left == last->left;
+}
+
+/* Returns how many stay. */
 static uint32_t drop_copies(struct sk_reports *reports, uint32_t begin, uint32_t count)
 {
     struct sk_reports_line *lines = reports->lines + begin;
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sk_reports_line *last = kept ? &lines[kept - 1] : NULL;
-        bool copy = last && lines[i].at_s - last->at_s < COPY_S &&
-                    lines[i].client == last->client && lines[i].event == last->event &&
-                    lines[i].uploaded == last->uploaded &&
-                    lines[i].downloaded == last->downloaded && lines[i].left == last->left;
-        if (!copy)
+    for (uint32_t i = 0; i < count; i++)
+        if (!kept || !is_copy(&lines[kept - 1], &lines[i]))
             lines[kept++] = lines[i];
-    }
     reports->copies += count - kept;
     return kept;
+}
+
+/* Whether all that a line counts had come to no more than by the other one, as far as both say. */
+static bool is_before(const struct sk_reports_line *line, const struct sk_reports_line *other)
+{
+    const uint64_t unknown = SK_ANNOUNCE_UNKNOWN; /* the largest */
+    return (line->uploaded <= other->uploaded || line->uploaded == unknown) &&
+           (line->downloaded <= other->downloaded || line->downloaded == unknown) &&
+           (line->left >= other->left || other->left == unknown);
+}
+
+/*
+ * Whether a line was sent before the last ones of the `count` that are in front of it, no longer
+ * ago than `late_s`: what it counts lies between two of them that follow one another. A counter
+ * that begins anew lies below all that its run has said, or says so.
+ */
+static bool is_late(const struct sk_reports_line *lines, uint32_t count,
+                    const struct sk_reports_line *line, double late_s)
+{
+    if (line->event == SK_ANNOUNCE_STARTED)
+        return false;
+    for (uint32_t i = count; i-- > 0 && lines[i].client == line->client;) {
+        if (is_before(&lines[i], line))
+            return i + 1 < count && line->at_s - lines[i + 1].at_s <= late_s;
+        if (!is_before(line, &lines[i]))
+            return false;
+    }
+    return false;
+}
+
+/* Whether it is one of the `count` lines in front of it, sent anew: a `stopped` even after what
+ * starts, but no `started` after what stopped. */
+static bool is_repeated(const struct sk_reports_line *lines, uint32_t count,
+                        const struct sk_reports_line *line)
+{
+    for (uint32_t i = count; i-- > 0 && line->at_s - lines[i].at_s < COPY_S;) {
+        if (is_copy(&lines[i], line))
+            return true;
+        if (line->event == SK_ANNOUNCE_STARTED && lines[i].event == SK_ANNOUNCE_STOPPED)
+            return false;
+    }
+    return false;
+}
+
+/*
+ * Sets aside what comes after later lines, of each peer, and then is a copy of the line before. Who
+ * sends such lines by intent has a tracker that adds up each rise count more than once some of what
+ * he uploaded: so they are at most LATE_MOST in a row.
+ */
+static void drop_late(struct sk_reports *reports, uint32_t peers, double late_s)
+{
+    struct sk_reports_line *lines = reports->lines;
+    uint32_t begin = 0, to = 0;
+    for (uint32_t peer = 0; peer < peers; peer++) {
+        uint32_t end = reports->begins[peer + 1], first = to, late = 0;
+        reports->begins[peer] = first;
+        for (; begin < end; begin++) {
+            const struct sk_reports_line *line = &lines[begin], *own = lines + first;
+            uint32_t count = to - first;
+            if (count && is_copy(&own[count - 1], line)) {
+                reports->copies++;
+            } else if (late < LATE_MOST &&
+                       (is_late(own, count, line, late_s) || is_repeated(own, count, line))) {
+                reports->late++;
+                late++;
+            } else {
+                lines[to++] = *line;
+                late = 0;
+            }
+        }
+    }
+    reports->begins[peers] = reports->count = to;
 }
 
 /* Counters add up: of too many announces every second says as much. The last one stays. */
@@ -504,6 +578,9 @@ int sk_reports_init(struct sk_reports *reports, const struct sk_timeline *timeli
         arrange(reports, timeline, announces);
         err = align(reports, timeline, skew_max_s);
         reports->accuracy_s += grain_s(announces, count);
+        /* In logs that were joined, clocks differ as much as each of them may. */
+        drop_late(reports, timeline->peers_count,
+                  COPY_S + 2 * SK_MAX(reports->accuracy_s, skew_max_s));
     }
     if (!err)
         err = sk_visits_init(&reports->visits, reports, timeline, announces, strangers,

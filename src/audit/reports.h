@@ -8,7 +8,9 @@
  * told to all, and whoever takes it over must not incriminate its owner. What another client tells
  * from the same endpoint while the one we know tells too is left out for the same reason. What one
  * client says twice within a minute, all figures the same, was said once: an announce over UDP may
- * be sent several times, a log may be joined with itself.
+ * be sent several times, a log may be joined with itself. What comes after later lines of the same
+ * client, but counts what lies between two of them, is set aside: it was sent before, to one of two
+ * trackers whose logs were joined, or over UDP.
  *
  * When: the tracker's clock may differ from ours. Our own announces bound the difference
  * (audit/clock.h). `left` of a client that counts whole pieces says how many it held, and its HAVEs
@@ -51,6 +53,7 @@ struct sk_reports {
     uint32_t foreign;      /* of another client behind a peer's endpoint */
     uint32_t malformed;    /* with a time that is none */
     uint32_t copies;       /* of an announce that is there already */
+    uint32_t late;         /* that come after later ones of the same client */
     uint32_t dropped;      /* for want of room */
     uint32_t own;          /* of ourselves */
     bool aligned;          /* by `left` of others */
