@@ -202,6 +202,18 @@ static uint32_t most_at_once(const struct search *search)
     return (uint32_t)most;
 }
 
+/* Whether as many allow differences that lie apart. */
+static bool are_apart(const struct search *search, uint32_t wanted)
+{
+    int depth = 0;
+    uint32_t times = 0;
+    for (uint32_t i = 0; i < search->edges_count; i++) {
+        depth += search->edges[i].step;
+        times += search->edges[i].step > 0 && depth == (int)wanted;
+    }
+    return times > 1;
+}
+
 /* From the first difference that so many allow to the last. */
 static struct sk_clock hull(const struct search *search, uint32_t wanted)
 {
@@ -308,11 +320,13 @@ static int search_tracker(struct search *search, uint32_t first, struct sk_clock
     uint32_t most = most_at_once(search);
     if (most < LEAST || most < clock->announces)
         return 0;
+    bool apart = are_apart(search, most); /* logs of two clocks, joined; or it cannot be told */
     struct sk_clock found = hull(search, most - SPARE);
     if (!search->far)
         err = take_others(search, timeline->announces[first].tracker, &found);
     if (err)
         return err == SKEP_ERR_LIMIT ? 0 : err;
+    found.set |= apart;
     if (most == clock->announces) { /* it may be the log of either */
         found.low_s = SK_MIN(found.low_s, clock->low_s);
         found.high_s = SK_MAX(found.high_s, clock->high_s);

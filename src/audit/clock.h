@@ -15,10 +15,12 @@
  * less well known, and not wrong. What the other announces say that have lines is allowed too: the
  * clock may have been set between. So is, up to a day off, what two or more of those that are left
  * over agree on, and most of them; or most of those to another tracker, by lines that no announce
- * to the first one has: logs may have been joined. Where more agree on a difference beyond
- * skew_max_s (a log in another time zone) neither is relied on: all from the one to the other are
- * allowed. What is at an address of a peer that goes by another peer id is none of ours. The
- * announces to each tracker are looked at apart, and those that fit best are of the log's.
+ * to the first one has: logs may have been joined. So they may where as many announces have lines
+ * at differences that lie apart: then too no one difference is the true one. Where more agree on a
+ * difference beyond skew_max_s (a log in another time zone) neither is relied on: all from the one
+ * to the other are allowed. What is at an address of a peer that goes by another peer id is none of
+ * ours. The announces to each tracker are looked at apart, and those that fit best are of the
+ * log's.
  *
  * Memory: 24 bytes a line of ours; 32 a span of differences that an announce allows, at most
  * SK_CLOCK_SPANS_MAX.
@@ -33,7 +35,7 @@
 struct sk_clock {
     double low_s, high_s;
     uint32_t announces; /* of ours that agree on it; 0: nothing is known but skew_max_s */
-    bool set;           /* it was set in the middle: no one difference is the true one */
+    bool set;           /* in the middle, or of two logs: no one difference is the true one */
 };
 
 /*

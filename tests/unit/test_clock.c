@@ -552,6 +552,55 @@ static void test_joined_logs_accuse_nobody(void **state)
     }
 }
 
+#define QUICK 4
+
+/* Two clients gain a piece every half minute, as above. A third one comes at 500 s and completes in
+ * less than two minutes. */
+static void begin_quick(struct world *world)
+{
+    begin_audit(world);
+    join(world, 0, SEED, PIECES);
+    for (uint8_t n = LEECHER; n <= OTHER; n++)
+        join(world, 0.5, n, 10);
+    for (uint32_t piece = 10; piece < 90; piece++) {
+        double at_s = (piece - 9) * 30;
+        for (uint8_t n = LEECHER; n <= OTHER; n++)
+            gain(world, n, piece, piece + 1, 0, at_s + n * 4);
+        if (piece == 25)
+            join(world, 500, QUICK, 10);
+        if (piece > 25 && piece < 29)
+            gain(world, QUICK, 10 + 30 * (piece - 26), 40 + 30 * (piece - 26), at_s + 13,
+                 at_s + 36);
+    }
+}
+
+/* The clock of the tracker is ahead to which those announce that say what they lack; the quick one
+ * announces to another. We announce to both. */
+static void test_joined_logs_of_few_accuse_nobody(void **state)
+{
+    uint64_t lacks = SIZE - 10 * (uint64_t)PIECE;
+    for (double by_s = 20; by_s <= 80; by_s += 20) {
+        struct world world;
+        begin_quick(&world);
+        for (int k = 0; k <= 8; k++) {
+            double at_s = k * PERIOD_S;
+            for (uint8_t n = LEECHER; n <= OTHER; n++)
+                log_gains(&world, n, at_s + n * 17, by_s, !k);
+            ask(&world, TRACKER, at_s, ROUND_TRIP_S, !k, constant(k));
+            ask(&world, OTHER_TRACKER, at_s + 1, ROUND_TRIP_S, !k, constant(k));
+            log_own(&world, at_s + 0.1 + by_s, !k, constant(k));
+            log_own(&world, at_s + 1.1, !k, constant(k));
+        }
+        say(&world, 500.5, QUICK, 0, 0, lacks)->event = SK_ANNOUNCE_STARTED;
+        say(&world, 606.5, QUICK, 0, lacks, 0)->event = SK_ANNOUNCE_COMPLETED;
+        for (int k = 3; k <= 8; k++)
+            say(&world, 20 + k * PERIOD_S, QUICK, 0, lacks, 0);
+        judge(&world, 2500);
+        assert_clear(&world, QUICK);
+        end(&world);
+    }
+}
+
 /* A clock that is set by minutes, or an hour, after the second announce of each or later. */
 static void test_a_clock_that_is_set_far_accuses_nobody(void **state)
 {
@@ -648,6 +697,7 @@ int main(void)
         cmocka_unit_test(test_disagreement),
         cmocka_unit_test(test_one_liar_sets_no_clock),
         cmocka_unit_test(test_joined_logs_accuse_nobody),
+        cmocka_unit_test(test_joined_logs_of_few_accuse_nobody),
         cmocka_unit_test(test_a_clock_that_is_set_far_accuses_nobody),
         cmocka_unit_test(test_far_differences),
         cmocka_unit_test(test_a_log_of_minutes),
