@@ -91,14 +91,14 @@ static struct sk_announce announce(const uint8_t data[16])
     return it;
 }
 
-/* What visitors took is known for any time, and no less for a longer one. */
-static void look_at_visits(const struct sk_visits *visits)
+/* What visitors took is known for any peer and time, and no less for a longer one. */
+static void look_at_visits(const struct sk_visits *visits, const struct sk_endpoint *giver)
 {
     for (double until_s = -4000; until_s < 4000; until_s += 500) {
-        double part = sk_visits_taken(visits, -2000, until_s, 1000);
-        double all = sk_visits_taken(visits, -4000, until_s + 1, 1000);
+        double part = sk_visits_taken(visits, giver, -2000, until_s, 1000);
+        double all = sk_visits_taken(visits, giver, -4000, until_s + 1, 1000);
         SK_ASSERT(part >= 0 && part <= all + 1 && isfinite(all));
-        SK_ASSERT(sk_visits_taken(visits, -2000, until_s, INFINITY) >= part - 1);
+        SK_ASSERT(sk_visits_taken(visits, giver, -2000, until_s, INFINITY) >= part - 1);
     }
 }
 
@@ -169,7 +169,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SK_ASSERT(ours == reports->count + reports->unmatched + reports->foreign + reports->malformed +
                           reports->dropped + reports->own + reports->copies + reports->late);
     look(&verdicts);
-    look_at_visits(&reports->visits);
+    for (uint32_t i = 0; i < timeline.peers_count; i++)
+        look_at_visits(&reports->visits, &timeline.peers[i].endpoint);
     sk_verdicts_deinit(&verdicts);
     sk_timeline_deinit(&timeline);
     return 0;

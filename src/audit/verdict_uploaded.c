@@ -358,13 +358,14 @@ static double taken(const struct swarm *swarm, uint32_t index, double from_s, do
     return bytes > 0 ? bytes + TAKEN_MORE : 0;
 }
 
-/* What those may have gained that no source told us of: of whom the tracker's log knows, and all
- * others. */
-static double hidden(const struct swarm *swarm, double from_s, double until_s)
+/* What those may have taken of it that no source told us of: of whom the tracker's log knows, and
+ * all others. */
+static double hidden(const struct swarm *swarm, uint32_t index, double from_s, double until_s)
 {
     const struct sk_judge *judge = swarm->judge;
     return in_the_dark(swarm, judge->config->hidden_peers * (until_s - from_s)) +
-           sk_visits_taken(&judge->reports->visits, from_s, until_s, swarm->busy_bytes_s);
+           sk_visits_taken(&judge->reports->visits, &judge->timeline->peers[index].endpoint, from_s,
+                           until_s, swarm->busy_bytes_s);
 }
 
 /* From when until when others' gains may belong to the window. */
@@ -453,8 +454,8 @@ static void bound_by_gains(struct swarm *swarm, uint32_t index, uint32_t announc
             continue;
         double from_s = gains_from(swarm, window), until_s = gains_until(swarm, window);
         window->taken = taken(swarm, index, from_s, until_s);
-        window->dark += hidden(swarm, window->from_s, window->until_s);
-        window->gains = (window->gains + hidden(swarm, from_s, until_s) + window->taken) *
+        window->dark += hidden(swarm, index, window->from_s, window->until_s);
+        window->gains = (window->gains + hidden(swarm, index, from_s, until_s) + window->taken) *
                         (1 + config->waste_share);
     }
 }

@@ -17,6 +17,7 @@
 #define INTERVAL_MAX_S 3600.0
 #define INTERVAL_SHARE 0.9 /* of known clients' announces, that come no later after one another */
 #define MAGNET_LEFT 16384  /* what one with a magnet link alone may say to lack */
+#define VISITORS_LEAST 8u  /* that count, however few peers the audit knows */
 
 /* An announce of somebody that nobody told us of. */
 struct call {
@@ -43,6 +44,12 @@ struct sk_visits_edge {
     double seconds;                /* of these, as far as they count */
 };
 
+/* Where its edges are. */
+struct sk_visits_place {
+    uint64_t place;
+    uint32_t first, count;
+};
+
 /* ---- whose they are ---- */
 
 /* Who has one IPv6 address has a network of them. Without addresses all are at one place. */
@@ -51,10 +58,9 @@ static size_t network_bytes(const struct sk_endpoint *endpoint)
     return endpoint->family == SK_FAMILY_NONE ? 0 : endpoint->family == SK_FAMILY_V4 ? 4 : 8;
 }
 
-static uint64_t place_of(const struct sk_timeline *timeline, const struct sk_endpoint *endpoint)
+static uint64_t place_of(const struct sk_visits *visits, const struct sk_endpoint *endpoint)
 {
-    return sk_hash_bytes(endpoint->addr, network_bytes(endpoint),
-                         timeline->begin_ns + endpoint->family);
+    return sk_hash_bytes(endpoint->addr, network_bytes(endpoint), visits->seed + endpoint->family);
 }
 
 /* The places and peer ids of all that the audit knows. */
@@ -67,16 +73,16 @@ static int note_id(struct known *known, const uint8_t id[20])
     return sk_map_put(&known->ids, id, known);
 }
 
-static int find_known(struct known *known, const struct sk_reports *reports,
-                      const struct sk_timeline *timeline, const struct sk_announce *announces)
+static int find_known(struct known *known, const struct sk_visits *visits,
+                      const struct sk_reports *reports, const struct sk_timeline *timeline,
+                      const struct sk_announce *announces)
 {
     int err = 0;
-    sk_map_init(&known->places, sizeof(uint64_t), timeline->peers_count, timeline->begin_ns);
-    sk_map_init(&known->ids, 20, (size_t)timeline->peers_count + reports->count,
-                timeline->begin_ns);
+    sk_map_init(&known->places, sizeof(uint64_t), timeline->peers_count, visits->seed);
+    sk_map_init(&known->ids, 20, (size_t)timeline->peers_count + reports->count, visits->seed);
     for (uint32_t i = 0; i < timeline->peers_count && !err; i++) {
         const struct sk_timeline_peer *peer = &timeline->peers[i];
-        uint64_t place = place_of(timeline, &peer->endpoint);
+        uint64_t place = place_of(visits, &peer->endpoint);
         err = sk_map_put(&known->places, &place, known);
         if (!err && peer->has_peer_id)
             err = note_id(known, peer->peer_id);
@@ -132,15 +138,14 @@ static uint32_t gather(struct sk_visits *visits, const struct sk_reports *report
     for (uint32_t i = 0; i < count; i++) {
         const struct sk_announce *announce = &announces[strangers[i]];
         double at_s = announce->at_unix_s - began_unix_s - reports->offset_s;
-        uint64_t place = place_of(timeline, &announce->endpoint);
-        if (at_s < -about_s || at_s > end_s + about_s || sk_map_get(&known->places, &place) ||
+        if (at_s < -about_s || at_s > end_s + about_s ||
             (announce->has_peer_id && sk_map_get(&known->ids, announce->peer_id)))
             continue;
         if (gathered == SK_VISITS_MAX) {
             visits->dropped++;
             continue;
         }
-        calls[gathered++] = (struct call){.place = place,
+        calls[gathered++] = (struct call){.place = place_of(visits, &announce->endpoint),
                                           .client = sk_reports_client(announce),
                                           .at_s = at_s,
                                           .downloaded = announce->downloaded,
@@ -224,13 +229,13 @@ static int by_time(const void *a, const void *b)
     return (x->at_s > y->at_s) - (x->at_s < y->at_s);
 }
 
-static void add_edges(struct sk_visits *visits, const struct stay *stay)
+static void add_edges(struct sk_visits_edge *edges, uint32_t *count, const struct stay *stay)
 {
     bool silent = isnan(stay->said);
     double said = silent ? 0 : stay->said, most = silent ? stay->most : 0;
-    visits->edges[visits->count++] = (struct sk_visits_edge){
+    edges[(*count)++] = (struct sk_visits_edge){
         .at_s = stay->from_s, .begun_said = said, .begun_most = most, .there = silent};
-    visits->edges[visits->count++] = (struct sk_visits_edge){
+    edges[(*count)++] = (struct sk_visits_edge){
         .at_s = stay->until_s, .ended_said = said, .ended_most = most, .there = -(double)silent};
 }
 
@@ -240,11 +245,11 @@ static double seconds_until(const struct sk_visits *visits, const struct sk_visi
     return edge->seconds + SK_MIN(edge->there, visits->most_at_once) * (at_s - edge->at_s);
 }
 
-static void sum_up(struct sk_visits *visits)
+static void sum_up(const struct sk_visits *visits, struct sk_visits_edge *edges, uint32_t count)
 {
-    qsort(visits->edges, visits->count, sizeof *visits->edges, by_time);
-    for (uint32_t i = 1; i < visits->count; i++) {
-        struct sk_visits_edge *edge = &visits->edges[i], *last = edge - 1;
+    qsort(edges, count, sizeof *edges, by_time);
+    for (uint32_t i = 1; i < count; i++) {
+        struct sk_visits_edge *edge = &edges[i], *last = edge - 1;
         edge->begun_said += last->begun_said;
         edge->begun_most += last->begun_most;
         edge->ended_said += last->ended_said;
@@ -254,25 +259,68 @@ static void sum_up(struct sk_visits *visits)
     }
 }
 
-static int arrange(struct sk_visits *visits, const struct call *calls, uint32_t count)
+/* Once more what stays at a place where there is a peer, too. */
+static void add_place(struct sk_visits *visits, uint64_t place, const struct stay *stays,
+                      uint32_t count)
 {
-    /* One after each announce, one before it. */
-    struct stay *stays = sk_mem_alloc((2 * (size_t)count + 1) * sizeof *stays);
-    visits->edges = sk_mem_alloc((4 * (size_t)count + 1) * sizeof *visits->edges);
-    if (!stays || !visits->edges) {
-        sk_mem_free(stays);
-        return SKEP_ERR_NOMEM;
-    }
+    struct sk_visits_place *added = &visits->places[visits->places_count];
+    uint32_t first = visits->places_count ? added[-1].first + added[-1].count : visits->count;
+    *added = (struct sk_visits_place){place, first, 0};
+    for (uint32_t i = 0; i < count; i++)
+        add_edges(visits->edges + first, &added->count, &stays[i]);
+    sum_up(visits, visits->edges + first, added->count);
+    visits->places_count++;
+}
+
+/* The calls from one place are [begin, the result). */
+static uint32_t end_of_place(const struct call *calls, uint32_t begin, uint32_t count)
+{
+    uint32_t end = begin + 1;
+    while (end < count && calls[end].place == calls[begin].place)
+        end++;
+    return end;
+}
+
+/* How many calls come from places where there are peers, too; and of how many such places. */
+static uint32_t count_shared(const struct call *calls, uint32_t count, const struct known *known,
+                             uint32_t *ret_places)
+{
+    uint32_t shared = 0, places = 0;
     for (uint32_t begin = 0, end; begin < count; begin = end) {
-        for (end = begin + 1; end < count && calls[end].place == calls[begin].place; end++)
-            ;
+        end = end_of_place(calls, begin, count);
+        bool is_shared = sk_map_get(&known->places, &calls[begin].place);
+        shared += is_shared ? end - begin : 0;
+        places += is_shared;
+    }
+    *ret_places = places;
+    return shared;
+}
+
+static int arrange(struct sk_visits *visits, const struct call *calls, uint32_t count,
+                   const struct known *known)
+{
+    uint32_t places, shared = count_shared(calls, count, known, &places);
+    /* A stay after each announce, one before it; two edges each. */
+    struct stay *stays = sk_mem_alloc((2 * (size_t)count + 1) * sizeof *stays);
+    visits->edges = sk_mem_alloc((4 * ((size_t)count + shared) + 1) * sizeof *visits->edges);
+    visits->places = sk_mem_alloc(((size_t)places + 1) * sizeof *visits->places);
+    int err = stays && visits->edges && visits->places ? 0 : SKEP_ERR_NOMEM;
+    for (uint32_t begin = 0, end; begin < count && !err; begin = end) {
+        end = end_of_place(calls, begin, count);
         uint32_t made = make_stays(visits, &calls[begin], end - begin, stays);
         for (uint32_t i = 0; i < made; i++)
-            add_edges(visits, &stays[i]);
+            add_edges(visits->edges, &visits->count, &stays[i]);
     }
+    for (uint32_t begin = 0, end; begin < count && !err; begin = end) {
+        end = end_of_place(calls, begin, count);
+        if (sk_map_get(&known->places, &calls[begin].place))
+            add_place(visits, calls[begin].place, stays,
+                      make_stays(visits, &calls[begin], end - begin, stays));
+    }
+    if (!err)
+        sum_up(visits, visits->edges, visits->count);
     sk_mem_free(stays);
-    sum_up(visits);
-    return 0;
+    return err;
 }
 
 int sk_visits_init(struct sk_visits *visits, const struct sk_reports *reports,
@@ -280,18 +328,19 @@ int sk_visits_init(struct sk_visits *visits, const struct sk_reports *reports,
                    const uint32_t *strangers, uint32_t count, double began_unix_s)
 {
     struct known known = {0};
-    *visits =
-        (struct sk_visits){.most_at_once = timeline->peers_count, .size = (double)timeline->size};
+    *visits = (struct sk_visits){.seed = timeline->begin_ns,
+                                 .most_at_once = SK_MAX(timeline->peers_count, VISITORS_LEAST),
+                                 .size = (double)timeline->size};
     if (!count)
         return 0;
     struct call *calls = sk_mem_alloc(((size_t)SK_MIN(count, SK_VISITS_MAX) + 1) * sizeof *calls);
-    int err = calls ? find_known(&known, reports, timeline, announces) : SKEP_ERR_NOMEM;
+    int err = calls ? find_known(&known, visits, reports, timeline, announces) : SKEP_ERR_NOMEM;
     if (!err)
         err = find_interval(visits, reports);
     if (!err) {
         uint32_t gathered = gather(visits, reports, timeline, announces, strangers, count,
                                    began_unix_s, &known, calls);
-        err = arrange(visits, calls, gathered);
+        err = arrange(visits, calls, gathered, &known);
     }
     if (calls) {
         sk_map_deinit(&known.places);
@@ -304,16 +353,20 @@ int sk_visits_init(struct sk_visits *visits, const struct sk_reports *reports,
 void sk_visits_deinit(struct sk_visits *visits)
 {
     sk_mem_free(visits->edges);
+    sk_mem_free(visits->places);
     *visits = (struct sk_visits){0};
 }
 
+/* ---- a look ---- */
+
 /* How many edges are before that time, or at it too. */
-static uint32_t edges_until(const struct sk_visits *visits, double at_s, bool with)
+static uint32_t edges_until(const struct sk_visits_edge *edges, uint32_t count, double at_s,
+                            bool with)
 {
-    uint32_t low = 0, high = visits->count;
+    uint32_t low = 0, high = count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        double edge_s = visits->edges[middle].at_s;
+        double edge_s = edges[middle].at_s;
         if (with ? edge_s <= at_s : edge_s < at_s)
             low = middle + 1;
         else
@@ -322,18 +375,47 @@ static uint32_t edges_until(const struct sk_visits *visits, double at_s, bool wi
     return low;
 }
 
-double sk_visits_taken(const struct sk_visits *visits, double from_s, double until_s,
-                       double busy_bytes_s)
+/* What may have been taken in a time. */
+struct amount {
+    double said; /* by what they say; where they do not, */
+    double most; /* what they lack, in */
+    double seconds;
+};
+
+static struct amount amount_in(const struct sk_visits *visits, const struct sk_visits_edge *edges,
+                               uint32_t count, double from_s, double until_s)
 {
-    uint32_t begun = edges_until(visits, until_s, true), ended = edges_until(visits, from_s, false);
-    if (!begun || from_s >= until_s)
+    uint32_t begun = edges_until(edges, count, until_s, true);
+    uint32_t ended = edges_until(edges, count, from_s, false);
+    if (!begun)
+        return (struct amount){0};
+    const struct sk_visits_edge none = {0}, *last = &edges[begun - 1];
+    const struct sk_visits_edge *first = ended ? &edges[ended - 1] : &none;
+    double before = ended ? seconds_until(visits, first, from_s) : 0;
+    return (struct amount){last->begun_said - first->ended_said,
+                           last->begun_most - first->ended_most,
+                           seconds_until(visits, last, until_s) - before};
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct sk_visits_place *x = a, *y = b;
+    return (x->place > y->place) - (x->place < y->place);
+}
+
+double sk_visits_taken(const struct sk_visits *visits, const struct sk_endpoint *giver,
+                       double from_s, double until_s, double busy_bytes_s)
+{
+    if (!visits->count || from_s >= until_s)
         return 0;
-    const struct sk_visits_edge none = {0}, *last = &visits->edges[begun - 1];
-    const struct sk_visits_edge *first = ended ? &visits->edges[ended - 1] : &none;
-    double said = SK_MAX(last->begun_said - first->ended_said, 0.0);
-    double most = SK_MAX(last->begun_most - first->ended_most, 0.0);
-    double seconds = seconds_until(visits, last, until_s);
-    seconds -= ended ? seconds_until(visits, first, from_s) : 0;
+    const struct sk_visits_place wanted = {.place = place_of(visits, giver)};
+    const struct sk_visits_place *beside =
+        bsearch(&wanted, visits->places, visits->places_count, sizeof wanted, by_place);
+    struct amount own = {0}, all = amount_in(visits, visits->edges, visits->count, from_s, until_s);
+    if (beside)
+        own = amount_in(visits, visits->edges + beside->first, beside->count, from_s, until_s);
+    double said = SK_MAX(all.said - own.said, 0.0), most = SK_MAX(all.most - own.most, 0.0);
+    double seconds = all.seconds - own.seconds;
     double silent = seconds > 0 ? SK_MIN(seconds * busy_bytes_s, most) : 0;
     return SK_MIN(said, visits->most_at_once * visits->size) + silent;
 }

@@ -9,14 +9,16 @@
  * may have taken what anybody unseen may, for as long as it may have been there: until the next
  * announce would have been due, and as long before a first one that is no `started`.
  *
- * Anybody can announce clients that do not exist. So what is at the IP address of a peer that the
- * audit knows (IPv6: in its network of 64 bits) counts nothing, nor what has the peer id of one.
- * All at one address is one visitor: there once at a time, and by its own word it takes the torrent
- * once, however often it comes. No more visitors count at a time than the audit knows peers, and
- * their words together for no more torrents than these.
+ * Anybody can announce clients that do not exist. So what is at the IP address of a peer (IPv6: in
+ * its network of 64 bits) took nothing of that one, but it may have of others: behind one NAT there
+ * are many. What has the peer id of a peer that the audit knows counts nothing. All at one address
+ * is one visitor: there once at a time, and by its own word it takes the torrent once, however
+ * often it comes. No more visitors count at a time than the audit knows peers (where it knows
+ * hardly any, eight), and their words together for no more torrents than these.
  *
- * Memory: 340 bytes an announce of theirs, at most SK_VISITS_MAX of them, and, while they are
- * looked for, 80 bytes a peer id that is known. Time: O(n log n); O(log n) a look.
+ * Memory: 340 bytes an announce of theirs, at most SK_VISITS_MAX of them, 230 more at an address of
+ * a peer, and, while they are looked for, 80 bytes a peer id that is known. Time: O(n log n); O(log
+ * n) a look.
  */
 #ifndef SK_AUDIT_VISITS_H
 #define SK_AUDIT_VISITS_H
@@ -26,10 +28,14 @@
 
 struct sk_reports;
 struct sk_visits_edge;
+struct sk_visits_place;
 
 struct sk_visits {
-    struct sk_visits_edge *edges; /* by time */
-    uint32_t count;
+    struct sk_visits_edge *edges;   /* of all, by time; then those at each of `places` once more */
+    uint32_t count;                 /* of all */
+    struct sk_visits_place *places; /* where there are peers, too; in order */
+    uint32_t places_count;
+    uint64_t seed;
     uint32_t dropped;    /* announces, for want of room */
     double interval_s;   /* in which clients announce again */
     double most_at_once; /* of visitors that count */
@@ -45,9 +51,10 @@ int sk_visits_init(struct sk_visits *visits, const struct sk_reports *reports,
                    const uint32_t *strangers, uint32_t count, double began_unix_s);
 void sk_visits_deinit(struct sk_visits *visits);
 
-/* Bytes that visitors may have taken in that time (seconds since the audit began): as much as they
- * say, and, where they do not say, at busy_bytes_s (INFINITY: not known) what they lack at most. */
-double sk_visits_taken(const struct sk_visits *visits, double from_s, double until_s,
-                       double busy_bytes_s);
+/* Bytes that visitors may have taken of the peer at `giver` in that time (seconds since the audit
+ * began): as much as they say, and, where they do not say, at busy_bytes_s (INFINITY: not known)
+ * what they lack at most. */
+double sk_visits_taken(const struct sk_visits *visits, const struct sk_endpoint *giver,
+                       double from_s, double until_s, double busy_bytes_s);
 
 #endif

@@ -46,10 +46,17 @@ static void visit(struct world *world, double from_s, double until_s, uint8_t n,
     say(world, until_s, n, 0, pieces * PIECE, SIZE - pieces * PIECE)->event = SK_ANNOUNCE_STOPPED;
 }
 
-/* What visitors may have taken from a time to another, at so many bytes a second. */
+/* What visitors may have taken of a peer from a time to another, at so many bytes a second. */
+static double taken_of(const struct world *world, uint8_t giver, double from_s, double until_s,
+                       double rate)
+{
+    const struct sk_endpoint endpoint = address(giver);
+    return sk_visits_taken(&world->verdicts.reports.visits, &endpoint, from_s, until_s, rate);
+}
+
 static double taken(const struct world *world, double from_s, double until_s, double rate)
 {
-    return sk_visits_taken(&world->verdicts.reports.visits, from_s, until_s, rate);
+    return taken_of(world, SEED, from_s, until_s, rate);
 }
 
 static void assert_taken(const struct world *world, double from_s, double until_s, double rate,
@@ -96,6 +103,43 @@ static void test_giver_of_one_announce(void **state)
         assert_clear(&world, SEED);
         end(&world);
     }
+}
+
+/* Behind the address of a peer that we know is somebody whom we do not, who took something of
+ * another one: not of that peer. */
+static void test_giver_to_a_neighbour(void **state)
+{
+    static const uint64_t more[PERIODS + 1] = {0, 0, 0, 30, 30, 30, 60, 60, 60};
+    struct world world;
+    begin_trade(&world);
+    visit(&world, 650, 750, VISITOR, 30);
+    visit(&world, 1600, 1700, OTHER, 30);
+    for (size_t i = world.count - 4; i < world.count; i++) {
+        world.announces[i].endpoint = address(LEECHER);
+        world.announces[i].endpoint.port = 7000;
+    }
+    say_uploads(&world, more);
+    judge(&world, END_S);
+    assert_clear(&world, SEED);
+    assert_taken(&world, 0, END_S, 1e9, 60 * PIECE);
+    assert_true(taken_of(&world, LEECHER, 0, END_S, 1e9) == 0);
+    end(&world);
+}
+
+/* One that feeds visitors alone, more of them than there are peers that we know. */
+static void test_giver_to_visitors_alone(void **state)
+{
+    static const uint64_t more[PERIODS + 1] = {0, 0, 0, 90, 90, 180, 180, 270, 270};
+    struct world world;
+    begin(&world);
+    join(&world, 0, SEED, PIECES);
+    for (uint8_t k = 0; k < 3; k++)
+        visit(&world, 650 + 600 * k, 750 + 600 * k, (uint8_t)(VISITOR + k), 90);
+    for (int k = 0; k <= PERIODS; k++)
+        say(&world, 5 + k * PERIOD_S, SEED, more[k] * PIECE, 0, 0);
+    judge(&world, END_S);
+    assert_clear(&world, SEED);
+    end(&world);
 }
 
 /* ---- who lies ---- */
@@ -149,6 +193,7 @@ static void test_made_up_by_a_peer(void **state)
         judge(&world, END_S);
         assert_int_equal(world.verdicts.reports.unmatched, 2 * PERIODS);
         assert_true(taken(&world, 0, END_S, RATE) == 0);
+        assert_true(own_id == (taken_of(&world, LEECHER, 0, END_S, RATE) == 0));
         assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
         end(&world);
     }
@@ -239,7 +284,8 @@ static void test_one_address(void **state)
     }
 }
 
-/* Many addresses are no more visitors at a time than we know peers: two. */
+/* Many addresses are no more visitors at a time than we know peers, or eight. */
+#define MOST 8
 static void test_many_addresses(void **state)
 {
     struct world world;
@@ -247,15 +293,15 @@ static void test_many_addresses(void **state)
     for (int i = 0; i < 200; i++)
         visit(&world, 10, 2000, (uint8_t)(20 + i), 90);
     judge(&world, END_S);
-    assert_taken(&world, 0, END_S, 1e9, 2.0 * SIZE);
+    assert_taken(&world, 0, END_S, 1e9, (double)MOST * SIZE);
     end(&world);
 
     begin_trade(&world);
     for (int i = 0; i < 200; i++)
         say(&world, 600, (uint8_t)(20 + i), 0, 0, SIZE)->event = SK_ANNOUNCE_STARTED;
     judge(&world, END_S);
-    assert_taken(&world, 0, END_S, 1000, 2 * 300 * 1000);
-    assert_taken(&world, 700, 800, 1000, 2 * 100 * 1000);
+    assert_taken(&world, 0, END_S, 1000, MOST * 300 * 1000);
+    assert_taken(&world, 700, 800, 1000, MOST * 100 * 1000);
     end(&world);
 }
 
@@ -280,7 +326,7 @@ static void test_room(void **state)
     judge(&world, END_S);
     assert_int_equal(world.verdicts.reports.unmatched, count);
     assert_int_equal(world.verdicts.reports.visits.dropped, 2);
-    assert_true(taken(&world, 0, END_S, 1000) <= 2.0 * END_S * 1000 + 1);
+    assert_true(taken(&world, 0, END_S, 1000) <= MOST * END_S * 1000.0 + 1);
     end(&world);
 }
 
@@ -309,6 +355,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_giver),
         cmocka_unit_test(test_giver_of_one_announce),
+        cmocka_unit_test(test_giver_to_a_neighbour),
+        cmocka_unit_test(test_giver_to_visitors_alone),
         cmocka_unit_test(test_doubled),
         cmocka_unit_test(test_ghost),
         cmocka_unit_test(test_made_up_by_a_peer),
