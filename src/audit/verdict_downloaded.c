@@ -11,6 +11,7 @@
 #define COMPARED_LEAST 2 /* announces that show how much a client has under way, */
 #define BEGUN_TIMES 2.0  /* and so many times as much it may have had when it stopped */
 #define MOMENT_S 1e-3    /* of the timeline */
+#define BEHIND_S 4.0     /* by which one counter of an announce may be older than another */
 #define STARTED_S 60.0   /* who started so long before we connected has not restarted in between */
 #define AWAY_S 3600.0    /* a log that goes back so far has who only restarts */
 
@@ -20,6 +21,7 @@ struct base {
     uint64_t downloaded;
     double begun;                       /* bytes that may have been there of pieces under way */
     const struct sk_reports_line *line; /* whose `left` counts; NULL: none */
+    double found;                       /* bytes that it said to lack there, and may have had */
 };
 
 /*
@@ -38,8 +40,9 @@ struct run {
     double from_s, until_s; /* from the begin of the first to the end of the last */
     struct base bases[BASES];
     bool began, seed; /* it has announced; it lacked nothing then */
-    /* By how much left fell more than was downloaded, in the one step where that was most: some of
-     * its files were unwanted, or found on its disk, or an announce is damaged. */
+    /* By how much left may fall more than is downloaded: as much as in the one step where that was
+     * most (some of its files were unwanted, or found on its disk, or an announce is damaged); or
+     * where that cannot be, by what it downloads while one counter is older than the other. */
     double jump;
     /* What may have been under way at its announces so far, by what it said itself. */
     double most;
@@ -87,6 +90,20 @@ static bool counts_blocks(const struct run *run)
            SK_COUNTING_BLOCKS;
 }
 
+/* Bytes of the pieces that it told to hold by this time. */
+static double held(const struct run *run, double at_s)
+{
+    uint32_t told = sk_tally_told(run->tally, at_s);
+    return (double)(run->tally->first + sk_tally_bytes(run->tally, told));
+}
+
+/* Whether it may lack what it says, for all that it told to hold by this time. */
+static bool may_lack(const struct run *run, const struct sk_reports_line *line, double at_s)
+{
+    const struct sk_timeline *timeline = run->judge->timeline;
+    return (double)line->left < (double)timeline->size - held(run, at_s) + timeline->piece_size;
+}
+
 /* Bytes of pieces under way that were there at the line already: where it counts blocks, those that
  * it counts itself. */
 static double begun(const struct run *run, const struct sk_reports_line *line)
@@ -96,9 +113,8 @@ static double begun(const struct run *run, const struct sk_reports_line *line)
     double most = SK_MIN(sk_judge_under_way(judge, run->tally, line), judge->partial);
     if (line->left > size || !counts_blocks(run))
         return most;
-    uint32_t told = sk_tally_told(run->tally, line->at_s - judge->slack_s);
-    double held = (double)(run->tally->first + sk_tally_bytes(run->tally, told));
-    return SK_MIN(most, SK_MAX((double)(size - line->left) - held, 0.0));
+    return SK_MIN(
+        most, SK_MAX((double)(size - line->left) - held(run, line->at_s - judge->slack_s), 0.0));
 }
 
 /*
@@ -134,7 +150,8 @@ static double least(const struct run *run, const struct base *base,
     if (!base->line || line->left > base->line->left) /* unknown: the largest */
         return floor;
     /* Where left counts blocks, it fell by what came and by nothing else but padding. */
-    double fell = (double)(base->line->left - line->left) - (counts_blocks(run) ? 0 : base->begun);
+    double fell = (double)(base->line->left - line->left) - base->found -
+                  (counts_blocks(run) ? 0 : base->begun);
     return SK_MAX(floor, fell - run->jump - run->judge->padding);
 }
 
@@ -170,35 +187,44 @@ static void begin_run(struct run *run)
 
 /*
  * It announced before we connected. Where it has just started it is the same run still: what it had
- * begun is known better, and what left has fallen by counts, as long as it told us no more than
- * that: pieces may have been on its disk all the time, and be found after it started.
+ * begun is known better, and what left has fallen by counts, as long as it held no more than that
+ * when we connected: pieces may have been on its disk all the time, and be found after it started.
+ * So may have been what it told soon after.
  */
 static void see_before(struct run *run, const struct sk_reports_line *line)
 {
+    const struct sk_judge *judge = run->judge;
     if (line == run->lines || sk_judge_anew(line - 1, line))
         begin_run(run);
     if (line->event != SK_ANNOUNCE_STARTED || line->at_s < run->from_s - STARTED_S ||
-        line->left > run->judge->timeline->size)
+        line->left > judge->timeline->size)
         return;
-    uint32_t told = sk_tally_told(run->tally, run->from_s + run->judge->slack_s);
-    double held = (double)(run->tally->first + sk_tally_bytes(run->tally, told));
-    double said = (double)(run->judge->timeline->size - line->left);
+    double more =
+        held(run, run->from_s + judge->slack_s) - (double)(judge->timeline->size - line->left);
+    bool counts = may_lack(run, line, run->from_s + judge->config->delay_s);
     /* As far as clocks tell it may have come after we connected; where one was set, later ones not
      * so much. */
-    double at_s = SK_MAX(run->from_s, line->at_s + run->judge->slack_s);
-    run->bases[CONNECTED] = (struct base){at_s, line->downloaded, begun_anew(run, line), NULL};
-    if (held < said + run->judge->timeline->piece_size)
-        run->bases[CONNECTED].line = line;
+    double at_s = SK_MAX(run->from_s, line->at_s + judge->slack_s);
+    run->bases[CONNECTED] = (struct base){.at_s = at_s,
+                                          .downloaded = line->downloaded,
+                                          .begun = begun_anew(run, line),
+                                          .line = counts ? line : NULL,
+                                          .found = more < judge->timeline->piece_size ? 0 : more};
     run->began = true;
     run->seed = line->left == 0;
 }
 
-/* The step from the announce before, of the same run. */
-static void note_jump(struct run *run, const struct sk_reports_line *line)
+/* The step from the announce before, of the same run. Of one file there is no choice, as long as
+ * what it tells to hold shows that its left is what it lacks. */
+static void note_step(struct run *run, const struct sk_reports_line *line)
 {
+    const struct sk_judge *judge = run->judge;
     double grown = sk_judge_difference(line[-1].downloaded, line->downloaded, false);
-    if (line->left < line[-1].left && line[-1].left != SK_ANNOUNCE_UNKNOWN && !isnan(grown))
-        run->jump = SK_MAX(run->jump, (double)(line[-1].left - line->left) - grown);
+    if (line->left >= line[-1].left || line[-1].left == SK_ANNOUNCE_UNKNOWN || isnan(grown))
+        return;
+    double fell = (double)(line[-1].left - line->left), seconds = line->at_s - line[-1].at_s;
+    bool sure = judge->config->files == 1 && judge->tells[line->peer];
+    run->jump = SK_MAX(run->jump, sure ? fell / SK_MAX(seconds, 1.0) * BEHIND_S : fell - grown);
 }
 
 static void note_room(struct run *run, const struct sk_reports_line *line, const struct room *room)
@@ -225,14 +251,17 @@ static void see_within(struct run *run, const struct sk_reports_line *line,
         begin_run(run);
         run->bases[CONNECTED].at_s = INFINITY;
     } else if (line > run->lines) {
-        note_jump(run, line);
+        note_step(run, line);
     }
     if (!run->began)
         run->seed = line->left == 0;
     run->began = true;
     if (run->bases[FIRST].at_s == INFINITY)
-        run->bases[FIRST] = (struct base){line->at_s + run->judge->slack_s, line->downloaded,
-                                          begun_anew(run, line), line};
+        run->bases[FIRST] = (struct base){
+            .at_s = line->at_s + run->judge->slack_s,
+            .downloaded = line->downloaded,
+            .begun = begun_anew(run, line),
+            .line = may_lack(run, line, line->at_s - run->judge->slack_s) ? line : NULL};
     if (anew || (run->seed && line->left == 0))
         return;
     double piece = run->judge->timeline->piece_size, until_s = line->at_s - run->judge->slack_s;

@@ -72,6 +72,101 @@ static void test_found_on_disk(void **state)
     end(&world);
 }
 
+/* Judges the first so many announces of the leecher, where the clock is known to a minute. */
+static void judge_first(struct world *world, size_t announces, uint32_t files)
+{
+    world->count = LINES + announces;
+    world->config.skew_max_s = 60;
+    world->config.files = files;
+    judge(world, 2500);
+}
+
+/* By when HAVEs came it may have had less at each announce; of one file its own left says how much
+ * it had. Of several it may have wanted less. */
+static void test_left_of_one_file(void **state)
+{
+    struct world world;
+    start_from_nothing(&world, 0.9, 0, log_back);
+    judge_first(&world, 6, 2);
+    assert_not_accused(&world, LEECHER);
+    judge_first(&world, 6, 1);
+    assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
+    end(&world);
+    start_from_nothing(&world, 1, 0, log_back);
+    judge_first(&world, 9, 1);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+/* It has one piece after the other, two seconds each; what it says to have downloaded is a little
+ * older than what it says to lack. */
+static void test_counter_behind(void **state)
+{
+    struct world world;
+    begin(&world);
+    allow_many(&world);
+    begin_log(&world, log_back);
+    join(&world, 5, LEECHER, 0);
+    gain(&world, LEECHER, 0, 90, 30, 210);
+    say(&world, 2, LEECHER, 0, 0, SIZE)->event = SK_ANNOUNCE_STARTED;
+    for (uint64_t k = 1; k <= 8; k++)
+        say(&world, 30 + 20 * (double)k, LEECHER, 0, 10 * k * PIECE - 1700000,
+            SIZE - 10 * k * PIECE);
+    world.config.files = 1;
+    judge(&world, 300);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
+/* It starts, lacks all; what it tells soon after we connected (at 10 s) was on its disk. */
+static void start_and_find(struct world *world, uint32_t found, uint64_t less)
+{
+    begin(world);
+    allow_many(world);
+    begin_log(world, log_back);
+    join(world, 10, LEECHER, 0);
+    gain(world, LEECHER, 0, found, 12.5, 13.5);
+    gain(world, LEECHER, found, 80, 15, 2415);
+    for (int k = 0; k <= 8; k++) {
+        double at_s = 2 + k * PERIOD_S;
+        uint64_t come = k ? (uint64_t)((80 - found) * (at_s - 15) / 2400) : 0;
+        say(world, at_s, LEECHER, 0, come * PIECE - (k ? k * less : 0),
+            SIZE - (come + (k ? found : 0)) * PIECE)
+            ->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+    }
+}
+
+static void test_found_soon(void **state)
+{
+    struct world world;
+    start_and_find(&world, 40, 0);
+    judge_first(&world, 9, 1);
+    assert_clear(&world, LEECHER);
+    end(&world);
+    /* Or not: but what it says to have gained later it did. */
+    start_and_find(&world, 2, PIECE);
+    judge_first(&world, 6, 1);
+    assert_false_by(&world, LEECHER, SK_CHECK_DOWNLOADED_LESS);
+    end(&world);
+}
+
+/* It looks at its disk for long, and tells only at first what it has. */
+static void test_found_in_silence(void **state)
+{
+    struct world world;
+    begin(&world);
+    allow_many(&world);
+    begin_log(&world, log_back);
+    join(&world, 10, LEECHER, 20);
+    for (uint64_t k = 0; k <= 6; k++)
+        say(&world, 2 + (double)k * PERIOD_S, LEECHER, 0, 0,
+            k ? SIZE - (20 + 10 * k) * PIECE : SIZE)
+            ->event = k ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_STARTED;
+    judge(&world, 2500);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
 #define RUN_S 900
 #define BEGUN 5 /* pieces that were all but there when it stopped */
 
@@ -178,6 +273,10 @@ int main(void)
         cmocka_unit_test(test_started_before_we_connected),
         cmocka_unit_test(test_started_with_blocks),
         cmocka_unit_test(test_found_on_disk),
+        cmocka_unit_test(test_left_of_one_file),
+        cmocka_unit_test(test_counter_behind),
+        cmocka_unit_test(test_found_soon),
+        cmocka_unit_test(test_found_in_silence),
         cmocka_unit_test(test_resumed_run),
         cmocka_unit_test(test_silent_newcomer),
         cmocka_unit_test(test_learned_under_way),

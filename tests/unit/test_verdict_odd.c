@@ -227,6 +227,35 @@ static void test_files_unwanted(void **state)
     end(&world);
 }
 
+/* Of one file it wants nothing any more. */
+static void test_file_unwanted(void **state)
+{
+    struct world world;
+    struct sk_announce *reports = begin_trade(&world);
+    world.config.files = 1;
+    for (int k = 5; k < REPORTS; k++)
+        reports[k].left = 0;
+    judge(&world, 2500);
+    assert_int_equal(verdict(&world, LEECHER)->findings[SK_CHECK_DOWNLOADED_LESS].against, 0);
+    end(&world);
+}
+
+/* What the first announce since we connected says to lack is damaged, or not said: of one file,
+ * later ones are not held against it. */
+static void test_first_left(void **state)
+{
+    for (int unknown = 0; unknown <= 1; unknown++) {
+        struct world world;
+        struct sk_announce *reports = begin_trade(&world);
+        world.config.files = 1;
+        reports[1].left = unknown ? SK_ANNOUNCE_UNKNOWN : reports[1].left + 10 * (uint64_t)PIECE;
+        judge(&world, 2500);
+        assert_int_equal(verdict(&world, LEECHER)->findings[SK_CHECK_DOWNLOADED_LESS].against, 0);
+        assert_not_accused(&world, LEECHER);
+        end(&world);
+    }
+}
+
 /* First it wants a few files, and lacks but these; then all. */
 static void test_files_wanted(void **state)
 {
@@ -525,6 +554,8 @@ int main(void)
         cmocka_unit_test(test_waste_at_once),
         cmocka_unit_test(test_file_after_file),
         cmocka_unit_test(test_files_unwanted),
+        cmocka_unit_test(test_file_unwanted),
+        cmocka_unit_test(test_first_left),
         cmocka_unit_test(test_files_wanted),
         cmocka_unit_test(test_short_piece),
         cmocka_unit_test(test_resumed_counter),
