@@ -205,6 +205,8 @@ static enum sk_verdict_why why_not(const struct sk_judge *judge, uint32_t index)
         return SK_WHY_NO_METADATA;
     if (peer->announces < 2)
         return SK_WHY_FEW;
+    if (peer->neighbour)
+        return SK_WHY_NEIGHBOUR;
     if (against)
         return SK_WHY_WEAK;
     if (!peer->findings[SK_CHECK_LEFT_MORE].said && !peer->findings[SK_CHECK_LEFT_LESS].said &&

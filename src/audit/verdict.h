@@ -44,6 +44,8 @@ enum sk_verdict_why {
     SK_WHY_UNWATCHED,   /* we were not connected when it announced */
     SK_WHY_SILENT,      /* it does not tell what it gains */
     SK_WHY_WEAK,        /* something contradicts, not enough to rule out an accident */
+    SK_WHY_NEIGHBOUR,   /* it uploaded what it says only if a client behind its own address took
+                           it of whom the tracker's log alone knows: anybody can make one up */
     SK_WHY_LOOSE,       /* it may have uploaded twice what it says, or more */
     SK_WHY_COUNT,
 };
@@ -86,6 +88,7 @@ struct sk_verdict_peer {
     enum sk_verdict_why why;     /* of CANNOT_TELL */
     double value, rate;          /* e-value; the least false discovery rate that has it */
     uint32_t announces;
+    bool neighbour; /* more contradicts, if nobody behind its own address took anything of it */
     double claimed_up, allowed_up; /* bytes, over all it reported; NAN not bounded */
     struct sk_finding findings[SK_CHECK_COUNT];
 };

@@ -52,6 +52,8 @@ static const struct {
     [SK_WHY_UNWATCHED] = {"unwatched", "we were not connected to it when it announced"},
     [SK_WHY_SILENT] = {"silent", "it does not tell what it gains"},
     [SK_WHY_WEAK] = {"weak", "too little contradicts to rule out an accident"},
+    [SK_WHY_NEIGHBOUR] = {"neighbour", "it may have uploaded to a client behind its own address of "
+                                       "whom only the tracker's log knows"},
     [SK_WHY_LOOSE] = {"loose", "it may have uploaded more than twice as much"},
 };
 _Static_assert(SK_ARRAY_LEN(whys) == SK_WHY_COUNT, "every reason has its words");

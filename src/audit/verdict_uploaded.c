@@ -47,7 +47,8 @@ struct window {
     bool seen;              /* others' gains were looked at: */
     double told, dark;      /* bytes, as in struct sk_judge_upload */
     double taken;
-    double gains; /* and what all these allow */
+    double gains;  /* and what all these allow; of that, */
+    double beside; /* only by those behind its own address of whom the log alone knows */
 };
 
 /* What a peer's announces say until one of them, from its first on. */
@@ -358,14 +359,15 @@ static double taken(const struct swarm *swarm, uint32_t index, double from_s, do
     return bytes > 0 ? bytes + TAKEN_MORE : 0;
 }
 
-/* What those may have taken of it that no source told us of: of whom the tracker's log knows, and
- * all others. */
-static double hidden(const struct swarm *swarm, uint32_t index, double from_s, double until_s)
+/* What those may have taken of it that no source told us of: of whom the tracker's log knows (of
+ * these, those behind its own address: `ret_beside`), and all others. */
+static double hidden(const struct swarm *swarm, uint32_t index, double from_s, double until_s,
+                     double *ret_beside)
 {
     const struct sk_judge *judge = swarm->judge;
     return in_the_dark(swarm, judge->config->hidden_peers * (until_s - from_s)) +
            sk_visits_taken(&judge->reports->visits, &judge->timeline->peers[index].endpoint, from_s,
-                           until_s, swarm->busy_bytes_s);
+                           until_s, swarm->busy_bytes_s, ret_beside);
 }
 
 /* From when until when others' gains may belong to the window. */
@@ -453,10 +455,12 @@ static void bound_by_gains(struct swarm *swarm, uint32_t index, uint32_t announc
         if (!window->seen)
             continue;
         double from_s = gains_from(swarm, window), until_s = gains_until(swarm, window);
+        double beside, most = 1 + config->waste_share;
         window->taken = taken(swarm, index, from_s, until_s);
-        window->dark += hidden(swarm, index, window->from_s, window->until_s);
-        window->gains = (window->gains + hidden(swarm, index, from_s, until_s) + window->taken) *
-                        (1 + config->waste_share);
+        window->dark += hidden(swarm, index, window->from_s, window->until_s, &beside);
+        window->gains += hidden(swarm, index, from_s, until_s, &beside) + window->taken;
+        window->gains *= most;
+        window->beside = beside * most;
     }
 }
 
@@ -568,10 +572,10 @@ static double allowed_late(const struct swarm *swarm, uint32_t index, enum sk_ve
  * both. One that is damaged contradicts the one before it and the one after: where the last
  * contradicted, the one before that has to show it, too.
  */
-static bool judge_row(struct swarm *swarm, uint32_t index, enum sk_verdict_check check,
-                      const struct window row[BASE_COUNT], bool last_did)
+static bool judge_row(const struct swarm *swarm, uint32_t index, enum sk_verdict_check check,
+                      const struct window row[BASE_COUNT], bool last_did,
+                      struct sk_finding *finding)
 {
-    struct sk_finding *finding = &swarm->judge->peers[index].findings[check];
     double over[BASE_COUNT], late = allowed_late(swarm, index, check);
     for (enum base base = 0; base < BASE_COUNT; base++)
         over[base] = isnan(row[base].from_s)
@@ -588,6 +592,26 @@ static bool judge_row(struct swarm *swarm, uint32_t index, enum sk_verdict_check
         finding->late += most_over > 0 && most_over <= late;
     }
     return over[BASE_BEFORE] > 0;
+}
+
+static void judge_rows(const struct swarm *swarm, uint32_t index, enum sk_verdict_check check,
+                       uint32_t rows, struct sk_finding *finding)
+{
+    bool last_did = false;
+    for (uint32_t i = 0; i < rows; i++)
+        last_did = judge_row(swarm, index, check, swarm->windows[i], last_did, finding);
+}
+
+/* Whether more contradicts if nobody behind its own address took anything of it, of those of whom
+ * the log alone knows. Who lies could have made them up. */
+static bool needs_neighbours(struct swarm *swarm, uint32_t index, uint32_t rows)
+{
+    struct window *windows = swarm->windows[0];
+    struct sk_finding alone = {0};
+    for (uint32_t i = 0; i < rows * BASE_COUNT; i++)
+        windows[i].gains -= windows[i].beside;
+    judge_rows(swarm, index, SK_CHECK_UPLOADED_GAINS, rows, &alone);
+    return alone.against > swarm->judge->peers[index].findings[SK_CHECK_UPLOADED_GAINS].against;
 }
 
 static double tightest(const struct swarm *swarm, uint32_t index, const struct window *window)
@@ -682,12 +706,11 @@ static void judge_peer(struct swarm *swarm, uint32_t index)
     for (enum sk_verdict_check check = SK_CHECK_UPLOADED_CAPACITY; check <= SK_CHECK_UPLOADED_GAINS;
          check++) {
         struct sk_finding *finding = &result->findings[check];
-        bool last_did = false;
-        for (uint32_t i = 0; i < rows; i++)
-            last_did = judge_row(swarm, index, check, swarm->windows[i], last_did);
+        judge_rows(swarm, index, check, rows, finding);
         finding->value = sk_judge_counts(finding, check);
     }
     sum_up(swarm, index, rows);
+    result->neighbour = needs_neighbours(swarm, index, rows);
 }
 
 /* ---- all peers ---- */

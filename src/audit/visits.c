@@ -403,19 +403,31 @@ static int by_place(const void *a, const void *b)
     return (x->place > y->place) - (x->place < y->place);
 }
 
-double sk_visits_taken(const struct sk_visits *visits, const struct sk_endpoint *giver,
-                       double from_s, double until_s, double busy_bytes_s)
+static double bytes_of(const struct sk_visits *visits, const struct amount *amount,
+                       double busy_bytes_s)
 {
+    double said = SK_MAX(amount->said, 0.0), most = SK_MAX(amount->most, 0.0);
+    double silent = amount->seconds > 0 ? SK_MIN(amount->seconds * busy_bytes_s, most) : 0;
+    return SK_MIN(said, visits->most_at_once * visits->size) + silent;
+}
+
+double sk_visits_taken(const struct sk_visits *visits, const struct sk_endpoint *giver,
+                       double from_s, double until_s, double busy_bytes_s, double *ret_beside)
+{
+    *ret_beside = 0;
     if (!visits->count || from_s >= until_s)
         return 0;
     const struct sk_visits_place wanted = {.place = place_of(visits, giver)};
     const struct sk_visits_place *beside =
         bsearch(&wanted, visits->places, visits->places_count, sizeof wanted, by_place);
-    struct amount own = {0}, all = amount_in(visits, visits->edges, visits->count, from_s, until_s);
-    if (beside)
-        own = amount_in(visits, visits->edges + beside->first, beside->count, from_s, until_s);
-    double said = SK_MAX(all.said - own.said, 0.0), most = SK_MAX(all.most - own.most, 0.0);
-    double seconds = all.seconds - own.seconds;
-    double silent = seconds > 0 ? SK_MIN(seconds * busy_bytes_s, most) : 0;
-    return SK_MIN(said, visits->most_at_once * visits->size) + silent;
+    struct amount all = amount_in(visits, visits->edges, visits->count, from_s, until_s);
+    double bytes = bytes_of(visits, &all, busy_bytes_s);
+    if (beside) {
+        struct amount own =
+            amount_in(visits, visits->edges + beside->first, beside->count, from_s, until_s);
+        struct amount others = {all.said - own.said, all.most - own.most,
+                                all.seconds - own.seconds};
+        *ret_beside = bytes - bytes_of(visits, &others, busy_bytes_s);
+    }
+    return bytes;
 }

@@ -9,12 +9,13 @@
  * may have taken what anybody unseen may, for as long as it may have been there: until the next
  * announce would have been due, and as long before a first one that is no `started`.
  *
- * Anybody can announce clients that do not exist. So what is at the IP address of a peer (IPv6: in
- * its network of 64 bits) took nothing of that one, but it may have of others: behind one NAT there
- * are many. What has the peer id of a peer that the audit knows counts nothing. All at one address
- * is one visitor: there once at a time, and by its own word it takes the torrent once, however
- * often it comes. No more visitors count at a time than the audit knows peers (where it knows
- * hardly any, eight), and their words together for no more torrents than these.
+ * Anybody can announce clients that do not exist, and most easily at his own IP address (IPv6: in
+ * his network of 64 bits), but behind one NAT there are many. So what those at a peer's address may
+ * have taken of it is told apart. What has the peer id of a peer that the audit knows counts
+ * nothing. All at one address is one visitor: there once at a time, and by its own word it takes
+ * the torrent once, however often it comes. No more visitors count at a time than the audit knows
+ * peers (where it knows hardly any, eight), and their words together for no more torrents than
+ * these.
  *
  * Memory: 340 bytes an announce of theirs, at most SK_VISITS_MAX of them, 230 more at an address of
  * a peer, and, while they are looked for, 80 bytes a peer id that is known. Time: O(n log n); O(log
@@ -53,8 +54,8 @@ void sk_visits_deinit(struct sk_visits *visits);
 
 /* Bytes that visitors may have taken of the peer at `giver` in that time (seconds since the audit
  * began): as much as they say, and, where they do not say, at busy_bytes_s (INFINITY: not known)
- * what they lack at most. */
+ * what they lack at most. `ret_beside`: how many less, were none of them at its IP address. */
 double sk_visits_taken(const struct sk_visits *visits, const struct sk_endpoint *giver,
-                       double from_s, double until_s, double busy_bytes_s);
+                       double from_s, double until_s, double busy_bytes_s, double *ret_beside);
 
 #endif

@@ -46,12 +46,33 @@ static void visit(struct world *world, double from_s, double until_s, uint8_t n,
     say(world, until_s, n, 0, pieces * PIECE, SIZE - pieces * PIECE)->event = SK_ANNOUNCE_STOPPED;
 }
 
-/* What visitors may have taken of a peer from a time to another, at so many bytes a second. */
+/* From now on what `visit()` announced so many times comes from behind the address of a peer. */
+static void move(struct world *world, size_t visits, uint8_t to)
+{
+    for (size_t i = world->count - 2 * visits; i < world->count; i++) {
+        world->announces[i].endpoint = address(to);
+        world->announces[i].endpoint.port = 7000;
+    }
+}
+
+/* What visitors may have taken of a peer from a time to another, at so many bytes a second: those
+ * behind its own address, and others. */
+static double beside_of(const struct world *world, uint8_t giver, double from_s, double until_s,
+                        double rate, double *ret_others)
+{
+    const struct sk_endpoint endpoint = address(giver);
+    double beside, all = sk_visits_taken(&world->verdicts.reports.visits, &endpoint, from_s,
+                                         until_s, rate, &beside);
+    *ret_others = all - beside;
+    return beside;
+}
+
 static double taken_of(const struct world *world, uint8_t giver, double from_s, double until_s,
                        double rate)
 {
-    const struct sk_endpoint endpoint = address(giver);
-    return sk_visits_taken(&world->verdicts.reports.visits, &endpoint, from_s, until_s, rate);
+    double others;
+    beside_of(world, giver, from_s, until_s, rate, &others);
+    return others;
 }
 
 static double taken(const struct world *world, double from_s, double until_s, double rate)
@@ -114,16 +135,49 @@ static void test_giver_to_a_neighbour(void **state)
     begin_trade(&world);
     visit(&world, 650, 750, VISITOR, 30);
     visit(&world, 1600, 1700, OTHER, 30);
-    for (size_t i = world.count - 4; i < world.count; i++) {
-        world.announces[i].endpoint = address(LEECHER);
-        world.announces[i].endpoint.port = 7000;
-    }
+    move(&world, 2, LEECHER);
     say_uploads(&world, more);
     judge(&world, END_S);
     assert_clear(&world, SEED);
+    assert_int_not_equal(verdict(&world, SEED)->why, SK_WHY_NEIGHBOUR);
     assert_taken(&world, 0, END_S, 1e9, 60 * PIECE);
     assert_true(taken_of(&world, LEECHER, 0, END_S, 1e9) == 0);
     end(&world);
+}
+
+static void assert_neighbour(const struct world *world, uint8_t n)
+{
+    const struct sk_verdict_peer *peer = verdict(world, n);
+    assert_int_equal(peer->result, SK_VERDICT_CANNOT_TELL);
+    assert_int_equal(peer->why, SK_WHY_NEIGHBOUR);
+    assert_int_equal(peer->findings[SK_CHECK_UPLOADED_GAINS].against, 0);
+    struct sk_verdict told;
+    sk_verdict_write(&world->verdicts, (uint32_t)(peer - world->verdicts.peers), &told);
+    assert_string_equal(told.why, "neighbour");
+    assert_string_equal(told.evidence, sk_verdict_why_words("neighbour"));
+}
+
+/* Behind the giver's own address: nobody can tell whether it is one that the giver made up. The
+ * tracker may know when it left, or not. Where the giver gave it nothing, it does not matter. */
+static void test_giver_to_its_own_neighbour(void **state)
+{
+    static const uint64_t gave[PERIODS + 1] = {0, 0, 0, 9, 9, 9, 18, 18, 18}, nothing[PERIODS + 1];
+    for (int k = 0; k < 3; k++) {
+        struct world world;
+        begin_trade(&world);
+        visit(&world, 650, 750, VISITOR, 9);
+        visit(&world, 1600, 1700, OTHER, 9);
+        move(&world, 2, SEED);
+        for (size_t i = world.count - 4; k == 1 && i < world.count; i++)
+            world.announces[i].downloaded = SK_ANNOUNCE_UNKNOWN;
+        say_uploads(&world, k < 2 ? gave : nothing);
+        judge(&world, END_S);
+        if (k < 2)
+            assert_neighbour(&world, SEED);
+        else
+            assert_int_not_equal(verdict(&world, SEED)->why, SK_WHY_NEIGHBOUR);
+        end(&world);
+    }
 }
 
 /* One that feeds visitors alone, more of them than there are peers that we know. */
@@ -173,28 +227,35 @@ static void test_ghost(void **state)
     end(&world);
 }
 
-/* Clients that are made up, at the address of one that we know or under its peer id. */
+/* Clients that are made up, at the address of one that we know or under its peer id: under the
+ * address they explain what one visitor can have taken, and make nobody consistent. */
 static void test_made_up_by_a_peer(void **state)
 {
-    for (int own_id = 0; own_id <= 1; own_id++) {
+    static const struct {
+        bool own_id;
+        uint64_t more;
+        bool found;
+    } cases[] = {{true, 10, true}, {false, 10, false}, {false, 30, true}};
+    for (size_t i = 0; i < SK_ARRAY_LEN(cases); i++) {
         struct world world;
         begin_trade(&world);
-        for (int k = 0; k < PERIODS; k++) {
-            visit(&world, 6 + k * PERIOD_S, 300 + k * PERIOD_S, VISITOR, 90);
-            for (size_t i = world.count - 2; i < world.count; i++) {
-                struct sk_announce *announce = &world.announces[i];
-                if (own_id)
-                    announce->peer_id[19] = SEED;
-                else
-                    announce->endpoint.addr[3] = SEED, announce->endpoint.port = 7000;
-            }
-        }
-        say_uploads_more(&world, 15);
+        for (int k = 0; k < PERIODS; k++)
+            visit(&world, 6 + k * PERIOD_S, 300 + k * PERIOD_S, VISITOR, 10);
+        if (!cases[i].own_id)
+            move(&world, PERIODS, SEED);
+        for (size_t k = world.count - 2 * (size_t)PERIODS; cases[i].own_id && k < world.count; k++)
+            world.announces[k].peer_id[19] = SEED;
+        say_uploads_more(&world, cases[i].more);
         judge(&world, END_S);
         assert_int_equal(world.verdicts.reports.unmatched, 2 * PERIODS);
-        assert_true(taken(&world, 0, END_S, RATE) == 0);
-        assert_true(own_id == (taken_of(&world, LEECHER, 0, END_S, RATE) == 0));
-        assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
+        double others, beside = beside_of(&world, SEED, 0, END_S, RATE, &others);
+        assert_true(others == 0);
+        assert_true(cases[i].own_id == (beside == 0));
+        assert_true(fabs(taken_of(&world, LEECHER, 0, END_S, RATE) - beside) < 1);
+        if (cases[i].found)
+            assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
+        else
+            assert_neighbour(&world, SEED);
         end(&world);
     }
 }
@@ -356,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_giver),
         cmocka_unit_test(test_giver_of_one_announce),
         cmocka_unit_test(test_giver_to_a_neighbour),
+        cmocka_unit_test(test_giver_to_its_own_neighbour),
         cmocka_unit_test(test_giver_to_visitors_alone),
         cmocka_unit_test(test_doubled),
         cmocka_unit_test(test_ghost),
