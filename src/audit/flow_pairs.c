@@ -15,6 +15,8 @@
 #define LATE 1.1         /* a bit late */
 #define MESSAGE_LINKS 50 /* told in one message at most: the rest comes with later ones */
 #define MESSAGE_MS 1000  /* what is told within it is one message */
+/* What has been told for so long no client takes for new. */
+#define OLD_MS EXCHANGE_MOST_MS
 
 /* What one of two peers told. */
 struct record {
@@ -64,18 +66,24 @@ static void add(struct records *records, const struct sk_flow_world *world, stru
 struct talk {
     bool told;
     uint32_t first_ms, list_ms; /* when the list came: its first and last message */
-    bool whole;                 /* all of it did */
+    bool whole; /* no message of it was full: libtorrent (ut_pex.cpp) keeps what is over 100 */
+};
+
+/* What its list has of what it told in the connection before. */
+struct shown {
+    uint32_t old, again; /* links that had been told for long; those of them that are told again */
 };
 
 /* How a peer tells of its links. */
 struct teller {
     const struct sk_timeline_peer *peer;
     struct talk talks[SK_TIMELINE_SPANS_MAX]; /* by connection */
-    uint32_t talk;                            /* the one that we are in */
-    uint32_t told, at_ms;                     /* links of its latest message; when it came */
-    uint32_t before_ms;                       /* when the one before it came */
-    uint32_t period_ms;                       /* the shortest time between two */
-    bool listing;                             /* that message is of the list */
+    struct shown shown[SK_TIMELINE_SPANS_MAX];
+    uint32_t talk;        /* the one that we are in */
+    uint32_t told, at_ms; /* links of its latest message; when it came */
+    uint32_t before_ms;   /* when the one before it came */
+    uint32_t period_ms;   /* the shortest time between two */
+    bool listing;         /* that message is of the list */
 };
 
 /* The connection in which something was told then. */
@@ -94,7 +102,7 @@ static void hear(struct teller *teller, uint32_t at_ms)
     uint32_t index = talk_at(teller->peer, at_ms);
     struct talk *talk = &teller->talks[index];
     if (!teller->told || index != teller->talk) {
-        *talk = (struct talk){.told = true, .first_ms = at_ms};
+        *talk = (struct talk){.told = true, .whole = true, .first_ms = at_ms};
         teller->talk = index;
         teller->listing = true;
         teller->at_ms = at_ms;
@@ -108,7 +116,7 @@ static void hear(struct teller *teller, uint32_t at_ms)
     }
     teller->told++;
     talk->list_ms = teller->listing ? at_ms : talk->list_ms;
-    talk->whole = !teller->listing || teller->told < MESSAGE_LINKS;
+    talk->whole = talk->whole && (!teller->listing || teller->told < MESSAGE_LINKS);
 }
 
 static uint32_t period_of(const struct teller *teller)
@@ -144,21 +152,63 @@ static uint32_t since(const struct teller *teller)
     return SK_MIN(least_ms + period_ms / 3, teller->at_ms);
 }
 
+/* The connection that came after one and in which something was told; the count where none did. */
+static uint32_t next_talk(const struct teller *teller, uint32_t before)
+{
+    uint32_t next = before + 1;
+    while (next < teller->peer->watched_count && !teller->talks[next].told)
+        next++;
+    return next;
+}
+
+static bool lists(const struct talk *talk, const struct sk_timeline_link *again)
+{
+    return again && again->from_ms >= talk->first_ms && again->from_ms <= talk->list_ms;
+}
+
+/* A link of which a peer told when the connection to it ended, as far as its next list shows what
+ * became of it. */
+static void compare_lists(struct teller *teller, const struct sk_timeline_link *link,
+                          const struct sk_timeline_link *again)
+{
+    uint32_t next = next_talk(teller, talk_at(teller->peer, link->from_ms));
+    if (next >= teller->peer->watched_count || sk_timeline_watched(teller->peer, link->until_ms))
+        return;
+    struct shown *shown = &teller->shown[next];
+    if (teller->talks[next].first_ms - link->from_ms < OLD_MS)
+        return;
+    shown->old++;
+    shown->again += lists(&teller->talks[next], again);
+}
+
+/* Whether what the list lacks has ended. aria2 tells of connections that began within the last
+ * minute only, at any time (UTPexExtensionMessage::addFreshPeer): its lists lack nearly all that is
+ * old. But it has one peer id for as long as it runs: who has another one than before was started
+ * anew, and nothing of his is old (or takes a new one each time, as libtorrent does, and tells
+ * all). */
+static bool tells_all(const struct teller *teller, uint32_t before, uint32_t talk)
+{
+    const struct shown *shown = &teller->shown[talk];
+    bool same_id = true;
+    for (uint32_t i = before + 1; i <= talk; i++)
+        same_id = same_id && teller->peer->watched[i].same_id;
+    return teller->talks[talk].whole &&
+           (!same_id || (shown->again && 2 * shown->again >= shown->old));
+}
+
 /* Until when a link was there of which a peer told when we hung up, or it did: if its next list has
  * it `again` (NULL: it was never told again), until then and longer; if that lacks it, it ended
  * while we were away. */
 static uint32_t until_away(const struct teller *teller, const struct sk_timeline_link *link,
                            const struct sk_timeline_link *again)
 {
-    uint32_t before = talk_at(teller->peer, link->from_ms), next = before + 1;
-    while (next < teller->peer->watched_count && !teller->talks[next].told)
-        next++;
+    uint32_t before = talk_at(teller->peer, link->from_ms), next = next_talk(teller, before);
     if (next >= teller->peer->watched_count)
         return SK_TIME_OPEN;
     const struct talk *talk = &teller->talks[next];
-    if (again && again->from_ms >= talk->first_ms && again->from_ms <= talk->list_ms)
+    if (lists(talk, again))
         return again->from_ms;
-    if (!talk->whole)
+    if (!tells_all(teller, before, next))
         return SK_TIME_OPEN;
     uint32_t least_ms = SK_MAX(link->from_ms, known_ms(teller, before));
     return talk->first_ms - (talk->first_ms - SK_MIN(least_ms, talk->first_ms)) / 3;
@@ -232,6 +282,8 @@ static void add_told(struct records *records, const struct sk_flow_world *world,
     find_again(told, peer);
     for (uint32_t k = told->begins[peer]; k < told->begins[peer + 1]; k++)
         hear(&teller, told->links[k]->from_ms);
+    for (uint32_t k = told->begins[peer]; k < told->begins[peer + 1]; k++)
+        compare_lists(&teller, told->links[k], told->again[k]);
     teller.told = 0; /* once more, now that it is known how it tells */
     for (uint32_t k = told->begins[peer]; k < told->begins[peer + 1]; k++) {
         const struct sk_timeline_link *link = told->links[k];
