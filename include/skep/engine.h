@@ -223,8 +223,8 @@ int skep_peer_request_leaves(struct skep_peer *peer, uint32_t piece);
 void skep_peer_close(struct skep_peer *peer);
 /* The same, and its address is dialled again after so long: a new connection begins with what it
  * holds. Where it cannot be reached at once that is tried a few times more; SKEP_EVENT_FAILED then
- * tells of each. Until it is open again, or given up, its place among the connections_max is kept
- * for it. SKEP_ERR_STATE, SKEP_ERR_NOMEM (it is closed, too); SKEP_ERR_UNSUPPORTED: neither
+ * tells of each. Until it is open again, or these have failed, its place among the connections_max
+ * is kept for it. SKEP_ERR_STATE, SKEP_ERR_NOMEM (it is closed, too); SKEP_ERR_UNSUPPORTED: neither
  * we nor, as they say, others ever reached it; nothing was done. */
 int skep_peer_renew(struct skep_peer *peer, uint64_t now_ns, uint64_t wait_ns);
 /* The same for good: nobody at its IP address is dialled or let in again while the torrent runs.

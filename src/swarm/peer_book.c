@@ -270,6 +270,9 @@ uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_e
     uint64_t wait_ns = policies[book->persistence][end].first_ns << SK_MIN(entry->rounds, 8);
     bool given = lasting && entry->sources & SK_SOURCE_GIVEN;
     entry->rounds += entry->rounds < UINT8_MAX;
+    /* However long it is called, its place is not kept for it for ever. It is in no queue now. */
+    if (entry->rounds >= policies[SK_PERSIST_BRIEF][SK_DIAL_END_LOST].rounds_max)
+        entry->renewed = false;
     if (!given && entry->rounds >= policies[book->persistence][end].rounds_max) {
         entry->gave_up_ns = lasting ? now_ns : 0;
         return SK_TIME_NEVER;

@@ -62,7 +62,7 @@ struct sk_book_entry {
     uint8_t rounds;             /* failed in a row: each tries all that may be tried */
     uint64_t gave_up_ns;        /* when back_off() had enough of it; 0 not */
     uint8_t starved;            /* attempts that our own system had no socket for */
-    bool renewed;               /* WAITING or DIALING: it was open, and we ended that */
+    bool renewed;               /* WAITING or DIALING: we ended it, and its place is kept */
     const char *reason;         /* why it failed or is skipped; static, or NULL */
     struct sk_endpoint same_as; /* another address of the same peer; family NONE */
     void *owner;                /* the engine's peer while DIALING or OPEN */
@@ -128,7 +128,8 @@ uint64_t sk_peer_book_deadline(const struct sk_peer_book *book);
 uint64_t sk_peer_book_back_off(const struct sk_peer_book *book, struct sk_book_entry *entry,
                                enum sk_dial_end end, bool useful, uint64_t now_ns);
 /* It was open and we ended that for a while: to be dialled again at `at_ns`, and where that fails
- * as often as one whose connection they ended. SKEP_ERR_NOMEM (then it is DONE). */
+ * as often as one whose connection they ended; `renewed` for the first four times at most.
+ * SKEP_ERR_NOMEM (then it is DONE). */
 int sk_peer_book_renew(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns);
 /* To be dialled again at `at_ns`. SKEP_ERR_NOMEM (then it is DONE). */
 int sk_peer_book_retry(struct sk_peer_book *book, struct sk_book_entry *entry, uint64_t at_ns);

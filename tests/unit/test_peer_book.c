@@ -143,6 +143,37 @@ static void test_brief(void **state)
     sk_peer_book_deinit(&book);
 }
 
+/* However long one that was renewed is called, its place is not kept for ever. */
+static void test_renewed(void **state)
+{
+    static const enum sk_persistence persistences[] = {SK_PERSIST_BRIEF, SK_PERSIST_LONG};
+    for (size_t i = 0; i < SK_ARRAY_LEN(persistences); i++) {
+        struct sk_peer_book book;
+        sk_peer_book_init(&book, 1);
+        book.persistence = persistences[i];
+        struct sk_book_entry *entry =
+            hear(&book, "80.0.0.1:7000", SK_SOURCE_GIVEN, SK_SCOPE_PUBLIC, 1);
+        assert_ptr_equal(sk_peer_book_next(&book, 1), entry);
+        sk_peer_book_settle(&book, entry, SK_DIAL_OPEN, NULL);
+        uint64_t at_ns = SK_SECOND_NS, wait_ns = 0;
+        assert_int_equal(sk_peer_book_renew(&book, entry, at_ns), 0);
+        uint32_t tries = 0;
+        while (book.renewals.count) {
+            assert_in_range(++tries, 1, 4);
+            assert_int_equal(book.waiting, 1);
+            assert_ptr_equal(sk_peer_book_next(&book, at_ns), entry);
+            wait_ns = sk_peer_book_back_off(&book, entry, SK_DIAL_END_UNREACHED, false, at_ns);
+            at_ns += wait_ns;
+            if (wait_ns != SK_TIME_NEVER)
+                assert_int_equal(sk_peer_book_retry(&book, entry, at_ns), 0);
+        }
+        assert_int_equal(tries, 4);
+        assert_int_equal(wait_ns == SK_TIME_NEVER, book.persistence == SK_PERSIST_BRIEF);
+        assert_int_equal(book.waiting, book.queue.count);
+        sk_peer_book_deinit(&book);
+    }
+}
+
 static void test_sources(void **state)
 {
     struct sk_peer_book book;
@@ -362,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_back_off),
         cmocka_unit_test(test_reached_after_all),
         cmocka_unit_test(test_brief),
+        cmocka_unit_test(test_renewed),
         cmocka_unit_test(test_sources),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_rules),
