@@ -36,7 +36,7 @@ struct skep_config {
     unsigned transports; /* enum skep_transport: how peers are dialled; both: uTP where TCP does not
                             answer within 0.3 s, the first through goes on; 0 = TCP alone.
                             Who comes in may use TCP, and uTP where it is among these */
-    uint32_t connections_max; /* 0 = 2,000 */
+    uint32_t connections_max; /* at most half of it come in, or are being made; 0 = 2,000 */
     bool lasting; /* addresses that fail are dialled again, with back-off, for as long as it runs;
                      else (an audit) only those that hung up, once */
     uint32_t connect_rate;       /* public addresses dialled a second; 0 = 200 */

@@ -631,8 +631,8 @@ struct sk_conn *sk_engine_conn_accepted(struct skep_engine *engine,
                                         const struct sk_endpoint *endpoint, uint64_t now_ns)
 {
     engine->now_ns = now_ns;
-    /* Who comes in can take half of the places, so that dialling never comes to a stand. */
-    if (engine->incoming_count >= SK_MAX(engine->config.connections_max / 2, 1u))
+    if (engine->incoming_count >= sk_dial_half(engine) ||
+        sk_dial_places(engine) >= engine->config.connections_max)
         return NULL;
     struct skep_peer *peer = sk_conn_new(engine, endpoint, false);
     if (!peer)

@@ -331,10 +331,16 @@ uint32_t sk_dial_places(const struct skep_engine *engine)
     return places;
 }
 
+uint32_t sk_dial_half(const struct skep_engine *engine)
+{
+    return SK_MAX(engine->config.connections_max / 2, 1u);
+}
+
 /* Who is renewed has its place still. */
 static bool has_room(const struct skep_engine *engine, const struct sk_book_entry *entry)
 {
-    return engine->half_open - engine->races < SK_ENGINE_HALF_OPEN_MAX &&
+    return engine->half_open - engine->races <
+               SK_MIN(sk_dial_half(engine), (uint32_t)SK_ENGINE_HALF_OPEN_MAX) &&
            (entry->renewed || sk_dial_places(engine) < engine->config.connections_max);
 }
 

@@ -423,6 +423,9 @@ void sk_dial_pump(struct skep_engine *engine);
 /* Connections, and places that are kept for those who are being renewed. The two of a race are one
  * dial, of which one connection at most will come. */
 uint32_t sk_dial_places(const struct skep_engine *engine);
+/* As many of the connections_max as those may take that are being made, and those who come in: so
+ * neither keeps out the others. */
+uint32_t sk_dial_half(const struct skep_engine *engine);
 /* An outgoing attempt that never opened came to nothing. */
 void sk_dial_failed(struct skep_peer *peer, const char *reason, bool handshake);
 /* One that is connecting: its head start, or its time, is over. */

@@ -360,7 +360,7 @@ static void test_race_without_winner(void **state)
 static void test_race_is_one_dial(void **state)
 {
     const struct skep_config config = {.no_lsd = true,
-                                       .connections_max = 2,
+                                       .connections_max = 4,
                                        .transports = SKEP_TRANSPORT_TCP | SKEP_TRANSPORT_UTP};
     struct world *world = fresh(&config, true);
     assert_int_equal(skep_torrent_add_peer(world->torrent, far_address), 0);
