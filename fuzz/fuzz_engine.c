@@ -219,6 +219,10 @@ static void act(struct fuzz *fuzz, const struct skep_event *event, uint8_t whim)
         if (peer)
             (void)skep_peer_request_leaves(peer, piece);
         break;
+    case 10:
+        if (peer)
+            (void)skep_peer_renew(peer, event->now_ns, piece * SK_SECOND_NS);
+        break;
     default:
         break;
     }
