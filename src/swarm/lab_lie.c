@@ -60,7 +60,7 @@ struct sk_lab_counters sk_lab_lie(struct sk_lab_liar *liar, const struct sk_lab_
     }
     liar->true_last = *counters;
     liar->at_s = at_s;
-    told.uploaded += (uint64_t)liar->ghost_uploaded;
+    told.uploaded += (uint64_t)(int64_t)liar->ghost_uploaded; /* less than 0: it gave more */
     told.downloaded += (uint64_t)liar->ghost_downloaded;
     return told;
 }

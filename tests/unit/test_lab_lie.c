@@ -29,11 +29,13 @@ static struct sk_lab_counters tell(struct sk_lab_liar *liar, const struct sk_lab
 static void test_each(void **state)
 {
     struct sk_lab_liar honest = {0}, upload = {0}, ghost = {0}, download = {0}, seed = {0},
-                       partial = {0};
+                       partial = {0}, modest = {0};
     ASSERT_TOLD(tell(&honest, &(struct sk_lab_lies){0}, 0, 10, 500, 3000), 500, 3000, SIZE - 3000);
     struct sk_lab_lies lies = {SK_LAB_LIE_UPLOAD, 2.5, 0};
     ASSERT_TOLD(tell(&upload, &lies, 0, 10, 1000, 3000), 2500, 3000, SIZE - 3000);
     ASSERT_TOLD(tell(&upload, &lies, 0, 20, 2000, 3000), 5000, 3000, SIZE - 3000);
+    lies = (struct sk_lab_lies){SK_LAB_LIE_UPLOAD, 0.25, 0};
+    ASSERT_TOLD(tell(&modest, &lies, 0, 10, 1000, 3000), 250, 3000, SIZE - 3000);
     lies = (struct sk_lab_lies){SK_LAB_LIE_GHOST, 0, 0};
     ASSERT_TOLD(tell(&ghost, &lies, 0, 2, 7, 0), 100007, 0, SIZE);
     lies.rate_bytes_s = 10;
