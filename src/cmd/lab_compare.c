@@ -162,11 +162,18 @@ static double held_at(const struct pair *pair, double unix_s)
     return fmin(held + gained, (double)pair->pieces);
 }
 
+/* Pieces that it has told by the end of the audit. */
+static double told_at_end(const struct pair *pair)
+{
+    double after_s = sk_lab_number(json_object_get(pair->truth, "share"), "tell_after_s");
+    return held_at(pair, pair->audit_ended - GROWTH_SLACK_S - fmax(after_s, 0));
+}
+
 static enum verdict check_share(struct pair *pair)
 {
     if (!is_readable(pair))
         return NOT_ASKED;
-    double least = held_at(pair, pair->audit_ended - GROWTH_SLACK_S);
+    double least = told_at_end(pair);
     double most = held_at(pair, pair->audit_ended + GROWTH_SLACK_S);
     double got = sk_lab_number(pair->audit, "pieces");
     if ((got >= least || hides(pair->truth)) && got <= most)
@@ -373,7 +380,7 @@ static void shift_figures(struct comparison *c, const struct pair *pair)
         return;
     bool known = is_readable(pair) && !hides(pair->truth);
     c->figures[PIECES_MISSING].most += hides(pair->truth) ? pair->pieces : 0;
-    bool was = held_at(pair, pair->audit_ended - GROWTH_SLACK_S) >= (double)pair->pieces;
+    bool was = told_at_end(pair) >= (double)pair->pieces;
     bool is = held_at(pair, pair->audit_ended + GROWTH_SLACK_S) >= (double)pair->pieces;
     was &= known;
     is |= !is_readable(pair);

@@ -235,7 +235,7 @@ static const char *set_rate(void *place, const char *text)
 {
     struct sk_lab_range range;
     const char *expected = set_rates(&range, text);
-    if (expected || range.low != range.high)
+    if (expected || range.low != range.high || range.low == 0)
         return "bytes a second such as 50k";
     *(double *)place = range.low;
     return NULL;
@@ -337,8 +337,8 @@ static const struct key {
      "leechers: what they tell the tracker: none, upload (times a factor), ghost (a rate that was "
      "never sent), download (times a factor), seed, partial, collude (in pairs), rotate",
      TRADING},
-    {"lie-factor", PEER(trade.lies.factor), set_factor, "leechers: of the lie (3; download: 0.2)",
-     TRADING},
+    {"lie-factor", PEER(trade.lies.factor), set_factor,
+     "leechers: of upload, rotate (3) and download (0.2)", TRADING},
     {"lie-rate", PEER(trade.lies.rate_bytes_s), set_rate,
      "leechers: of a ghost, or a pair: bytes a second (50k)", TRADING},
 };
@@ -395,6 +395,20 @@ static struct sk_lab_group *last_group(const struct parser *parser)
     return &parser->scenario->groups[parser->scenario->groups_count - 1];
 }
 
+/* What a lie does not need, or lacks; NULL: nothing. */
+static const char *check_lie(const struct sk_lab_group *group)
+{
+    const struct sk_lab_lies *lies = &group->behaviour.trade.lies;
+    bool times = lies->kind == SK_LAB_LIE_UPLOAD || lies->kind == SK_LAB_LIE_ROTATE ||
+                 lies->kind == SK_LAB_LIE_DOWNLOAD;
+    bool pairs = lies->kind == SK_LAB_LIE_COLLUDE;
+    if (lies->factor > 0 && !times)
+        return "lie-factor is for lie = upload, rotate or download";
+    if (lies->rate_bytes_s > 0 && !pairs && lies->kind != SK_LAB_LIE_GHOST)
+        return "lie-rate is for lie = ghost or collude";
+    return pairs && group->count % 2 ? "they collude in pairs: count has to be even" : NULL;
+}
+
 /* What the parameters of a finished section cannot be together. */
 static int check_section(struct parser *parser)
 {
@@ -416,6 +430,8 @@ static int check_section(struct parser *parser)
     else if (b->choke_after_s > 0 && isinf(b->unchoke_after_s))
         err = refuse(parser, "peers '%s': what never unchokes cannot choke after a while",
                      group->name);
+    else if (check_lie(group))
+        err = refuse(parser, "peers '%s': %s", group->name, check_lie(group));
     parser->line = line;
     return err;
 }

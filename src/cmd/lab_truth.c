@@ -172,6 +172,12 @@ static json_t *gained_value(const struct sk_lab_peer *peer, bool *failed)
     return list;
 }
 
+/* A number where it means something; infinity is never. */
+static json_t *number_value(double value, bool known)
+{
+    return known && isfinite(value) ? json_real(value) : json_null();
+}
+
 static json_t *share_value(const struct sk_lab_peer *peer, uint32_t pieces, bool *failed)
 {
     json_t *object = json_object();
@@ -182,14 +188,10 @@ static json_t *share_value(const struct sk_lab_peer *peer, uint32_t pieces, bool
     set(object, "pieces_end", json_integer(peer->have.set), failed);
     set(object, "pieces_s", json_real(peer->group->behaviour.growth_pieces_s), failed);
     set(object, "gained_s", gained_value(peer, failed), failed);
-    set(object, "hidden", json_boolean(sk_lab_hides(&peer->group->behaviour)), failed);
+    const struct sk_lab_behaviour *b = &peer->group->behaviour;
+    set(object, "hidden", json_boolean(sk_lab_hides(b)), failed);
+    set(object, "tell_after_s", number_value(b->trade.tell_after_s, true), failed);
     return object;
-}
-
-/* A number where it means something; infinity is never. */
-static json_t *number_value(double value, bool known)
-{
-    return known && isfinite(value) ? json_real(value) : json_null();
 }
 
 /* What the one alone has that trades. */

@@ -199,6 +199,12 @@ kind = suppressor
 count = 2
 share = 0.2 .. 0.5
 up = 200k
+
+[peers late]
+kind = leecher
+share = 0.2
+up = 200k
+tell-after = 1000
 """
 
 
@@ -449,6 +455,8 @@ def test_who_hides_gains_is_neither_idle_nor_accused():
         assert found["verdict"]["result"] in ("consistent", "cannot-tell"), found
         if peer["kind"] == "suppressor":
             assert found["pieces"] < share["pieces_end"] - 50, (found["pieces"], share)
+    late = next(p for p in truth["peers"] if p["group"] == "late")
+    assert seen[late["address"]]["pieces"] < late["share"]["pieces_end"] - 50, (seen[late["address"]], late)
     with skep.folder() as folder:
         (folder / "truth").write_text(json.dumps(truth))
 

@@ -72,8 +72,9 @@ static void test_keys_of_leechers(void **state)
     struct sk_lab_scenario *s =
         parse("[peers a]\nkind = leecher\ncount = 3\nshare = 0 .. 0.5\nup = 20k .. 1M\n"
               "down = 2M\njoin = 1.5 .. 1m\nleave = 2m\nencryption = required\npex = no\n"
-              "lie = ghost\nlie-factor = 2.5\nlie-rate = 20k\ntell-after = 1.5\n"
+              "lie = ghost\nlie-rate = 20k\ntell-after = 1.5\n"
               "[peers b]\nkind = leecher\nleave = when complete\ntell-after = never\n"
+              "lie = rotate\nlie-factor = 2.5\n"
               "[peers c]\nkind = leecher\nleave = never\njoin = 0\n");
     const struct sk_lab_behaviour *b = &s->groups[0].behaviour;
     assert_true(b->trades && b->share.low == 0 && b->share.high == 0.5);
@@ -83,7 +84,8 @@ static void test_keys_of_leechers(void **state)
     assert_int_equal(b->trade.leave, SK_LAB_LEAVE_TIME);
     assert_true(b->trade.leave_s == 120 && b->no_pex);
     assert_int_equal(b->trade.lies.kind, SK_LAB_LIE_GHOST);
-    assert_true(b->trade.lies.factor == 2.5 && b->trade.lies.rate_bytes_s == 20480);
+    assert_true(b->trade.lies.factor == 0 && b->trade.lies.rate_bytes_s == 20480);
+    assert_true(s->groups[1].behaviour.trade.lies.factor == 2.5);
     assert_int_equal(b->encryption, SK_LAB_ENCRYPTION_REQUIRED);
     assert_true(b->trade.tell_after_s == 1.5 && !sk_lab_hides(b));
     assert_true(sk_lab_hides(&s->groups[1].behaviour));
@@ -168,6 +170,10 @@ static void test_mistakes_are_told_with_their_line(void **state)
         {"[peers a]\nkind=leecher\njoin = 1 .. x", "x.lab:3: join = 1 .. x: expected seconds"},
         {"[peers a]\nkind=seed\ntell-after = 5", "x.lab:3: tell-after is for leechers"},
         {"[peers a]\nkind=leecher\ntell-after = late", "expected seconds, or never"},
+        {"[peers a]\nkind=leecher\nlie-rate = 5k", "x.lab:1: peers 'a': lie-rate is for lie = "},
+        {"[peers a]\nkind=leecher\nlie=seed\nlie-factor = 2", "peers 'a': lie-factor is for lie"},
+        {"[peers a]\nkind=leecher\nlie=ghost\nlie-rate = 0", "expected bytes a second such as"},
+        {"[peers a]\nkind=leecher\nlie=collude\ncount=3", "in pairs: count has to be even"},
         {"[peers a]\nkind=leecher\nlie = yes", "expected none, upload, ghost,"},
         {"[peers a]\nkind=leecher\nlie-factor = 0", "expected a number above 0"},
         {"[peers a]\nkind=leecher\nlie-factor = 2x", "expected a number above 0"},
