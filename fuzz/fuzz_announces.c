@@ -95,10 +95,12 @@ static struct sk_announce announce(const uint8_t data[16])
 static void look_at_visits(const struct sk_visits *visits, const struct sk_endpoint *giver)
 {
     for (double until_s = -4000; until_s < 4000; until_s += 500) {
-        double part = sk_visits_taken(visits, giver, -2000, until_s, 1000);
-        double all = sk_visits_taken(visits, giver, -4000, until_s + 1, 1000);
-        SK_ASSERT(part >= 0 && part <= all + 1 && isfinite(all));
-        SK_ASSERT(sk_visits_taken(visits, giver, -2000, until_s, INFINITY) >= part - 1);
+        double beside;
+        double part = sk_visits_taken(visits, giver, -2000, until_s, 1000, &beside);
+        SK_ASSERT(part >= 0 && beside >= 0 && beside <= part + 1);
+        double all = sk_visits_taken(visits, giver, -4000, until_s + 1, 1000, &beside);
+        SK_ASSERT(part <= all + 1 && isfinite(all));
+        SK_ASSERT(sk_visits_taken(visits, giver, -2000, until_s, INFINITY, &beside) >= part - 1);
     }
 }
 

@@ -15,8 +15,6 @@
 #define LATE 1.1         /* a bit late */
 #define MESSAGE_LINKS 50 /* told in one message at most: the rest comes with later ones */
 #define MESSAGE_MS 1000  /* what is told within it is one message */
-/* What has been told for so long no client takes for new. */
-#define OLD_MS EXCHANGE_MOST_MS
 
 /* What one of two peers told. */
 struct record {
@@ -62,61 +60,29 @@ static void add(struct records *records, const struct sk_flow_world *world, stru
         records->items[records->count++] = record;
 }
 
-/* What a peer told in one connection of ours to it: all its links first, then what changed. */
-struct talk {
-    bool told;
-    uint32_t first_ms, list_ms; /* when the list came: its first and last message */
-    bool whole; /* no message of it was full: libtorrent (ut_pex.cpp) keeps what is over 100 */
-};
-
-/* What its list has of what it told in the connection before. */
-struct shown {
-    uint32_t old, again; /* links that had been told for long; those of them that are told again */
-};
-
 /* How a peer tells of its links. */
 struct teller {
-    const struct sk_timeline_peer *peer;
-    struct talk talks[SK_TIMELINE_SPANS_MAX]; /* by connection */
-    struct shown shown[SK_TIMELINE_SPANS_MAX];
-    uint32_t talk;        /* the one that we are in */
-    uint32_t told, at_ms; /* links of its latest message; when it came */
+    uint32_t told, at_ms; /* links of the latest message; when it came */
     uint32_t before_ms;   /* when the one before it came */
     uint32_t period_ms;   /* the shortest time between two */
-    bool listing;         /* that message is of the list */
+    bool whole;           /* links of that message may be of any age */
 };
 
-/* The connection in which something was told then. */
-static uint32_t talk_at(const struct sk_timeline_peer *peer, uint32_t at_ms)
-{
-    uint32_t talk = peer->watched_count ? peer->watched_count - 1 : 0;
-    while (talk && peer->watched[talk].from_ms > at_ms)
-        talk--;
-    return talk;
-}
-
-/* The peer tells of a link. Its list is what comes with the first message of a connection, and with
- * those after it as long as they are full. */
+/* The peer tells of a link. Of any age is what comes with its first message, and with those after
+ * it as long as they are full. */
 static void hear(struct teller *teller, uint32_t at_ms)
 {
-    uint32_t index = talk_at(teller->peer, at_ms);
-    struct talk *talk = &teller->talks[index];
-    if (!teller->told || index != teller->talk) {
-        *talk = (struct talk){.told = true, .whole = true, .first_ms = at_ms};
-        teller->talk = index;
-        teller->listing = true;
+    if (!teller->told) {
+        teller->whole = true;
         teller->at_ms = at_ms;
-        teller->told = 0;
     } else if (at_ms - teller->at_ms > MESSAGE_MS) {
-        teller->listing = teller->listing && teller->told >= MESSAGE_LINKS;
+        teller->whole = teller->whole && teller->told >= MESSAGE_LINKS;
         teller->period_ms = SK_MIN(teller->period_ms, at_ms - teller->at_ms);
         teller->before_ms = teller->at_ms;
         teller->at_ms = at_ms;
         teller->told = 0;
     }
     teller->told++;
-    talk->list_ms = teller->listing ? at_ms : talk->list_ms;
-    talk->whole = talk->whole && (!teller->listing || teller->told < MESSAGE_LINKS);
 }
 
 static uint32_t period_of(const struct teller *teller)
@@ -124,172 +90,45 @@ static uint32_t period_of(const struct teller *teller)
     return SK_MIN(SK_MAX(teller->period_ms, EXCHANGE_LEAST_MS), EXCHANGE_MOST_MS);
 }
 
-/* Until when we know of all that changed in a connection that has ended: what changed after its
- * last message was not told. */
-static uint32_t known_ms(const struct teller *teller, uint32_t talk)
-{
-    uint32_t end_ms = teller->peer->watched_count ? teller->peer->watched[talk].until_ms : 0;
-    return SK_MAX(teller->talks[talk].first_ms, end_ms - SK_MIN(end_ms, period_of(teller)));
-}
-
-/* Since when a link was there that was told just now: after the message, or the connection, that
- * did not tell it. Both peers tell, and what is between is not known: a third of that time is what
- * is right on average. */
+/* Since when a link was there that was told just now: after the message that did not tell it. Both
+ * peers tell, and what is between is not known: a third of a period is what is right on average. */
 static uint32_t since(const struct teller *teller)
 {
-    if (teller->listing) {
-        uint32_t before = teller->talk;
-        while (before && !teller->talks[--before].told) {
-        }
-        if (before == teller->talk || !teller->talks[before].told || !teller->talks[before].whole)
-            return 0; /* it may be of any age */
-        uint32_t least_ms = SK_MIN(known_ms(teller, before), teller->at_ms);
-        return least_ms + (teller->at_ms - least_ms) / 3;
-    }
+    if (teller->whole)
+        return 0;
     uint32_t period_ms = period_of(teller), back_ms = (uint32_t)(period_ms * LATE);
     uint32_t least_ms = teller->at_ms - SK_MIN(teller->at_ms, back_ms);
     least_ms = SK_MAX(least_ms, teller->before_ms - SK_MIN(teller->before_ms, MESSAGE_MS));
     return SK_MIN(least_ms + period_ms / 3, teller->at_ms);
 }
 
-/* The connection that came after one and in which something was told; the count where none did. */
-static uint32_t next_talk(const struct teller *teller, uint32_t before)
+static uint32_t until(const struct sk_timeline *timeline, const struct sk_timeline_link *link,
+                      const struct teller *teller)
 {
-    uint32_t next = before + 1;
-    while (next < teller->peer->watched_count && !teller->talks[next].told)
-        next++;
-    return next;
-}
-
-static bool lists(const struct talk *talk, const struct sk_timeline_link *again)
-{
-    return again && again->from_ms >= talk->first_ms && again->from_ms <= talk->list_ms;
-}
-
-/* A link of which a peer told when the connection to it ended, as far as its next list shows what
- * became of it. */
-static void compare_lists(struct teller *teller, const struct sk_timeline_link *link,
-                          const struct sk_timeline_link *again)
-{
-    uint32_t next = next_talk(teller, talk_at(teller->peer, link->from_ms));
-    if (next >= teller->peer->watched_count || sk_timeline_watched(teller->peer, link->until_ms))
-        return;
-    struct shown *shown = &teller->shown[next];
-    if (teller->talks[next].first_ms - link->from_ms < OLD_MS)
-        return;
-    shown->old++;
-    shown->again += lists(&teller->talks[next], again);
-}
-
-/* Whether what the list lacks has ended. aria2 tells of connections that began within the last
- * minute only, at any time (UTPexExtensionMessage::addFreshPeer): its lists lack nearly all that is
- * old. But it has one peer id for as long as it runs: who has another one than before was started
- * anew, and nothing of his is old (or takes a new one each time, as libtorrent does, and tells
- * all). */
-static bool tells_all(const struct teller *teller, uint32_t before, uint32_t talk)
-{
-    const struct shown *shown = &teller->shown[talk];
-    bool same_id = true;
-    for (uint32_t i = before + 1; i <= talk; i++)
-        same_id = same_id && teller->peer->watched[i].same_id;
-    return teller->talks[talk].whole &&
-           (!same_id || (shown->again && 2 * shown->again >= shown->old));
-}
-
-/* Until when a link was there of which a peer told when we hung up, or it did: if its next list has
- * it `again` (NULL: it was never told again), until then and longer; if that lacks it, it ended
- * while we were away. */
-static uint32_t until_away(const struct teller *teller, const struct sk_timeline_link *link,
-                           const struct sk_timeline_link *again)
-{
-    uint32_t before = talk_at(teller->peer, link->from_ms), next = next_talk(teller, before);
-    if (next >= teller->peer->watched_count)
+    if (!sk_timeline_watched(&timeline->peers[link->a], link->until_ms))
         return SK_TIME_OPEN;
-    const struct talk *talk = &teller->talks[next];
-    if (lists(talk, again))
-        return again->from_ms;
-    if (!tells_all(teller, before, next))
-        return SK_TIME_OPEN;
-    uint32_t least_ms = SK_MAX(link->from_ms, known_ms(teller, before));
-    return talk->first_ms - (talk->first_ms - SK_MIN(least_ms, talk->first_ms)) / 3;
-}
-
-static uint32_t until(const struct sk_timeline *timeline, const struct teller *teller,
-                      const struct sk_timeline_link *link, const struct sk_timeline_link *again)
-{
-    if (!sk_timeline_watched(teller->peer, link->until_ms))
-        return until_away(teller, link, again);
     if (link->until_ms >= timeline->end_ms)
         return link->until_ms;
     uint32_t before_ms = link->until_ms - SK_MIN(link->until_ms, period_of(teller) / 3);
     return SK_MAX(link->from_ms, before_ms);
 }
 
-/* The links by who told them, in the order they were told. */
-struct told {
-    uint32_t *begins; /* where each peer's are; and the end */
-    const struct sk_timeline_link **links;
-    const struct sk_timeline_link **again; /* the same link, as it was told next */
-    const struct sk_timeline_link **of;    /* scratch: by peer */
-};
-
-static void told_deinit(struct told *told)
-{
-    sk_mem_free(told->begins);
-    sk_mem_free(told->links);
-    sk_mem_free(told->again);
-    sk_mem_free(told->of);
-}
-
-static bool tells(const struct told *told, uint32_t peer)
-{
-    return told->begins[peer] < told->begins[peer + 1];
-}
-
-static int told_init(struct told *told, const struct sk_flow_world *world)
+/* `tellers` are zeroed. Who told nothing has told == 0. */
+static void add_told(struct records *records, const struct sk_flow_world *world,
+                     struct teller *tellers)
 {
     const struct sk_timeline *timeline = world->timeline;
-    size_t count = timeline->links_count;
-    told->begins = sk_mem_calloc((size_t)world->peers + 2, sizeof *told->begins);
-    told->links = sk_mem_alloc((count + 1) * sizeof *told->links);
-    told->again = sk_mem_alloc((count + 1) * sizeof *told->again);
-    told->of = sk_mem_calloc((size_t)world->peers + 1, sizeof *told->of);
-    if (!told->begins || !told->links || !told->again || !told->of)
-        return SKEP_ERR_NOMEM;
-    for (size_t i = 0; i < count; i++) /* two places on, so that filling leaves them in place */
-        told->begins[timeline->links[i].a + 2]++;
-    for (uint32_t i = 0; i <= world->peers; i++)
-        told->begins[i + 1] += told->begins[i];
-    for (size_t i = 0; i < count; i++)
-        told->links[told->begins[timeline->links[i].a + 1]++] = &timeline->links[i];
-    return 0;
-}
-
-static void find_again(struct told *told, uint32_t peer)
-{
-    for (uint32_t k = told->begins[peer + 1]; k > told->begins[peer]; k--) {
-        told->again[k - 1] = told->of[told->links[k - 1]->b];
-        told->of[told->links[k - 1]->b] = told->links[k - 1];
-    }
-    for (uint32_t k = told->begins[peer]; k < told->begins[peer + 1]; k++)
-        told->of[told->links[k]->b] = NULL;
-}
-
-static void add_told(struct records *records, const struct sk_flow_world *world, struct told *told,
-                     uint32_t peer)
-{
-    struct teller teller = {.peer = &world->timeline->peers[peer], .period_ms = EXCHANGE_MOST_MS};
-    find_again(told, peer);
-    for (uint32_t k = told->begins[peer]; k < told->begins[peer + 1]; k++)
-        hear(&teller, told->links[k]->from_ms);
-    for (uint32_t k = told->begins[peer]; k < told->begins[peer + 1]; k++)
-        compare_lists(&teller, told->links[k], told->again[k]);
-    teller.told = 0; /* once more, now that it is known how it tells */
-    for (uint32_t k = told->begins[peer]; k < told->begins[peer + 1]; k++) {
-        const struct sk_timeline_link *link = told->links[k];
-        hear(&teller, link->from_ms);
-        struct sk_span span = {since(&teller),
-                               until(world->timeline, &teller, link, told->again[k])};
+    for (uint32_t i = 0; i < world->peers; i++)
+        tellers[i].period_ms = EXCHANGE_MOST_MS;
+    for (uint32_t i = 0; i < timeline->links_count; i++)
+        hear(&tellers[timeline->links[i].a], timeline->links[i].from_ms);
+    for (uint32_t i = 0; i < world->peers; i++)
+        tellers[i].told = 0;
+    for (uint32_t i = 0; i < timeline->links_count; i++) {
+        const struct sk_timeline_link *link = &timeline->links[i];
+        struct teller *teller = &tellers[link->a];
+        hear(teller, link->from_ms);
+        struct sk_span span = {since(teller), until(timeline, link, teller)};
         add(records, world, (struct record){link->b, link->a, true, span});
         add(records, world, (struct record){link->a, link->b, false, span});
     }
@@ -311,14 +150,14 @@ static int compare_capacity(const void *a, const void *b)
 /* Pairs of which neither tells: anything may be. The fastest sources first, as far as there is
  * room. */
 static int add_untold(struct records *records, const struct sk_flow_world *world,
-                      const struct told *told)
+                      const struct teller *tellers)
 {
     struct ranked *sources = sk_mem_alloc(world->peers * sizeof *sources);
     if (!sources)
         return SKEP_ERR_NOMEM;
     uint32_t count = 0, receivers = 0;
     for (uint32_t i = 0; i < world->peers; i++) {
-        if (tells(told, i))
+        if (tellers[i].told)
             continue;
         receivers += receives(world, i);
         if (gives(world, i))
@@ -328,7 +167,7 @@ static int add_untold(struct records *records, const struct sk_flow_world *world
     if (receivers)
         count = SK_MIN(count, SK_FLOW_PAIRS_MAX / receivers);
     for (uint32_t to = 0; to < world->peers && receivers; to++) {
-        for (uint32_t k = 0; !tells(told, to) && k < count; k++)
+        for (uint32_t k = 0; !tellers[to].told && k < count; k++)
             add(records, world, (struct record){to, sources[k].peer, false, {0, SK_TIME_OPEN}});
     }
     sk_mem_free(sources);
@@ -451,20 +290,20 @@ int sk_flow_find_pairs(struct sk_flow_world *world)
 {
     struct records records = {.capacity =
                                   2 * (size_t)world->timeline->links_count + SK_FLOW_PAIRS_MAX};
-    struct told told = {0};
+    struct teller *tellers = sk_mem_calloc(world->peers + 1, sizeof *tellers);
     records.items = sk_mem_alloc(records.capacity * sizeof *records.items);
-    int err = records.items ? told_init(&told, world) : SKEP_ERR_NOMEM;
-    for (uint32_t i = 0; i < world->peers && !err; i++)
-        add_told(&records, world, &told, i);
-    if (!err)
-        err = add_untold(&records, world, &told);
+    int err = records.items && tellers ? 0 : SKEP_ERR_NOMEM;
+    if (!err) {
+        add_told(&records, world, tellers);
+        err = add_untold(&records, world, tellers);
+    }
     if (!err) {
         qsort(records.items, records.count, sizeof *records.items, compare);
         err = make_pairs(world, &records);
     }
     if (!err)
         err = index_pairs(world);
-    told_deinit(&told);
+    sk_mem_free(tellers);
     sk_mem_free(records.items);
     return err;
 }

@@ -2,13 +2,119 @@
 #include "audit/flow_tracer.h"
 #include "base/mem.h"
 #include "base/prng.h"
-#include "flow_world.h"
+#include "swarm/source.h"
 
 #include <skep/err.h>
 
 #include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
+
+#include <cmocka.h>
+
+#define PIECES 32
+#define PIECE 16384
+
+static const struct sk_flow_config usual = {0};
+
+static struct sk_endpoint address(uint32_t n)
+{
+    return sk_endpoint_v4((const uint8_t[]){10, 0, (uint8_t)(n >> 8), (uint8_t)n}, 6881);
+}
+
+static void begin(struct sk_timeline *timeline)
+{
+    assert_int_equal(sk_timeline_init(timeline, 0, PIECES, PIECE, PIECES * PIECE), 0);
+}
+
+static void tell(struct sk_timeline *timeline, double at_s, uint32_t n,
+                 struct sk_observation observation)
+{
+    observation.at_ns = (uint64_t)(at_s * 1e9);
+    observation.peer = address(n);
+    assert_int_equal(sk_timeline_observe(timeline, &observation), 0);
+}
+
+/* It holds the first `count` pieces, count a multiple of 8. */
+static void tell_bits(struct sk_timeline *timeline, double at_s, uint32_t n, uint32_t count)
+{
+    uint8_t bits[PIECES / 8] = {0};
+    for (uint32_t i = 0; i < count / 8; i++)
+        bits[i] = 0xff;
+    tell(timeline, at_s, n,
+         (struct sk_observation){.kind = SK_OBS_BITFIELD, .bytes = sk_bytes(bits, sizeof bits)});
+}
+
+static void tell_have(struct sk_timeline *timeline, double at_s, uint32_t n, uint32_t piece)
+{
+    tell(timeline, at_s, n, (struct sk_observation){.kind = SK_OBS_HAVE, .a = piece});
+}
+
+/* It holds the last half, which HAVEs tell. */
+static void tell_last(struct sk_timeline *timeline, double at_s, uint32_t n)
+{
+    tell_bits(timeline, at_s, n, 0);
+    for (uint32_t i = PIECES / 2; i < PIECES; i++)
+        tell_have(timeline, at_s, n, i);
+}
+
+static void tell_link(struct sk_timeline *timeline, double at_s, uint32_t by, uint32_t n)
+{
+    tell(timeline, at_s, n,
+         (struct sk_observation){.kind = SK_OBS_HEARD, .source = SK_SOURCE_PEX, .by = address(by)});
+}
+
+static uint32_t index_of(const struct sk_timeline *timeline, uint32_t n)
+{
+    struct sk_endpoint endpoint = address(n);
+    return sk_timeline_find(timeline, &endpoint);
+}
+
+static struct sk_flow_edge edge(const struct sk_timeline *timeline, const struct sk_flows *flows,
+                                uint32_t from, uint32_t to)
+{
+    for (size_t i = 0; i < flows->edges_count; i++) {
+        if (flows->edges[i].from == index_of(timeline, from) &&
+            flows->edges[i].to == index_of(timeline, to))
+            return flows->edges[i];
+    }
+    return (struct sk_flow_edge){0};
+}
+
+static void estimate(const struct sk_timeline *timeline, const struct sk_flow_config *config,
+                     struct sk_flows *flows)
+{
+    assert_int_equal(sk_flow_estimate(timeline, config, flows), 0);
+    double sum = 0;
+    for (size_t i = 0; i < flows->edges_count; i++) {
+        const struct sk_flow_edge *it = &flows->edges[i];
+        assert_true(it->from < timeline->peers_count && it->to < timeline->peers_count);
+        assert_true(it->low >= 0 && it->low <= it->bytes && it->bytes <= it->high);
+        assert_true(it->high <= flows->gained_bytes * (1 + 1e-6));
+        sum += it->bytes;
+    }
+    assert_float_equal(sum + flows->unseen_bytes, flows->gained_bytes, 1e-5 * flows->gained_bytes);
+}
+
+/* 1 and 2 have all, 3 has nothing and gains `count` pieces, a second apart. */
+static void two_sources(struct sk_timeline *timeline, uint32_t count)
+{
+    begin(timeline);
+    tell_bits(timeline, 1, 1, PIECES);
+    tell_bits(timeline, 1, 2, PIECES);
+    tell_bits(timeline, 1, 3, 0);
+    for (uint32_t i = 0; i < count; i++)
+        tell_have(timeline, 11 + i, 3, i);
+}
+
+static void set_capacity(struct sk_timeline *timeline, uint32_t n, double rate)
+{
+    timeline->peers[index_of(timeline, n)].capacity = (struct sk_rate){rate, rate, rate};
+}
 
 /* ---- known answers ---- */
 
@@ -90,6 +196,24 @@ static void test_unknown_is_not_limited(void **state)
     sk_timeline_deinit(&timeline);
 }
 
+static void test_no_link_no_flow(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_bits(&timeline, 1, 2, PIECES);
+    tell_bits(&timeline, 1, 3, 0);
+    tell_link(&timeline, 2, 3, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        tell_have(&timeline, 20 + i, 3, i);
+    estimate(&timeline, &usual, &flows);
+    assert_float_equal(edge(&timeline, &flows, 1, 3).bytes, 4 * PIECE, 1);
+    assert_float_equal(edge(&timeline, &flows, 2, 3).bytes, 0, 0);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
 /* Another address of a peer, or one of ours, gives nothing. */
 static void test_aliases_give_nothing(void **state)
 {
@@ -134,6 +258,52 @@ static void test_ports_of_a_peer_give_nothing(void **state)
         sk_flows_deinit(&flows);
         sk_timeline_deinit(&timeline);
     }
+}
+
+/* 2 told twice, and only the second time of 3: they met after the first. */
+static void test_linked_later(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_bits(&timeline, 1, 2, PIECES);
+    tell_bits(&timeline, 1, 3, 0);
+    tell_link(&timeline, 2, 3, 1);
+    tell_link(&timeline, 5, 2, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        tell_have(&timeline, 12 + i, 3, i);
+    tell_link(&timeline, 65, 2, 3);
+    for (uint32_t i = 4; i < 8; i++)
+        tell_have(&timeline, 66 + i, 3, i);
+    estimate(&timeline, &usual, &flows);
+    assert_true(edge(&timeline, &flows, 1, 3).bytes > 5.5 * PIECE);
+    assert_true(edge(&timeline, &flows, 2, 3).bytes > PIECE);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
+}
+
+/* Who tells more links in all than go into one message has not filled one. */
+static void test_many_messages(void **state)
+{
+    struct sk_timeline timeline;
+    struct sk_flows flows;
+    begin(&timeline);
+    tell_bits(&timeline, 1, 1, PIECES);
+    tell_bits(&timeline, 1, 2, PIECES);
+    tell_bits(&timeline, 1, 3, 0);
+    tell_link(&timeline, 2, 3, 1);
+    for (uint32_t i = 0; i < 49; i++)
+        tell_bits(&timeline, 1.5, 10 + i, 0);
+    for (uint32_t i = 0; i < 49; i++)
+        tell_link(&timeline, 2 + 60 * (i / 30), 3, 10 + i);
+    for (uint32_t i = 0; i < 4; i++)
+        tell_have(&timeline, 200 + i, 3, i);
+    tell_link(&timeline, 400, 3, 2);
+    estimate(&timeline, &usual, &flows);
+    assert_float_equal(edge(&timeline, &flows, 1, 3).bytes, 4 * PIECE, 1);
+    sk_flows_deinit(&flows);
+    sk_timeline_deinit(&timeline);
 }
 
 /* The first half of the pieces is rare to 3 only because those that hold it have left: of 1 it
@@ -563,6 +733,9 @@ int main(void)
         cmocka_unit_test(test_cannot_be_told_apart),
         cmocka_unit_test(test_capacity_binds),
         cmocka_unit_test(test_unknown_is_not_limited),
+        cmocka_unit_test(test_no_link_no_flow),
+        cmocka_unit_test(test_linked_later),
+        cmocka_unit_test(test_many_messages),
         cmocka_unit_test(test_rarity_is_that_of_now),
         cmocka_unit_test(test_returned),
         cmocka_unit_test(test_lasts),
