@@ -16,6 +16,7 @@
 /* Digits of a number in JSON that say the same as jansson's. */
 #define PLAIN_DIGITS 18
 #define PLAIN_FRACTION 6
+#define PLAIN_OTHERS 8 /* columns that are none of ours in a line that is read in place */
 
 enum state {
     START,    /* nothing but a byte order mark and blanks yet */
@@ -230,9 +231,27 @@ static bool take_value(struct sk_bytes *rest, enum sk_announce_column column,
     return true;
 }
 
+/* Columns that are none of ours, each of them once as well. */
+struct others {
+    struct sk_bytes names[PLAIN_OTHERS];
+    size_t count;
+};
+
+static bool note_other(struct others *others, struct sk_bytes name)
+{
+    for (size_t i = 0; i < others->count; i++)
+        if (sk_bytes_equal(others->names[i], name))
+            return false;
+    if (others->count == PLAIN_OTHERS)
+        return false;
+    others->names[others->count++] = name;
+    return true;
+}
+
 static bool take_plain(struct sk_announce_file *file)
 {
     struct sk_bytes rest = sk_bytes(file->text, file->n), name, value;
+    struct others others = {.count = 0};
     unsigned seen = 0;
     sk_announce_row_init(&file->row);
     if (!take_mark(&rest, '{'))
@@ -243,8 +262,11 @@ static bool take_plain(struct sk_announce_file *file)
         enum sk_announce_column column = sk_announce_column_find(name);
         if (!take_value(&rest, column, &value))
             return false;
-        if (column == SK_ANNOUNCE_COLUMN_COUNT)
+        if (column == SK_ANNOUNCE_COLUMN_COUNT) {
+            if (!note_other(&others, name))
+                return false;
             continue;
+        }
         if (seen & 1u << column || sk_announce_row_set(&file->row, column, value))
             return false;
         seen |= 1u << column;

@@ -135,6 +135,9 @@ static void test_both_ways_of_json(void **state)
         "\"at\":1," WHO ",\"event\":\"sta\\u0072ted\"",
         "\"at\":1," WHO ",\"agent\":\"\xff\"",
         "\"at\":1," WHO ",\"at\":1",
+        "\"at\":1," WHO ",\"ip\":1,\"ip\":2",
+        "\"at\":1," WHO
+        ",\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"i\":2",
         "\"at\":1," WHO ",,\"left\":1",
         "\"at\":1," WHO ",\"left\"",
         "\"at\":1," WHO ",\"left\":\"1",
