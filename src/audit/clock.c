@@ -41,6 +41,7 @@ struct search {
     uint32_t lines_count;
     struct edge *edges;
     uint32_t edges_count, edges_capacity;
+    uint32_t looks; /* at lines: of a flood all is not looked at */
 };
 
 bool sk_clock_is_own(const struct sk_timeline *timeline, const struct sk_announce *announce)
@@ -167,6 +168,8 @@ static int allow(struct search *search, const struct sk_timeline_announce *annou
     int err = 0;
     for (uint32_t i = first_line(search, &least); i < search->lines_count && !err; i++) {
         const struct own_line *line = &search->lines[i];
+        if (search->looks++ >= SK_CLOCK_LOOKS_MAX)
+            return SKEP_ERR_LIMIT;
         if (!says_the_same(line, &least) || line->at_s - until_s > skew_s)
             break;
         if (line->taken)
@@ -252,7 +255,8 @@ static void widen(const struct search *search, uint32_t wanted, struct sk_clock 
     *clock = wider;
 }
 
-/* Whether it has lines at these differences: they are taken for it. */
+/* Whether it has lines at these differences: they are taken for it. Where no more lines may be
+ * looked at, none; then it is allow() that says so. */
 static bool fits(struct search *search, const struct sk_timeline_announce *announce,
                  const struct sk_clock *clock)
 {
@@ -261,10 +265,11 @@ static bool fits(struct search *search, const struct sk_timeline_announce *annou
     bool any = false;
     for (uint32_t i = first_line(search, &least); i < search->lines_count; i++) {
         struct own_line *line = &search->lines[i];
-        if (!says_the_same(line, &least) ||
+        if (search->looks >= SK_CLOCK_LOOKS_MAX || !says_the_same(line, &least) ||
             line->at_s > announce->answered_s + GRAIN_S + clock->high_s)
             break;
         line->taken = any = true;
+        search->looks++;
     }
     return any;
 }
@@ -309,11 +314,18 @@ static int take_others(struct search *search, uint64_t tracker, struct sk_clock 
 static int search_tracker(struct search *search, uint32_t first, struct sk_clock *clock)
 {
     const struct sk_timeline *timeline = search->timeline;
+    uint32_t count = 0;
     int err = 0;
     search->edges_count = 0;
-    for (uint32_t i = first; i < timeline->announces_count && !err; i++)
-        if (timeline->announces[i].tracker == timeline->announces[first].tracker)
-            err = allow(search, &timeline->announces[i]);
+    for (uint32_t i = first; i < timeline->announces_count; i++) {
+        if (timeline->announces[i].tracker != timeline->announces[first].tracker)
+            continue;
+        err = err ? err : allow(search, &timeline->announces[i]);
+        count++;
+    }
+    /* What a flood hides beyond what was said: half of them may agree on anything there. */
+    if (err == SKEP_ERR_LIMIT && search->far && count / 2 > clock->announces)
+        *clock = (struct sk_clock){-search->skew_max_s, search->skew_max_s, count / 2, false};
     if (err || !search->edges_count)
         return err == SKEP_ERR_LIMIT ? 0 : err; /* of a flood, over days, nothing can be said */
     qsort(search->edges, search->edges_count, sizeof *search->edges, by_edge_time);
@@ -417,6 +429,7 @@ int sk_clock_find(const struct sk_timeline *timeline, const struct sk_announce *
     struct sk_clock far = {0};
     search.far = true;
     search.skew_max_s = FAR_S;
+    search.looks = 0;
     if (!err && skew_max_s < FAR_S)
         err = search_all(&search, &far);
     if (far.announces > clock.announces) /* neither that nor what was said is relied on */

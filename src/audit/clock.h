@@ -23,7 +23,9 @@
  * log's.
  *
  * Memory: 24 bytes a line of ours; 32 a span of differences that an announce allows, at most
- * SK_CLOCK_SPANS_MAX.
+ * SK_CLOCK_SPANS_MAX. Of a flood, with more of these, or of SK_CLOCK_LOOKS_MAX looks at lines (half
+ * a second), nothing is told, and if it lies beyond skew_max_s, less than half of our announces are
+ * not believed against it.
  */
 #ifndef SK_AUDIT_CLOCK_H
 #define SK_AUDIT_CLOCK_H

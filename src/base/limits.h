@@ -131,6 +131,7 @@
 
 /* What peers reported to trackers, to be judged (audit/reports.h, audit/verdict.h) */
 #define SK_CLOCK_SPANS_MAX (1u << 20)   /* of differences of clocks that announces of ours allow */
+#define SK_CLOCK_LOOKS_MAX (1u << 27)   /* at lines of ours in a log, to find these; twice */
 #define SK_REPORTS_MAX (2u << 20)       /* announces of one judgement */
 #define SK_REPORTS_PEER_MAX 512         /* of one peer: of more, every second is left out */
 #define SK_VISITS_MAX (1u << 18)        /* of clients that the audit never heard of */

@@ -326,6 +326,32 @@ static void test_another_time_zone(void **state)
     end(&world);
 }
 
+/* A flood a day long, in another time zone's log: it must not make two forged lines believed. Nor
+ * is all of it looked at where there is too much: 4,096 announces, a line each second. */
+static void test_a_flood_in_another_time_zone(void **state)
+{
+    static const struct {
+        int asked;
+        double apart_s, from_s;
+    } floods[] = {{60, 4, -78000}, {SK_TIMELINE_ANNOUNCES_MAX, 1.01, 3000}};
+    for (size_t f = 0; f < SK_ARRAY_LEN(floods); f++) {
+        struct world world;
+        begin_audit(&world);
+        for (int k = 0; k < floods[f].asked; k++)
+            ask(&world, TRACKER, k * 0.5, ROUND_TRIP_S, false, 0);
+        for (int k = 0; k < 2; k++)
+            log_own(&world, k * 20 - 40, false, 0);
+        for (int i = 0; i < 39000; i++) {
+            double at_s = i * floods[f].apart_s + floods[f].from_s;
+            if (fabs(at_s) > 3000)
+                log_own(&world, at_s, false, 0);
+        }
+        struct sk_clock clock = find(&world);
+        assert_true(clock.low_s <= -86400 && clock.high_s >= 86400);
+        end(&world);
+    }
+}
+
 /* ---- what verdicts make of it ---- */
 
 /* A leecher whose counters are of blocks, so that `left` says nothing of the clock. */
@@ -690,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_a_clock_that_is_set),
         cmocka_unit_test(test_a_sparse_log),
         cmocka_unit_test(test_another_time_zone),
+        cmocka_unit_test(test_a_flood_in_another_time_zone),
         cmocka_unit_test(test_the_clock_tells_lies),
         cmocka_unit_test(test_we_are_no_peer),
         cmocka_unit_test(test_forged_clocks_accuse_nobody),
