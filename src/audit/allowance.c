@@ -3,10 +3,10 @@
 #include "base/assert.h"
 #include "base/heap.h"
 
-bool sk_allowance_take(struct sk_allowance *allowance, uint32_t pieces, size_t bytes,
-                       uint64_t now_ns)
+bool sk_allowance_take(struct sk_allowance *allowance, uint32_t peers, uint32_t pieces,
+                       size_t bytes, uint64_t now_ns)
 {
-    double round = (double)pieces + SK_ALLOWANCE_SPARE;
+    double round = peers * ((double)(pieces ? pieces : SK_ALLOWANCE_PIECES) + SK_ALLOWANCE_SPARE);
     double past_s = (double)(now_ns - SK_MIN(allowance->at_ns, now_ns)) / 1e9;
     double before = SK_MAX(allowance->rows - round * past_s / SK_ALLOWANCE_ROUND_S, 0.0);
     double rows = before + 1 + (double)(bytes / SK_ALLOWANCE_ROW_BYTES);

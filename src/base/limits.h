@@ -105,9 +105,11 @@
 #define SK_ASSEMBLY_BYTES_MAX (256u << 20) /* pieces being put together, all probes */
 
 /* What one peer may fill the observation log with, by what it tells (audit/allowance.h) */
-#define SK_ALLOWANCE_ROUNDS 4      /* times that it tells all its pieces, */
-#define SK_ALLOWANCE_SPARE 1024    /* and more rows each time */
-#define SK_ALLOWANCE_ROUND_S 600.0 /* once more each time that so much has passed */
+#define SK_ALLOWANCE_ROUNDS 4          /* times that it tells all its pieces, */
+#define SK_ALLOWANCE_SPARE 1024        /* and more rows each time */
+#define SK_ALLOWANCE_ROUND_S 600.0     /* once more each time that so much has passed */
+#define SK_ALLOWANCE_PEERS 8           /* as many as so many peers all at one IP may */
+#define SK_ALLOWANCE_PIECES (1u << 16) /* while it is not known how many there are */
 
 /* Connections to silent peers that are renewed (audit/renewal.h) */
 #define SK_RENEWAL_SILENCE_NS (180 * SK_SECOND_NS) /* before the first time */

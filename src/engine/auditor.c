@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "swarm/peer_book.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -42,6 +43,16 @@ static void init_record(struct sk_record *record, const struct sk_endpoint *endp
         seen->heard_s[i] = NAN;
 }
 
+/* The first record at its IP. */
+static struct sk_record *find_host(struct sk_auditor *auditor, struct sk_record *record)
+{
+    const struct sk_endpoint key = sk_peer_book_host(&record->seen.endpoint);
+    struct sk_record *first = sk_map_get(&auditor->by_host, &key);
+    if (!first)
+        (void)sk_map_put(&auditor->by_host, &key, record); /* without memory each is its own */
+    return first ? first : record;
+}
+
 /* The record of an address, made where there is none; NULL without memory. */
 static struct sk_record *get_record(struct sk_auditor *auditor, const char *address)
 {
@@ -65,6 +76,7 @@ static struct sk_record *get_record(struct sk_auditor *auditor, const char *addr
     init_record(record, &endpoint);
     sk_probe_init(&record->probe, auditor->config.probe_bytes, auditor->config.probe_bytes_max);
     record->number = (uint32_t)auditor->count;
+    record->host = find_host(auditor, record);
     auditor->records[auditor->count++] = record;
     auditor->unsettled++;
     return record;
@@ -413,6 +425,8 @@ static void on_address(const struct skep_event *event, void *ctx)
         moved.seen.heard_s[i] = fmin(moved.seen.heard_s[i], record->seen.heard_s[i]);
     sk_auditor_keep_told(&moved, record);
     sk_allowance_join(&moved.allowance, &record->allowance);
+    moved.host = record->host;
+    moved.all = record->all;
     if (record->opened_ns)
         sk_auditor_keep_seen(&moved, record);
     moved.settled = record->settled;
@@ -736,8 +750,9 @@ int sk_auditor_new(struct skep_engine *engine, struct skep_torrent *torrent,
     c->probes_max = c->probes_max ? c->probes_max : 32;
     c->connections_max = c->connections_max ? c->connections_max : 2000;
     sk_prng_init(&auditor->prng, config->seed);
-    sk_map_init(&auditor->by_endpoint, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX,
-                sk_prng_u64(&auditor->prng));
+    uint64_t seed = sk_prng_u64(&auditor->prng);
+    sk_map_init(&auditor->by_endpoint, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX, seed);
+    sk_map_init(&auditor->by_host, sizeof(struct sk_endpoint), SK_BOOK_ADDRESSES_MAX, seed + 1);
     (void)sk_timeline_init(&auditor->timeline, now_ns, 0, 0, 0);
     int err = sk_engine_hook_all(auditor->engine, hooks, SK_ARRAY_LEN(hooks), message_hooks,
                                  SK_ARRAY_LEN(message_hooks), NULL, auditor, &auditor->slot);
@@ -770,6 +785,7 @@ void sk_auditor_free(struct sk_auditor *auditor)
     }
     sk_mem_free(auditor->claims);
     sk_map_deinit(&auditor->by_endpoint);
+    sk_map_deinit(&auditor->by_host);
     sk_timeline_deinit(&auditor->timeline);
     if (auditor->has_assembly)
         sk_assembly_deinit(&auditor->assembly);

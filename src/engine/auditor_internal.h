@@ -52,6 +52,8 @@ struct sk_record {
     struct sk_bitfield last;  /* what it held when the connection ended; else empty */
     struct sk_renewal renewal;
     struct sk_allowance allowance;
+    struct sk_record *host; /* the first one at its IP: its `all` is of all there */
+    struct sk_allowance all;
     bool renews;                  /* we closed the connection, and it will be dialled again */
     struct sk_record *ready_next; /* queue of those that wait for a probing slot */
     bool in_ready;
@@ -72,6 +74,7 @@ struct sk_auditor {
     bool reported; /* what comes after, as we take our leave, is not part of the audit */
     int slot;
     struct sk_map by_endpoint;
+    struct sk_map by_host; /* the first record at each IP (sk_peer_book_host()) */
     struct sk_record **records;
     size_t count, capacity;
     struct sk_record *ready_first, *ready_last;

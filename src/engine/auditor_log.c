@@ -12,8 +12,11 @@ static bool is_told(enum sk_observation_kind kind)
 static bool may_tell(const struct sk_auditor *auditor, struct sk_record *record,
                      const struct sk_observation *observation)
 {
-    return sk_allowance_take(&record->allowance, skep_torrent_pieces(auditor->torrent),
-                             observation->bytes.n, observation->at_ns);
+    uint32_t pieces = skep_torrent_pieces(auditor->torrent);
+    return sk_allowance_take(&record->allowance, 1, pieces, observation->bytes.n,
+                             observation->at_ns) &&
+           sk_allowance_take(&record->host->all, SK_ALLOWANCE_PEERS, pieces, observation->bytes.n,
+                             observation->at_ns);
 }
 
 void sk_auditor_observe(struct sk_auditor *auditor, struct sk_record *record,

@@ -187,7 +187,7 @@ int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpo
  * Many hosts share the loopback's addresses in a lab, nobody elsewhere. Whoever has one IPv6
  * address mostly has the whole /64; on one's own network it is the neighbours'.
  */
-static struct sk_endpoint ban_key(const struct sk_endpoint *endpoint)
+struct sk_endpoint sk_peer_book_host(const struct sk_endpoint *endpoint)
 {
     struct sk_endpoint key = *endpoint;
     enum sk_scope scope = sk_endpoint_scope(endpoint);
@@ -200,13 +200,13 @@ static struct sk_endpoint ban_key(const struct sk_endpoint *endpoint)
 
 int sk_peer_book_ban(struct sk_peer_book *book, const struct sk_endpoint *endpoint)
 {
-    struct sk_endpoint key = ban_key(endpoint);
+    struct sk_endpoint key = sk_peer_book_host(endpoint);
     return sk_map_put(&book->banned, &key, book);
 }
 
 bool sk_peer_book_is_banned(const struct sk_peer_book *book, const struct sk_endpoint *endpoint)
 {
-    struct sk_endpoint key = ban_key(endpoint);
+    struct sk_endpoint key = sk_peer_book_host(endpoint);
     return book->banned.count && sk_map_get(&book->banned, &key) != NULL;
 }
 

@@ -110,8 +110,10 @@ int sk_peer_book_hear(struct sk_peer_book *book, const struct sk_endpoint *endpo
                       struct sk_book_entry **ret_entry, bool *ret_new);
 struct sk_book_entry *sk_peer_book_find(const struct sk_peer_book *book,
                                         const struct sk_endpoint *endpoint);
-/* Whoever is at this IP address (on the loopback: at this port of it; of public IPv6 addresses: in
- * this /64) is not dialled, and should not be let in. SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
+/* What somebody may have who has this address, the same for all of that: the IP address (on the
+ * loopback: this port of it; of public IPv6 addresses: this /64). */
+struct sk_endpoint sk_peer_book_host(const struct sk_endpoint *endpoint);
+/* Whoever is there is not dialled, and should not be let in. SKEP_ERR_NOMEM, SKEP_ERR_LIMIT. */
 int sk_peer_book_ban(struct sk_peer_book *book, const struct sk_endpoint *endpoint);
 bool sk_peer_book_is_banned(const struct sk_peer_book *book, const struct sk_endpoint *endpoint);
 /* The next address that is due, as it is; NULL where none is. */

@@ -574,6 +574,54 @@ static void test_tells_all_each_time(void **state)
     audit_deinit();
 }
 
+/* One host calls from a port of its own each time, and tells no more than one peer may. Where so
+ * many are clients of one house that each tell all once, nobody is sent away. */
+static void call_from_ports(uint32_t calls, uint32_t ports)
+{
+    const struct audit_setup setup = {
+        .pieces = MANY, .piece_size = 16384, .config = {.observe = count_rows, .watch_s = 60}};
+    struct world *world = fresh(&setup);
+    struct remote *remote = world_remote(world, address);
+    char from[SK_ENDPOINT_TEXT_MAX];
+    rows = 0;
+    world_hold(remote, 0, 1);
+    remote->tells = TELLS_HAVES;
+    remote->on_event = has_all_now;
+    remote->never_unchokes = true;
+    remote->session.listen_port = 0;
+    world_start(world);
+    for (uint32_t i = 0; i < calls; i++) {
+        snprintf(from, sizeof from, "10.0.0.9:%u", 20000 + i % ports);
+        assert_non_null(world_connect(world, remote, from));
+        world_run(world, 0.05);
+        for (struct link *link = world->links; link; link = link->next)
+            link->ended = true;
+        world_run(world, 0.05);
+    }
+}
+
+static void test_tells_all_from_each_port(void **state)
+{
+    uint32_t all = SK_ALLOWANCE_PEERS * SK_ALLOWANCE_ROUNDS * (MANY + SK_ALLOWANCE_SPARE);
+    call_from_ports(300, 300);
+    assert_in_range(rows, all, all + all / 20);
+    audit_deinit();
+    call_from_ports(90, 30);
+    assert_in_range(rows, 90 * MANY, 91 * MANY);
+    audit_deinit();
+}
+
+/* Who gains quickly while nobody gives us the metadata is not sent away; not for ever, though. */
+static void test_tells_before_the_metadata(void **state)
+{
+    struct sk_allowance allowance = {0};
+    for (uint64_t i = 0; i < 50000; i++)
+        assert_true(sk_allowance_take(&allowance, 1, 0, 0, i * SK_SECOND_NS / 100));
+    for (int i = 0; i < 270000; i++)
+        (void)sk_allowance_take(&allowance, 1, 0, 0, 500 * SK_SECOND_NS);
+    assert_false(sk_allowance_take(&allowance, 1, 0, 0, 500 * SK_SECOND_NS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -600,6 +648,8 @@ int main(void)
         cmocka_unit_test(test_another_torrent),
         cmocka_unit_test(test_stopped_in_the_middle),
         cmocka_unit_test(test_tells_all_each_time),
+        cmocka_unit_test(test_tells_all_from_each_port),
+        cmocka_unit_test(test_tells_before_the_metadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
