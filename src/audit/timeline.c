@@ -231,12 +231,13 @@ static int begin_pieces(struct sk_timeline *timeline, struct sk_timeline_peer *p
 static int gain(struct sk_timeline *timeline, struct sk_timeline_peer *peer, uint32_t piece,
                 uint32_t since_ms, uint32_t at_ms)
 {
-    if (!sk_bitfield_add(&peer->held, piece))
+    if (sk_bitfield_has(&peer->held, piece))
         return 0;
     int err = timeline->gains_total < SK_TIMELINE_GAINS_MAX ? GROW(peer, gains, timeline->pieces)
                                                             : SKEP_ERR_LIMIT;
     if (err)
         return err;
+    sk_bitfield_add(&peer->held, piece);
     /* Of connections that overlapped, what was told first may come last: the spans in which the
      * pieces were gained are in order all the same. */
     for (uint32_t i = peer->gains_count; i && peer->gains[i - 1].since_ms > since_ms; i--)
@@ -294,7 +295,8 @@ static int on_bitfield(struct sk_timeline *timeline, struct sk_timeline_peer *pe
     if (first)
         peer->listed = peer->first.set;
     peer->bitfields++;
-    peer->told_ms = peer->set_ms = at_ms;
+    peer->set_ms = at_ms;
+    peer->told_ms = err ? peer->told_ms : at_ms;
     return err;
 }
 
@@ -318,8 +320,7 @@ static int on_have(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
         return 0;
     }
     /* A lazy bitfield, and nothing was lost. */
-    if (lazy && peer->lacking && sk_bitfield_has(&peer->held, (uint32_t)observation->a) &&
-        --peer->lacking == 0)
+    if (lazy && peer->lacking && sk_bitfield_has(&peer->held, piece) && --peer->lacking == 0)
         peer->shrank = peer->shrank_before;
     if (observation->b && peer->batch_ms != at_ms)
         begin_batch(peer, at_ms);
@@ -329,7 +330,7 @@ static int on_have(struct sk_timeline *timeline, struct sk_timeline_peer *peer,
     uint32_t before = peer->gains_count;
     err = gain(timeline, peer, piece, batch ? peer->batch_since_ms : at_ms, at_ms);
     watch->tells |= !batch && peer->gains_count > before;
-    peer->told_ms = at_ms;
+    peer->told_ms = err ? peer->told_ms : at_ms;
     return err;
 }
 
@@ -572,19 +573,16 @@ static void on_dropped(struct sk_timeline *timeline, uint32_t index, const struc
 }
 
 /* What only a connected peer does. */
-static bool needs_connection(enum sk_observation_kind kind)
-{
-    return kind == SK_OBS_OPEN || (kind >= SK_OBS_BITFIELD && kind <= SK_OBS_ARRIVAL);
-}
-
 static int take(struct sk_timeline *timeline, uint32_t index,
                 const struct sk_observation *observation, uint32_t at_ms)
 {
     struct sk_timeline_peer *peer = &timeline->peers[index];
-    int err = needs_connection(observation->kind) ? open_span(peer, at_ms) : 0;
+    enum sk_observation_kind kind = observation->kind;
+    bool connected = kind == SK_OBS_OPEN || (kind >= SK_OBS_BITFIELD && kind <= SK_OBS_ARRIVAL);
+    int err = connected ? open_span(peer, at_ms) : 0;
     if (err)
         return err;
-    switch (observation->kind) {
+    switch (kind) {
     case SK_OBS_HEARD:
         return on_heard(timeline, index, observation, at_ms);
     case SK_OBS_DROPPED:
@@ -607,9 +605,12 @@ static int take(struct sk_timeline *timeline, uint32_t index,
         end_span(timeline, index, at_ms);
         return 0;
     case SK_OBS_BITFIELD:
-        return on_bitfield(timeline, peer, observation->bytes, at_ms);
     case SK_OBS_HAVE:
-        return on_have(timeline, peer, observation, at_ms);
+        err = kind == SK_OBS_HAVE ? on_have(timeline, peer, observation, at_ms)
+                                  : on_bitfield(timeline, peer, observation->bytes, at_ms);
+        if (err) /* there is no room for what it gained: as if it had left us */
+            end_span(timeline, index, at_ms);
+        return err;
     case SK_OBS_DONT_HAVE:
         on_dont_have(timeline, peer, observation->a);
         return 0;

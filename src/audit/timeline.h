@@ -17,7 +17,7 @@
  * piece that we gave, 40 an announce of ours, 4 a piece where they are of many sizes, all of it
  * bounded by the limits below. What does not fit is counted in `lost`, and the timeline stays
  * usable: of a peer with more connections than it has room for, it is as if we had not been there
- * for the last ones.
+ * for the last ones, and of one that gained more, as if it had left us then.
  */
 #ifndef SK_AUDIT_TIMELINE_H
 #define SK_AUDIT_TIMELINE_H

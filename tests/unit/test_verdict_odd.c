@@ -523,6 +523,26 @@ static void test_gains_unseen(void **state)
     end(&world);
 }
 
+/* There is no room for more gains of all peers together: its own are not known any more. */
+static void test_gains_without_room(void **state)
+{
+    struct world world;
+    begin(&world);
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0, LEECHER, 20);
+    for (int piece = 20; piece < 95; piece++) {
+        if (piece == 50)
+            world.timeline.gains_total = SK_TIMELINE_GAINS_MAX;
+        TELL(&world, 30 * (piece - 19), LEECHER, .kind = SK_OBS_HAVE, .a = piece);
+    }
+    for (int k = 0; k < 8; k++)
+        say(&world, k * PERIOD_S + 2, LEECHER, 0, (uint64_t)(k * 10) * PIECE, SK_ANNOUNCE_UNKNOWN);
+    judge(&world, 2400);
+    assert_int_equal(world.timeline.lost, 45);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
 /* Of more connections than SK_TIMELINE_SPANS_MAX the last ones are as if it had left us. */
 static void test_calls_too_often(void **state)
 {
@@ -568,6 +588,7 @@ int main(void)
         cmocka_unit_test(test_waits_with_pieces_begun),
         cmocka_unit_test(test_lacks_a_byte_at_first),
         cmocka_unit_test(test_gains_unseen),
+        cmocka_unit_test(test_gains_without_room),
         cmocka_unit_test(test_calls_too_often),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
