@@ -44,6 +44,7 @@ struct run {
      * most (some of its files were unwanted, or found on its disk, or an announce is damaged); or
      * where that cannot be, by what it downloads while one counter is older than the other. */
     double jump;
+    double fastest; /* bytes that it told to have gained in so short a time, at most */
     /* What may have been under way at its announces so far, by what it said itself. */
     double most;
     uint32_t compared;
@@ -82,6 +83,28 @@ static double gained_least(const struct run *run, double from_s, double until_s)
 static double gained_most(const struct sk_tally *tally, double from_s, double until_s)
 {
     return between(tally, sk_tally_told(tally, from_s), sk_tally_possible(tally, until_s));
+}
+
+/* Of a piece that was told by itself: when many come at once is not when they were gained. */
+static double told_bytes(const struct sk_tally *tally, const struct sk_gain *gain)
+{
+    return gain->since_ms == gain->at_ms ? sk_timeline_piece_bytes(tally->timeline, gain->piece)
+                                         : 0;
+}
+
+/* Bytes of the pieces that it told one by one within BEHIND_S, where these were most, after the
+ * first of them: from that one on they came. */
+static double fastest(const struct sk_tally *tally)
+{
+    const struct sk_gain *gains = tally->peer->gains;
+    double bytes = 0, most = 0;
+    for (uint32_t from = 0, to = 0; to < tally->peer->gains_count; to++) {
+        bytes += told_bytes(tally, &gains[to]);
+        for (; gains[to].at_ms - gains[from].at_ms > BEHIND_S * 1e3; from++)
+            bytes -= told_bytes(tally, &gains[from]);
+        most = SK_MAX(most, bytes - tally->timeline->piece_size);
+    }
+    return most;
 }
 
 static bool counts_blocks(const struct run *run)
@@ -215,7 +238,8 @@ static void see_before(struct run *run, const struct sk_reports_line *line)
 }
 
 /* The step from the announce before, of the same run. Of one file there is no choice, as long as
- * what it tells to hold shows that its left is what it lacks. */
+ * what it tells to hold shows that its left is what it lacks: it downloads at times as it does in
+ * the mean from one announce to the next, or as its HAVEs come. */
 static void note_step(struct run *run, const struct sk_reports_line *line)
 {
     const struct sk_judge *judge = run->judge;
@@ -224,7 +248,8 @@ static void note_step(struct run *run, const struct sk_reports_line *line)
         return;
     double fell = (double)(line[-1].left - line->left), seconds = line->at_s - line[-1].at_s;
     bool sure = judge->config->files == 1 && judge->tells[line->peer];
-    run->jump = SK_MAX(run->jump, sure ? fell / SK_MAX(seconds, 1.0) * BEHIND_S : fell - grown);
+    double behind = SK_MAX(fell / SK_MAX(seconds, 1.0) * BEHIND_S, run->fastest);
+    run->jump = SK_MAX(run->jump, sure ? behind : fell - grown);
 }
 
 static void note_room(struct run *run, const struct sk_reports_line *line, const struct room *room)
@@ -483,7 +508,11 @@ void sk_judge_downloaded(struct sk_judge *judge, uint32_t index)
     struct sk_tally tally = sk_tally(judge->timeline, peer);
     const struct sk_reports_line *lines;
     uint32_t count = sk_judge_lines(judge, index, &lines);
-    struct run run = {.judge = judge, .tally = &tally, .lines = lines, .end = lines + count};
+    struct run run = {.judge = judge,
+                      .tally = &tally,
+                      .lines = lines,
+                      .end = lines + count,
+                      .fastest = fastest(&tally)};
     for (uint32_t i = 0, end; i < peer->watched_count && !peer->shrank; i = end) {
         end = sk_judge_run_end(judge, index, i);
         run.watched = &peer->watched[i];

@@ -118,6 +118,33 @@ static void test_counter_behind(void **state)
     end(&world);
 }
 
+/* Pieces that a leecher has which is fast at first, two a second, and then waits. */
+static double come(double at_s)
+{
+    return at_s < 60 ? SK_MAX(at_s - 20, 0.0) * 2 : 80;
+}
+
+/* What it says to lack is older than what it says to have downloaded: it counts what is on its
+ * disk. It is fastest while we see it first, and much slower from one announce to the next. */
+static void test_left_behind(void **state)
+{
+    struct world world;
+    begin(&world);
+    allow_many(&world);
+    begin_log(&world, log_back);
+    join(&world, 5, LEECHER, 0);
+    gain(&world, LEECHER, 0, 80, 20, 60);
+    for (int k = 0; k <= 6; k++) {
+        double at_s = 30 + k * PERIOD_S;
+        say(&world, at_s, LEECHER, 0, (uint64_t)(come(at_s) * PIECE),
+            SIZE - (uint64_t)(come(at_s - 3) * PIECE) - (k ? 0 : 100000));
+    }
+    world.config.files = 1;
+    judge(&world, 2500);
+    assert_clear(&world, LEECHER);
+    end(&world);
+}
+
 /* It starts, lacks all; what it tells soon after we connected (at 10 s) was on its disk. */
 static void start_and_find(struct world *world, uint32_t found, uint64_t less)
 {
@@ -275,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_found_on_disk),
         cmocka_unit_test(test_left_of_one_file),
         cmocka_unit_test(test_counter_behind),
+        cmocka_unit_test(test_left_behind),
         cmocka_unit_test(test_found_soon),
         cmocka_unit_test(test_found_in_silence),
         cmocka_unit_test(test_resumed_run),
