@@ -301,13 +301,15 @@ void sk_judge_tells(struct sk_judge *judge, uint32_t index)
     judge->tells[index] = peer->has_first && !peer->shrank && !more && speaks;
 }
 
-/* What a client that counts blocks had of pieces under way, bytes; NAN where it cannot be said. */
+/* What a client that counts blocks had of pieces under way, bytes; NAN where it cannot be said, or
+ * it lacks nothing: that tells nothing of who does. */
 static double under_way(const struct sk_judge *judge, const struct sk_tally *tally,
                         const struct sk_reports_line *lines, uint32_t i)
 {
     uint32_t index = (uint32_t)(tally->peer - judge->timeline->peers);
     struct sk_span span;
-    if (lines[i].left >= judge->timeline->size || !around(judge, index, lines, i, &span))
+    if (!lines[i].left || lines[i].left >= judge->timeline->size ||
+        !around(judge, index, lines, i, &span))
         return NAN;
     return (double)(judge->timeline->size - lines[i].left) - held(tally, lines[i].at_s);
 }

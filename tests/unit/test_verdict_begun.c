@@ -294,6 +294,33 @@ static void test_learned_under_way(void **state)
     end(&world);
 }
 
+/* Who has all has nothing under way: how much others have is not learned from him, though most of
+ * what is announced is by such. */
+static void test_learned_of_leechers(void **state)
+{
+    const uint64_t parts = 4500000; /* of nine pieces, at each of the first announces */
+    struct world world;
+    begin(&world);
+    allow_many(&world);
+    join(&world, 0, SEED, PIECES);
+    for (uint8_t n = 0; n < BLOCKS; n++) {
+        join(&world, 1, LEECHER + n, 5);
+        gain(&world, LEECHER + n, 5, 95, 20, 200);
+        for (uint64_t k = 0; k < 5; k++)
+            say(&world, 5 + (double)k * 40, LEECHER + n, 0, k * 20 * PIECE + parts,
+                SIZE - (5 + k * 20) * PIECE - parts);
+    }
+    for (uint8_t n = 0; n < BLOCKS; n++) {
+        gain(&world, LEECHER + n, 95, PIECES, 200, 230);
+        for (int k = 3; k < 25; k++)
+            say(&world, 5 + k * 100, LEECHER + n, 0, (uint64_t)95 * PIECE, 0);
+    }
+    judge(&world, 2500);
+    for (uint8_t n = 0; n < BLOCKS; n++)
+        assert_clear(&world, LEECHER + n);
+    end(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_resumed_run),
         cmocka_unit_test(test_silent_newcomer),
         cmocka_unit_test(test_learned_under_way),
+        cmocka_unit_test(test_learned_of_leechers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
