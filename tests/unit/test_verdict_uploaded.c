@@ -472,6 +472,35 @@ static void test_rules(void **state)
     end(&world);
 }
 
+/* A client that had 60 pieces of the seed before we saw it: by its first two announces, or the
+ * second alone. Or it says to have been complete when it started. */
+static void test_complete_when_seen(void **state)
+{
+    enum { SAYS, LOST, WAS_COMPLETE, CASES };
+    for (int i = 0; i < CASES; i++) {
+        const uint64_t had = i == WAS_COMPLETE ? 0 : 60 * (uint64_t)PIECE;
+        struct world world;
+        begin_trade(&world);
+        join(&world, 745, 3, PIECES);
+        if (i != LOST)
+            say(&world, 700, 3, 0, 0, had)->event = SK_ANNOUNCE_STARTED;
+        say(&world, 740, 3, 0, had, 0)->event = i ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_COMPLETED;
+        for (int k = 3; k <= 8; k++)
+            say(&world, 140 + k * PERIOD_S, 3, 0, had, 0);
+        for (int k = 0; k <= 8; k++)
+            say(&world, 5 + k * PERIOD_S, SEED, (k * 10 + (k >= 3 ? 60 : 0)) * (uint64_t)PIECE, 0,
+                0);
+        world.config.skew_max_s = 0;
+        judge(&world, END_S);
+        if (i == WAS_COMPLETE)
+            assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
+        else
+            assert_clear(&world, SEED);
+        assert_not_accused(&world, 3);
+        end(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_flows_of_silent),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_cleared_by_flows),
+        cmocka_unit_test(test_complete_when_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
