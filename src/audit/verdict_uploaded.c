@@ -350,7 +350,7 @@ static double unseen(const struct swarm *swarm, uint32_t index, double from_s, d
     const struct sk_judge *judge = swarm->judge;
     const struct sk_timeline_peer *peer = &judge->timeline->peers[index];
     double first_s = SK_MIN(peer->first_ms / 1e3, until_s);
-    if (peer->has_first && sk_bitfield_full(&peer->first))
+    if (peer->has_first && sk_bitfield_full(&peer->first) && !peer->shrank)
         return said_before(swarm, index, from_s, first_s);
     double blind_s = until_s - from_s;
     if (judge->tells[index]) {

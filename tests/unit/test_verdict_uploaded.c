@@ -8,13 +8,29 @@
 #define GAINS 80
 #define END_S 2500
 
-static void trade(struct world *world)
+/* The first so many of the gains and those after them, with what else is seen in between. */
+static void gain_until(struct world *world, uint32_t gains)
 {
-    gain(world, LEECHER, 10, 10 + GAINS, 0.5, GAINS * 30 + 0.5);
+    gain(world, LEECHER, 10, 10 + gains, 0.5, gains * 30 + 0.5);
+}
+
+static void gain_after(struct world *world, uint32_t gains)
+{
+    gain(world, LEECHER, 10 + gains, 10 + GAINS, gains * 30 + 0.5, GAINS * 30 + 0.5);
+}
+
+static void say_trade(struct world *world)
+{
     for (int k = 0; k <= 8; k++) {
         uint64_t bytes = SK_MIN((uint64_t)((4.5 + k * PERIOD_S) / 30), (uint64_t)GAINS) * PIECE;
         say(world, 5 + k * PERIOD_S, LEECHER, 0, bytes, SIZE - 10 * (uint64_t)PIECE - bytes);
     }
+}
+
+static void trade(struct world *world)
+{
+    gain_until(world, GAINS);
+    say_trade(world);
 }
 
 /* A seed, and a leecher that gains 80 pieces in 40 minutes: 33 KB/s. Beside them peer 3 with so
@@ -480,8 +496,13 @@ static void test_complete_when_seen(void **state)
     for (int i = 0; i < CASES; i++) {
         const uint64_t had = i == WAS_COMPLETE ? 0 : 60 * (uint64_t)PIECE;
         struct world world;
-        begin_trade(&world);
+        begin(&world);
+        join(&world, 0, SEED, PIECES);
+        join(&world, 0.5, LEECHER, 10);
+        gain_until(&world, 24);
         join(&world, 745, 3, PIECES);
+        gain_after(&world, 24);
+        say_trade(&world);
         if (i != LOST)
             say(&world, 700, 3, 0, 0, had)->event = SK_ANNOUNCE_STARTED;
         say(&world, 740, 3, 0, had, 0)->event = i ? SK_ANNOUNCE_NONE : SK_ANNOUNCE_COMPLETED;
@@ -499,6 +520,33 @@ static void test_complete_when_seen(void **state)
         assert_not_accused(&world, 3);
         end(&world);
     }
+}
+
+/* A seed looks at its disk and has lost 30 pieces: it takes them anew, and says so. */
+static void test_seed_that_lost(void **state)
+{
+    const uint64_t lost = 30 * (uint64_t)PIECE;
+    struct world world;
+    begin(&world);
+    join(&world, 0, SEED, PIECES);
+    join(&world, 0.5, LEECHER, 10);
+    join(&world, 0.5, 3, PIECES);
+    gain_until(&world, 23);
+    TELL(&world, 700, 3, .kind = SK_OBS_CLOSED);
+    join(&world, 710, 3, PIECES - 30);
+    gain(&world, 3, PIECES - 30, PIECES, 713, 720);
+    gain_after(&world, 23);
+    say_trade(&world);
+    for (int k = 0; k <= 8; k++) {
+        say(&world, 6 + k * PERIOD_S, 3, 0, k < 3 ? 0 : lost, 0);
+        say(&world, 5 + k * PERIOD_S, SEED, k * 10 * (uint64_t)PIECE + (k < 3 ? 0 : lost), 0, 0);
+    }
+    say(&world, 711, 3, 0, 0, lost)->event = SK_ANNOUNCE_STARTED;
+    world.config.skew_max_s = 0;
+    judge(&world, END_S);
+    assert_clear(&world, SEED);
+    assert_not_accused(&world, 3);
+    end(&world);
 }
 
 int main(void)
@@ -526,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_cleared_by_flows),
         cmocka_unit_test(test_complete_when_seen),
+        cmocka_unit_test(test_seed_that_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
