@@ -23,7 +23,7 @@
 /* What others gain so soon after a step may have been given in it. Pieces that take longer make up
  * for those that had begun before. */
 #define BEGUN_S 120.0
-#define INTERVAL_S 1800.0 /* from one announce to the next, with most trackers */
+#define INTERVAL_S 1800.0  /* from one announce to the next, with most trackers */
 #define LOOKS_A_WINDOW 16  /* that two searches among gains take as long as */
 #define ANNOUNCES_LEAST 16 /* of each peer that are looked at, however many peers, */
 #define LOOKS_TIMES 8      /* as long as that takes no more than so many times as long */
@@ -328,41 +328,35 @@ static double in_the_dark(const struct swarm *swarm, double seconds)
     return seconds > 0 ? seconds * swarm->busy_bytes_s : 0;
 }
 
-/* Of one that had all when we saw it first: what it says to have taken before. Where its first
- * announce got lost, what the next one counts was taken since then. */
+/* Of one that had all when we saw it first: what it says to have taken before, all of it once at
+ * most. Where its first announce got lost, what the next one counts was taken since then. */
 static double said_before(const struct swarm *swarm, uint32_t peer, double from_s, double until_s)
 {
-    const struct sk_reports_line *lines;
-    uint32_t count = sk_judge_lines(swarm->judge, peer, &lines);
+    const struct sk_reports_line *line;
+    bool lost = sk_judge_lines(swarm->judge, peer, &line) && line->event != SK_ANNOUNCE_STARTED &&
+                line->at_s > from_s && line->at_s < until_s + INTERVAL_S && from_s < until_s;
     double covered_s, bytes = said(swarm, peer, from_s, until_s, &covered_s);
-    if (count && from_s < until_s && lines->event != SK_ANNOUNCE_STARTED &&
-        lines->downloaded != SK_ANNOUNCE_UNKNOWN && lines->at_s > from_s &&
-        lines->at_s < until_s + INTERVAL_S)
-        bytes += SK_MIN((double)lines->downloaded, (double)swarm->judge->timeline->size);
-    return bytes;
+    bytes += lost && line->downloaded != SK_ANNOUNCE_UNKNOWN ? (double)line->downloaded : 0;
+    return SK_MIN(bytes, (double)swarm->judge->timeline->size);
 }
 
 /* What the peer may have gained without our knowing: before we knew it, after we lost sight of it;
- * all the time if it does not tell. Who had all when we saw it first may have taken it just before,
- * if it says so. */
+ * all the time if it does not tell. */
 static double unseen(const struct swarm *swarm, uint32_t index, double from_s, double until_s)
 {
-    const struct sk_judge *judge = swarm->judge;
-    const struct sk_timeline_peer *peer = &judge->timeline->peers[index];
-    double first_s = SK_MIN(peer->first_ms / 1e3, until_s);
+    const struct sk_timeline *timeline = swarm->judge->timeline;
+    const struct sk_timeline_peer *peer = &timeline->peers[index];
+    double covered_s, first_s = SK_MIN(peer->first_ms / 1e3, until_s);
     if (peer->has_first && sk_bitfield_full(&peer->first) && !peer->shrank)
         return said_before(swarm, index, from_s, first_s);
-    double blind_s = until_s - from_s;
-    if (judge->tells[index]) {
-        const struct sk_watch *last = &peer->watched[peer->watched_count - 1];
-        double end_s = SK_MIN(last->until_ms, judge->timeline->end_ms) / 1e3;
-        double full = peer->held.set == peer->held.count;
-        blind_s = SK_MAX(first_s - from_s, 0.0);
-        blind_s += full ? 0 : SK_MAX(until_s - SK_MAX(end_s, from_s), 0.0);
-        return in_the_dark(swarm, blind_s);
+    if (swarm->judge->tells[index]) {
+        uint32_t end_ms = peer->watched[peer->watched_count - 1].until_ms;
+        double end_s = SK_MAX(SK_MIN(end_ms, timeline->end_ms) / 1e3, from_s);
+        double after_s = sk_bitfield_full(&peer->held) ? 0 : SK_MAX(until_s - end_s, 0.0);
+        return in_the_dark(swarm, SK_MAX(first_s - from_s, 0.0) + after_s);
     }
-    double covered_s, bytes = said(swarm, index, from_s, until_s, &covered_s);
-    return bytes + in_the_dark(swarm, blind_s - covered_s);
+    double bytes = said(swarm, index, from_s, until_s, &covered_s);
+    return bytes + in_the_dark(swarm, until_s - from_s - covered_s);
 }
 
 /* What we took of it ourselves. */
