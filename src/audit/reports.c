@@ -77,7 +77,8 @@ uint64_t sk_reports_client(const struct sk_announce *announce)
 /* ---- lines ---- */
 
 #define COPY_S 50.0 /* BEP 15: an announce is sent again after 15 s, and after 30 s more */
-#define LATE_MOST 3 /* lines that come late, in a row: of logs in one, sent anew */
+/* What late lines say again, over what was uploaded: of logs in one, sent anew. */
+#define AGAIN_TIMES 2.0
 
 static int by_peer_and_time(const void *a, const void *b)
 {
@@ -227,30 +228,59 @@ static bool is_repeated(const struct sk_reports_line *lines, uint32_t count,
     return false;
 }
 
+/* How much of what a peer uploaded is said again. */
+struct again {
+    uint64_t highest;      /* counter of the run, as far as it says when it starts */
+    double uploaded, said; /* bytes: in all its runs; again by lines that are set aside */
+};
+
+/* Bytes that a tracker which adds up each rise counts anew, from a line to another or back. */
+static double step(const struct sk_reports_line *from, const struct sk_reports_line *to)
+{
+    if (from->uploaded == SK_ANNOUNCE_UNKNOWN || to->uploaded == SK_ANNOUNCE_UNKNOWN)
+        return 0;
+    return fabs((double)to->uploaded - (double)from->uploaded);
+}
+
+/* A line stays. */
+static void note_uploaded(struct again *again, const struct sk_reports_line *line, bool first)
+{
+    if (line->uploaded == SK_ANNOUNCE_UNKNOWN)
+        return;
+    if (first || line->event == SK_ANNOUNCE_STARTED)
+        again->highest = line->uploaded;
+    if (line->uploaded <= again->highest)
+        return;
+    again->uploaded += (double)(line->uploaded - again->highest);
+    again->highest = line->uploaded;
+}
+
 /*
  * Sets aside what comes after later lines, of each peer, and then is a copy of the line before. Who
  * sends such lines by intent has a tracker that adds up each rise count more than once some of what
- * he uploaded: so they are at most LATE_MOST in a row.
+ * he uploaded: so they say again at most AGAIN_TIMES what he uploaded so far.
  */
 static void drop_late(struct sk_reports *reports, uint32_t peers, double late_s)
 {
     struct sk_reports_line *lines = reports->lines;
     uint32_t begin = 0, to = 0;
     for (uint32_t peer = 0; peer < peers; peer++) {
-        uint32_t end = reports->begins[peer + 1], first = to, late = 0;
+        uint32_t end = reports->begins[peer + 1], first = to;
+        struct again again = {0};
         reports->begins[peer] = first;
         for (; begin < end; begin++) {
             const struct sk_reports_line *line = &lines[begin], *own = lines + first;
             uint32_t count = to - first;
+            double more = count ? step(&own[count - 1], line) : 0;
             if (count && is_copy(&own[count - 1], line)) {
                 reports->copies++;
-            } else if (late < LATE_MOST &&
+            } else if (again.said + more <= AGAIN_TIMES * again.uploaded &&
                        (is_late(own, count, line, late_s) || is_repeated(own, count, line))) {
                 reports->late++;
-                late++;
+                again.said += more;
             } else {
+                note_uploaded(&again, line, !count);
                 lines[to++] = *line;
-                late = 0;
             }
         }
     }

@@ -197,6 +197,25 @@ static void test_flood(void **state)
     end(&world);
 }
 
+/* It says the truth at last, and between two such lines goes down and up again by nearly as much as
+ * it uploaded since: lines that are late, and copies, and in between what is new by a byte or by
+ * nothing. A tracker that adds up each rise counts six times as much. */
+static void test_down_and_up(void **state)
+{
+    for (int grows = 0; grows <= 1; grows++) {
+        struct world world;
+        begin_trade(&world);
+        say_upload(&world, 5, 0);
+        for (int k = 1; k <= PERIODS; k++)
+            for (int i = 0; i < 11; i++)
+                say_upload(&world, 5 + k * PERIOD_S + 10 * i, 10 * k - (i % 2 ? 9 - 0.1 * i : 0))
+                    ->uploaded += grows && i % 2 == 0 ? i : 0;
+        judge(&world, END_S);
+        assert_false_by(&world, SEED, SK_CHECK_UPLOADED_GAINS);
+        end(&world);
+    }
+}
+
 /* ---- many ---- */
 
 #define LAST 6 /* of the leechers */
@@ -245,7 +264,7 @@ int main(void)
         cmocka_unit_test(test_started_again), cmocka_unit_test(test_stopped_again),
         cmocka_unit_test(test_begins_anew),   cmocka_unit_test(test_doubled),
         cmocka_unit_test(test_to_and_fro),    cmocka_unit_test(test_flood),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_many),          cmocka_unit_test(test_down_and_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
